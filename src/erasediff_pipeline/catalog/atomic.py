@@ -1,0 +1,26 @@
+"""A directory appears whole or not at all."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+
+
+@contextmanager
+def atomic_directory(path: Path) -> Iterator[Path]:
+    """Give a temporary directory beside ``path`` to write to, and rename it to ``path`` at success.
+
+    An earlier ``path`` stays as it was until then, and for good where the block raises.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        fresh = work / "fresh"
+        fresh.mkdir()
+        yield fresh
+        if path.exists():
+            path.rename(work / "earlier")
+        fresh.rename(path)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)

@@ -1,0 +1,48 @@
+"""A directory that ``from_pretrained`` loads: a pipeline or a single model, weights as safetensors."""
+
+from pathlib import Path
+from typing import Any
+
+from diffusers.utils import logging as diffusers_logging
+from kedro.io import AbstractDataset, DatasetError
+from kedro.utils import load_obj
+
+from erasediff_pipeline.catalog.atomic import atomic_directory
+
+diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
+
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+class DiffusersDirectory(AbstractDataset[Any, Any]):
+    """Load and save any object that has ``from_pretrained`` and ``save_pretrained``.
+
+    Args:
+        filepath: The directory.
+        loader: Dotted path of the class, for example ``diffusers.DDPMPipeline``.
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, filepath: str, loader: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self._loader = loader
+        self.metadata = metadata
+
+    def load(self) -> Any:
+        pickles = [p.name for p in self._filepath.rglob("*") if p.suffix in PICKLES]
+        if pickles:
+            raise DatasetError(
+                f"{self._filepath} holds {sorted(pickles)}: weights must be safetensors, never pickles"
+            )
+        options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+        return load_obj(self._loader).from_pretrained(str(self._filepath), **options)
+
+    def save(self, data: Any) -> None:
+        with atomic_directory(self._filepath) as fresh:
+            data.save_pretrained(str(fresh), safe_serialization=True)
+
+    def _exists(self) -> bool:
+        return any((self._filepath / name).exists() for name in ("model_index.json", "config.json"))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath), "loader": self._loader}

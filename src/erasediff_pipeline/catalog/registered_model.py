@@ -1,0 +1,67 @@
+"""The erased model in MLflow's registry, as a pyfunc that draws images."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import mlflow
+import pandas as pd
+from kedro.io import AbstractDataset, DatasetError
+
+import erasediff_pipeline
+
+class ModelVersion(NamedTuple):
+    """What to register."""
+
+    name: str | None
+    """Registered model's name; None registers nothing."""
+
+    tags: dict[str, str]
+    """Tags of the version: hashes of base model and forget set, git commit."""
+
+    sampling: dict[str, Any]
+    """``SamplingSettings`` as plain values, the default way to draw."""
+
+
+class RegisteredModel(AbstractDataset[ModelVersion, Any]):
+    """Saving logs the diffusers directory to the active run and registers it; loading loads the latest.
+
+    Args:
+        directory: The diffusers directory, which another dataset has written.
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, directory: str, metadata: dict[str, Any] | None = None):
+        self._directory = Path(directory)
+        self.metadata = metadata
+        self._logging_activated = True  # kedro-mlflow clears it where tracking is off
+
+    def save(self, data: ModelVersion) -> None:
+        if not self._logging_activated or data.name is None:
+            return
+        # Imported late: MLflow looks at the class as it is defined, which only this call needs.
+        from erasediff_pipeline.tracking import serving
+
+        example = pd.DataFrame({"label": [1], "seed": [0], "count": [1]})
+        info = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=serving.__file__,
+            artifacts={"pipeline": str(self._directory)},
+            model_config={"sampling": data.sampling},
+            code_paths=[str(Path(erasediff_pipeline.__file__).parent)],
+            signature=serving.SIGNATURE,
+            input_example=example,
+            registered_model_name=data.name,
+            pip_requirements=serving.REQUIREMENTS,
+        )
+        client = mlflow.MlflowClient()
+        for key, value in data.tags.items():
+            client.set_model_version_tag(data.name, info.registered_model_version, key, value)
+
+    def load(self) -> Any:
+        raise DatasetError("load a version with mlflow.pyfunc.load_model('models:/<name>/<version>')")
+
+    def _exists(self) -> bool:
+        return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {"directory": str(self._directory)}

@@ -1,0 +1,56 @@
+"""``kedro run``, with what a user can mend said in one line instead of a traceback."""
+
+import functools
+from typing import Any
+
+import click
+from kedro.framework.cli.project import run as kedro_run
+from kedro.io import DatasetError
+from sqlalchemy.exc import OperationalError
+
+from erasediff_pipeline.errors import UserError
+
+
+@click.group()
+def cli() -> None:
+    """The project's own commands."""
+
+
+def explain(error: BaseException) -> str | None:
+    """One line for what lies outside the program (disk, files, names); None for a bug."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.strerror:
+            return f"{cause.filename or 'disk'}: {cause.strerror}"
+        if isinstance(cause, OperationalError):
+            return f"MLflow's store: {cause.orig}"
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, DatasetError):
+        return " ".join(str(error).split())
+    if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
+        return " ".join(str(error).split())
+    return None
+
+
+def with_one_line_errors(command: click.Command) -> click.Command:
+    """The same command; what ``explain`` can explain ends it with one line and status 1."""
+    callback = command.callback
+    assert callback is not None  # kedro's own command
+
+    @functools.wraps(callback)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return callback(*args, **kwargs)
+        except click.ClickException:
+            raise
+        except Exception as error:
+            line = explain(error)
+            if line is None:
+                raise
+            raise UserError(line) from error
+
+    command.callback = guarded
+    return command
+
+
+cli.add_command(with_one_line_errors(kedro_run), "run")

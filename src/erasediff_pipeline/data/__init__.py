@@ -1,0 +1,1 @@
+"""Sources of images, the forget request, and the split that it makes."""

@@ -1,0 +1,137 @@
+"""The forget request, checked against the manifest, and the split that it makes."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from erasediff_pipeline.config import ForgetRequest
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import InvalidRequest
+
+
+def hash_ids(ids: Iterable[str]) -> str:
+    """SHA-256 of a set of ids: neither order nor duplicates matter."""
+    return hashlib.sha256("\n".join(sorted(set(ids))).encode()).hexdigest()
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """Read the ids of a request from a CSV with one column ``id``.
+
+    Raises:
+        InvalidRequest: The file is missing, is not such a CSV, is empty, or repeats an id.
+    """
+    where = f"forget.ids_file: {path}"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InvalidRequest(f"{where} does not exist") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{where} is not a CSV with a column 'id': {error}") from None
+    if "id" not in table.columns:
+        raise InvalidRequest(f"{where} has the columns {list(table.columns)}: needed is 'id'")
+    ids = table["id"].str.strip()
+    if ids.empty:
+        raise InvalidRequest(f"{where} names no id: name at least one")
+    repeated = sorted(ids[ids.duplicated()].unique())
+    if repeated:
+        raise InvalidRequest(f"{where} repeats {_some(repeated)}: each id may stand there once")
+    return list(ids)
+
+
+def _some(values: list[str], most: int = 5) -> str:
+    """The first few of many, for a message of one line."""
+    shown = ", ".join(repr(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training images, divided: forget ∪ retain = train, forget ∩ retain = ∅."""
+
+    table: pd.DataFrame
+    """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row a training image."""
+
+    description: dict
+    """Plain JSON: ``by`` (``classes`` or ``ids``), the classes concerned, sizes and hashes of both sets."""
+
+
+def split_by_request(manifest: pd.DataFrame, request: ForgetRequest) -> Split:
+    """Divide the training images into a forget set and a retain set.
+
+    Raises:
+        InvalidRequest: A class or id is unknown, an id was never trained on, or nothing is left to
+            retain.
+    """
+    train = manifest[manifest["split"] == "train"]
+    if request.classes is not None:
+        forget = _rows_of_classes(train, request.classes)
+    else:
+        forget = _rows_of_ids(manifest, train, request.ids_file)
+    if forget.all():
+        raise InvalidRequest(
+            f"forget: the request covers all {len(train)} training images: some must be left to retain"
+        )
+    table = pd.DataFrame(
+        {"id": train["id"], "set": forget.map({True: "forget", False: "retain"}).astype(str)}
+    ).reset_index(drop=True)
+    forgotten_ids, retained_ids = train["id"][forget], train["id"][~forget]
+    description = {
+        "by": "ids" if request.classes is None else "classes",
+        "classes": sorted(int(label) for label in train["label"][forget].unique()),
+        "forget_images": int(forget.sum()),
+        "retain_images": int((~forget).sum()),
+        "forget_sha256": hash_ids(forgotten_ids),
+        "retain_sha256": hash_ids(retained_ids),
+    }
+    return Split(table, description)
+
+
+def _rows_of_classes(train: pd.DataFrame, classes: list[int]) -> pd.Series:
+    known = sorted(int(label) for label in train["label"].unique())
+    unknown = sorted(set(classes) - set(known))
+    if unknown:
+        raise InvalidRequest(f"forget.classes: {unknown} not in the data: allowed are {known}")
+    if set(classes) == set(known):
+        raise InvalidRequest(
+            f"forget.classes: {sorted(set(classes))} is every class: at least one must be retained"
+        )
+    return train["label"].isin(classes)
+
+
+def _rows_of_ids(manifest: pd.DataFrame, train: pd.DataFrame, ids_file: str | None) -> pd.Series:
+    ids = read_ids(str(ids_file))
+    where = f"forget.ids_file: {ids_file}"
+    unknown = sorted(set(ids) - set(manifest["id"]))
+    if unknown:
+        raise InvalidRequest(f"{where} names {_some(unknown)}, not in the manifest's column 'id'")
+    untrained = sorted(set(ids) - set(train["id"]))
+    if untrained:
+        raise InvalidRequest(
+            f"{where} names {_some(untrained)}, of the test split: the model never saw them, allowed "
+            "are ids of the train split"
+        )
+    return train["id"].isin(ids)
+
+
+def select_set(
+    images: LabelledImages, manifest: pd.DataFrame, table: pd.DataFrame, name: str
+) -> LabelledImages:
+    """The images of one side of the split, ``forget`` or ``retain``."""
+    ids = table["id"][table["set"] == name]
+    return images.select(manifest["id"].isin(ids).to_numpy())
+
+
+def unseen_of_classes(
+    images: LabelledImages, manifest: pd.DataFrame, classes: list[int]
+) -> LabelledImages:
+    """The images of these classes that no model was trained on."""
+    chosen = (manifest["split"] == "test") & manifest["label"].isin(classes)
+    return images.select(chosen.to_numpy())
+
+
+def forgotten_classes(description: dict) -> list[int]:
+    """The classes to be gone; none for a request by ids, which keeps its classes."""
+    return description["classes"] if description["by"] == "classes" else []

@@ -1,0 +1,1 @@
+"""The model seam, noising and loss, guidance and sampling."""

@@ -1,0 +1,172 @@
+"""The model seam: what every method, sampler and audit may ask of a diffusion model."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from torch import Tensor, nn
+
+from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+
+
+class DiffusionModel(nn.Module, ABC):
+    """A denoiser with a condition, and the noise schedule that it was trained with.
+
+    ``evaluations`` counts the images that went through the denoiser, the unit of cost that does not
+    depend on the machine.
+    """
+
+    scheduler: DDPMScheduler
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.evaluations = 0
+
+    @abstractmethod
+    def encode(self, images: Tensor) -> Tensor:
+        """Images ``[N, C, H, W]`` uint8 → x0, float, the space that the denoiser works in."""
+
+    @abstractmethod
+    def decode(self, x0: Tensor) -> Tensor:
+        """x0 → images ``[N, C, H, W]`` uint8."""
+
+    @abstractmethod
+    def condition(self, labels: Tensor) -> Tensor:
+        """Labels ``[N]`` → conditions, first axis N."""
+
+    @abstractmethod
+    def null_condition(self, n: int) -> Tensor:
+        """The condition that says nothing, n times."""
+
+    @abstractmethod
+    def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        """Prediction, shaped like ``x_t``, at timesteps ``t`` ``[N]`` int64: ε or v, as the scheduler says."""
+
+    @abstractmethod
+    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
+        """The parameters of a named subset; one that selects nothing is an ``InvalidParameter``."""
+
+    @property
+    @abstractmethod
+    def sample_shape(self) -> tuple[int, ...]:
+        """Shape of one x0."""
+
+    @property
+    def timesteps(self) -> int:
+        """T, the length of the forward process."""
+        return int(self.scheduler.config.num_train_timesteps)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+    def noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε (arXiv 2006.11239, equation 4)."""
+        return self.scheduler.add_noise(x0, eps, t)
+
+    def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """What ``denoise`` should return for ``noise(x0, t, eps)``: ε, or v (arXiv 2202.00512)."""
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return self.scheduler.get_velocity(x0, eps, t)
+        return eps
+
+
+class ClassConditional(DiffusionModel):
+    """A class-conditional ``UNet2DModel`` in pixel space; the last class embedding is the null class."""
+
+    def __init__(self, unet: UNet2DModel, scheduler: DDPMScheduler):
+        super().__init__()
+        if not unet.config.num_class_embeds:
+            raise MissingInput(
+                "the model has no class embedding (num_class_embeds is "
+                f"{unet.config.num_class_embeds}): a class-conditional UNet2DModel is needed"
+            )
+        self.unet = unet
+        self.scheduler = scheduler
+
+    @classmethod
+    def from_pipeline(cls, pipeline: DDPMPipeline) -> "ClassConditional":
+        """Wrap the parts of a loaded diffusers pipeline."""
+        return cls(pipeline.unet, pipeline.scheduler)
+
+    def to_pipeline(self) -> DDPMPipeline:
+        """The diffusers pipeline to save: ``DDPMPipeline.from_pretrained`` loads it anywhere."""
+        return DDPMPipeline(self.unet, self.scheduler)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, the null class not counted."""
+        return int(self.unet.config.num_class_embeds) - 1
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        side = self.unet.config.sample_size
+        height, width = (side, side) if isinstance(side, int) else side
+        return (self.unet.config.in_channels, height, width)
+
+    def encode(self, images: Tensor) -> Tensor:
+        return images.to(self.device, torch.float32) / 127.5 - 1
+
+    def decode(self, x0: Tensor) -> Tensor:
+        return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    def condition(self, labels: Tensor) -> Tensor:
+        return labels.to(self.device, torch.int64)
+
+    def null_condition(self, n: int) -> Tensor:
+        return torch.full((n,), self.classes, dtype=torch.int64, device=self.device)
+
+    def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        self.evaluations += len(x_t)
+        return self.unet(x_t, t, class_labels=c).sample
+
+    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
+        """``full``, ``selfattn``, ``noselfattn``, ``notime`` (all but the time embedding), ``class_embedding``."""
+        rules = {
+            "full": lambda name: True,
+            "selfattn": lambda name: ".attentions." in name,
+            "noselfattn": lambda name: ".attentions." not in name,
+            "notime": lambda name: "time_emb" not in name,
+            "class_embedding": lambda name: name.startswith("class_embedding."),
+        }
+        if subset not in rules:
+            raise InvalidParameter(f"subset {subset!r} is unknown: allowed are {', '.join(rules)}")
+        chosen = {
+            name: parameter
+            for name, parameter in self.unet.named_parameters()
+            if rules[subset](name)
+        }
+        if not chosen:
+            raise InvalidParameter(f"subset {subset!r} selects no parameter of this model")
+        return chosen
+
+
+def build_class_conditional(
+    settings: DenoiserSettings, shape: tuple[int, int, int], classes: int
+) -> ClassConditional:
+    """A fresh model for images of ``shape`` (C, H, W); its weights come from torch's global generator."""
+    channels, height, width = shape
+    coarse = len(settings.channels) - 1
+    unet = UNet2DModel(
+        sample_size=(height, width),
+        in_channels=channels,
+        out_channels=channels,
+        block_out_channels=settings.channels,
+        layers_per_block=settings.layers_per_block,
+        down_block_types=("DownBlock2D",) + ("AttnDownBlock2D",) * coarse,
+        up_block_types=("AttnUpBlock2D",) * coarse + ("UpBlock2D",),
+        attention_head_dim=settings.channels[-1] // 2,
+        norm_num_groups=8,
+        dropout=settings.dropout,
+        num_class_embeds=classes + 1,
+    )
+    scheduler = DDPMScheduler(
+        num_train_timesteps=settings.timesteps,
+        beta_start=settings.beta_start,
+        beta_end=settings.beta_end,
+        beta_schedule="linear",
+        clip_sample=True,
+    )
+    return ClassConditional(unet, scheduler)

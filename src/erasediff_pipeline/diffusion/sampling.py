@@ -1,0 +1,77 @@
+"""Guided sampling over diffusers' schedulers; ``DDPMPipeline`` itself cannot pass a class."""
+
+from collections.abc import Iterator
+
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor
+
+from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.seeding import make_generator
+
+SCHEDULERS = {
+    "dpm_solver": DPMSolverMultistepScheduler,
+    "ddim": DDIMScheduler,
+    "ddpm": DDPMScheduler,
+}
+
+
+def guided_prediction(
+    model: DiffusionModel, x_t: Tensor, t: Tensor, c: Tensor, guidance_scale: float
+) -> Tensor:
+    """(1 + w)·ε(x_t, c) − w·ε(x_t, null), both in one call (arXiv 2207.12598, equation 6)."""
+    if guidance_scale == 0:
+        return model.denoise(x_t, t, c)
+    conditions = torch.cat([c, model.null_condition(len(c))])
+    both = model.denoise(torch.cat([x_t, x_t]), torch.cat([t, t]), conditions)
+    conditional, unconditional = both.chunk(2)
+    return (1 + guidance_scale) * conditional - guidance_scale * unconditional
+
+
+@torch.no_grad()
+def sample_batch(
+    model: DiffusionModel,
+    labels: Tensor,
+    generators: list[torch.Generator],
+    settings: SamplingSettings,
+) -> Tensor:
+    """Draw one image a label.
+
+    Args:
+        labels: ``[N]`` int64.
+        generators: N of them, on the CPU; image i depends on generator i alone.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8 on the CPU.
+    """
+    scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config)
+    scheduler.set_timesteps(settings.steps, device=model.device)
+    # DPM-Solver++ is deterministic and takes no generator into account; DDPM draws at every step.
+    extra = {"generator": generators} if settings.sampler == "ddpm" else {}
+    c = model.condition(labels)
+    x_t = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
+    x_t = x_t * scheduler.init_noise_sigma
+    for t in scheduler.timesteps:
+        prediction = guided_prediction(model, x_t, t.expand(len(c)), c, settings.guidance_scale)
+        x_t = scheduler.step(prediction, t, x_t, **extra).prev_sample
+    return model.decode(x_t).cpu()
+
+
+def stream_samples(
+    model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings
+) -> Iterator[Tensor]:
+    """Draw an image a label, a batch at a time.
+
+    Image i starts from the noise of (seed, i), whatever the batch size and whichever the model, so
+    that samples before and after can be laid side by side.
+
+    Yields:
+        Images ``[≤ batch_size, C, H, W]`` uint8.
+    """
+    model.eval()
+    for start in range(0, len(labels), settings.batch_size):
+        batch = labels[start : start + settings.batch_size]
+        generators = [make_generator(seed, "sample", start + i) for i in range(len(batch))]
+        yield sample_batch(model, batch, generators, settings)

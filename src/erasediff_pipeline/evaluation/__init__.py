@@ -1,0 +1,1 @@
+"""What was forgotten, and what was kept."""

@@ -1,0 +1,102 @@
+"""The judge: a small CNN that says which class an image shows."""
+
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import OneCycleLR
+from tqdm.auto import tqdm
+
+from erasediff_pipeline.config import ClassifierSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.order import batch_rows
+
+
+class Classifier(ModelMixin, ConfigMixin):
+    """Two convolutions at each of two resolutions, one hidden layer, one linear head.
+
+    A diffusers ``ModelMixin``, so that it is saved as safetensors with its configuration.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        in_channels: int = 1,
+        side: int = 8,
+        classes: int = 10,
+        channels: int = 32,
+        features: int = 64,
+    ):
+        super().__init__()
+        self.body = nn.Sequential(
+            *_convolution(in_channels, channels),
+            *_convolution(channels, channels),
+            nn.MaxPool2d(2),
+            *_convolution(channels, 2 * channels),
+            *_convolution(2 * channels, 2 * channels),
+            nn.Flatten(),
+            nn.Dropout(0.3),
+            nn.Linear(2 * channels * (side // 2) ** 2, features),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(features, classes)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images ``[N, C, H, W]`` uint8 → penultimate activations ``[N, features]`` float32."""
+        return self.body(images.to(self.device, torch.float32) / 127.5 - 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``[N, C, H, W]`` uint8 → logits ``[N, classes]``."""
+        return self.head(self.features(images))
+
+
+def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
+    return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+
+
+@torch.no_grad()
+def class_probabilities(
+    classifier: Classifier, images: Tensor, batch_size: int = 1024
+) -> Tensor:
+    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU."""
+    classifier.eval()
+    return torch.cat(
+        [classifier(batch).softmax(dim=1).cpu() for batch in images.split(batch_size)]
+    )
+
+
+def accuracy(classifier: Classifier, data: LabelledImages) -> float:
+    """Share of the images given to their own class."""
+    images, labels = data.tensors()
+    return float((class_probabilities(classifier, images).argmax(dim=1) == labels).float().mean())
+
+
+def train_classifier(train: LabelledImages, settings: ClassifierSettings, seed: int) -> Classifier:
+    """Cross-entropy, AdamW with a one-cycle schedule, images shifted by up to a pixel.
+
+    Images must be square, with an even side.
+    """
+    channels, height, width = train.shape
+    if height != width or height % 2:
+        raise ValueError(f"images must be square with an even side, got {height}×{width}")
+    torch.manual_seed(derive_seed(seed, "classifier"))
+    classifier = Classifier(
+        channels, height, max(train.classes) + 1, settings.channels, settings.features
+    )
+    classifier.train()
+    steps = settings.epochs * len(train) // settings.batch_size
+    optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)
+    schedule = OneCycleLR(optimiser, settings.learning_rate, total_steps=steps + 1)
+    for step in tqdm(range(steps), "classifier", unit="step"):
+        rows = batch_rows(len(train), settings.batch_size, step, seed, "classifier")
+        images, labels = train.tensors(rows)
+        dy, dx = torch.randint(-1, 2, (2,)).tolist()
+        loss = cross_entropy(classifier(images.roll((dy, dx), (2, 3))), labels)
+        loss.backward()
+        optimiser.step()
+        optimiser.zero_grad()
+        schedule.step()
+    return classifier.eval()

@@ -1,0 +1,42 @@
+"""FID, precision and recall over features, by torch-fidelity."""
+
+from torch import Tensor
+from torch_fidelity.metric_fid import (
+    KEY_METRIC_FID,
+    fid_features_to_statistics,
+    fid_statistics_to_metric,
+)
+from torch_fidelity.metric_prc import (
+    KEY_METRIC_PRECISION,
+    KEY_METRIC_RECALL,
+    prc_features_to_metric,
+)
+
+
+def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, float]:
+    """How close generated images are to real ones, and how much of them is covered.
+
+    Args:
+        generated: Features ``[N, D]`` float64.
+        real: Features ``[M, D]`` float64.
+        neighbours: k of precision and recall; both sets must be larger.
+
+    Returns:
+        ``fid``: Fréchet distance of the two Gaussians (arXiv 1706.08500, equation 6), 0 is best.
+        ``precision``, ``recall``: shares inside the other set's k-nearest-neighbour balls
+        (arXiv 1904.06991).
+    """
+    if min(len(generated), len(real)) <= neighbours:
+        raise ValueError(
+            f"{len(generated)} generated and {len(real)} real images: more than {neighbours} are needed"
+        )
+    statistics = [fid_features_to_statistics(features) for features in (generated, real)]
+    fid = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]
+    coverage = prc_features_to_metric(
+        generated, real, prc_neighborhood=neighbours, save_cpu_ram=True, verbose=False
+    )
+    return {
+        "fid": max(0.0, fid),
+        "precision": coverage[KEY_METRIC_PRECISION],
+        "recall": coverage[KEY_METRIC_RECALL],
+    }

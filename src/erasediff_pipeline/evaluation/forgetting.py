@@ -1,0 +1,29 @@
+"""What the judge sees in samples."""
+
+import torch
+from torch import Tensor
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Shannon entropy of each row, ``[N, K]`` → ``[N]``, in nats."""
+    return torch.special.entr(probabilities).sum(dim=1)
+
+
+def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """How much of the forgotten condition is left in the samples drawn under it.
+
+    Args:
+        probabilities: ``[N, K]`` of the judge, for samples under forgotten conditions.
+        labels: ``[N]`` int64, the condition each was drawn under.
+
+    Returns:
+        ``forget_accuracy``: share still given to its condition, 0 is gone; ``forget_probability``:
+        mean probability of the condition; ``forget_entropy``: mean entropy, in nats.
+    """
+    return {
+        "forget_accuracy": float((probabilities.argmax(dim=1) == labels).double().mean()),
+        "forget_probability": float(
+            probabilities.gather(1, labels[:, None]).squeeze(1).double().mean()
+        ),
+        "forget_entropy": float(entropy(probabilities).double().mean()),
+    }

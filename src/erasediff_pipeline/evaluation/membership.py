@@ -1,0 +1,55 @@
+"""Can forgotten images still be told from unseen ones by their denoising loss?"""
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
+
+from erasediff_pipeline.config import EvaluationSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.seeding import make_generator
+
+
+@torch.no_grad()
+def denoising_losses(
+    model: DiffusionModel,
+    data: LabelledImages,
+    settings: EvaluationSettings,
+    seed: int,
+    batch_size: int = 256,
+) -> Tensor:
+    """The denoising loss of each image, averaged over evenly spaced timesteps and several noises.
+
+    Returns:
+        ``[N]`` float64. The noise depends on seed, timestep, draw and row, not on the model.
+    """
+    model.eval()
+    images, labels = data.tensors()
+    x0, c = model.encode(images), model.condition(labels)
+    spaced = torch.linspace(0, model.timesteps - 1, settings.membership_timesteps + 2)[1:-1]
+    total = torch.zeros(len(data), dtype=torch.float64)
+    for timestep in spaced.long().tolist():
+        for draw in range(settings.membership_noises):
+            generator = make_generator(seed, "membership", timestep, draw)
+            eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+            for rows in torch.arange(len(data)).split(batch_size):
+                t = torch.full((len(rows),), timestep, device=x0.device)
+                x_t = model.noise(x0[rows], t, eps[rows])
+                target = model.target(x0[rows], t, eps[rows])
+                error = (model.denoise(x_t, t, c[rows]) - target).square().flatten(1).mean(dim=1)
+                total[rows] += error.double().cpu()
+    return total / (settings.membership_timesteps * settings.membership_noises)
+
+
+def membership_auc(members: Tensor, unseen: Tensor) -> float:
+    """Probability that a member's loss is lower than an unseen image's; 0.5 is gone.
+
+    The area under the ROC curve of a threshold on the loss (arXiv 2302.01316).
+
+    Args:
+        members: Losses ``[N]`` of the forgotten images.
+        unseen: Losses ``[M]`` of images of the same classes that were never trained on.
+    """
+    truth = np.r_[np.ones(len(members)), np.zeros(len(unseen))]
+    return float(roc_auc_score(truth, -torch.cat([members, unseen]).numpy()))

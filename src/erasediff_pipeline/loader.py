@@ -1,0 +1,32 @@
+"""Configuration: where MLflow's store is, and how a request given later replaces an earlier one."""
+
+import os
+from typing import Any
+
+from kedro.config import OmegaConfigLoader
+
+from erasediff_pipeline.paths import PROJECT_ROOT
+
+
+def tracking_uri() -> str:
+    """``MLFLOW_TRACKING_URI``, else SQLite in the project's root, whatever the working directory."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
+
+
+def artifact_location() -> str | None:
+    """Beside the project's own store; a server named by ``MLFLOW_TRACKING_URI`` decides for itself."""
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else (PROJECT_ROOT / "mlartifacts").as_uri()
+
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Merges parameters key by key, but takes ``forget`` from the command line whole.
+
+    A request by ids and a request by classes exclude each other, so ``--params=forget.ids_file=…``
+    must not be merged with the classes of ``conf/base``.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        value = super().__getitem__(key)
+        if key == "parameters" and "forget" in (self.runtime_params or {}):
+            value["forget"] = self.runtime_params["forget"]
+        return value

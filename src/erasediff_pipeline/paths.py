@@ -1,0 +1,11 @@
+"""The few places on disk that are not in the catalog."""
+
+from pathlib import Path
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+CHECKPOINTS = PROJECT_ROOT / "data" / ".checkpoints"
+
+
+def checkpoint_path(*names: str) -> Path:
+    """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
+    return CHECKPOINTS / f"{'-'.join(names)}.safetensors"

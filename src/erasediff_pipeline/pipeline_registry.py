@@ -1,0 +1,17 @@
+"""What can be run: ``kedro run --pipeline=<name>``."""
+
+from kedro.pipeline import Pipeline
+
+from erasediff_pipeline.pipelines import prepare, pretrain, unlearn
+from erasediff_pipeline.unlearning.registry import METHODS
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline by name; written out, since a sum over ``find_pipelines`` misses some."""
+    methods = {entry.parameters: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
+    return {
+        "prepare": prepare.create_pipeline(),
+        "pretrain": pretrain.create_pipeline(),
+        **methods,
+        "__default__": prepare.create_pipeline() + pretrain.create_pipeline() + methods["unlearn"],
+    }

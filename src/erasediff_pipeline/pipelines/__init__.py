@@ -1,0 +1,1 @@
+"""One folder a pipeline: thin nodes, and how they are wired."""

@@ -1,0 +1,224 @@
+"""Nodes of the unlearning chain, the same for every method."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from diffusers import DDPMPipeline
+from matplotlib.figure import Figure
+from pydantic import BaseModel
+from tqdm.auto import tqdm
+
+from erasediff_pipeline.catalog.registered_model import ModelVersion
+from erasediff_pipeline.config import (
+    EvaluationSettings,
+    ForgetRequest,
+    ReportSettings,
+    SamplingSettings,
+    TrackingSettings,
+)
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import (
+    forgotten_classes,
+    select_set,
+    split_by_request,
+    unseen_of_classes,
+)
+from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
+from erasediff_pipeline.evaluation.metrics import (
+    Metrics,
+    evaluate_samples,
+    plan_labels,
+    round_metrics,
+)
+from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
+from erasediff_pipeline.reporting.provenance import describe_provenance
+from erasediff_pipeline.reporting.report import render_report
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.tracking.scalars import log_scalars
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.registry import METHODS
+
+
+def split_data(
+    manifest: pd.DataFrame, request: ForgetRequest
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Divide the training images into a forget set and a retain set."""
+    split = split_by_request(manifest, request)
+    return split.table, split.description
+
+
+def erase_with(method: str) -> Callable:
+    """The node that erases by ``method``; its settings are of the method's own type."""
+    entry = METHODS[method]
+
+    def erase(
+        base_model: DDPMPipeline,
+        images: LabelledImages,
+        manifest: pd.DataFrame,
+        split: pd.DataFrame,
+        settings: entry.settings,  # type: ignore[name-defined]
+        seed: int,
+    ) -> tuple[DDPMPipeline, pd.DataFrame, dict[str, Any]]:
+        """Unlearn the forget set; return the erased model, the curves and the cost."""
+        model = ClassConditional.from_pipeline(base_model)
+        data = TrainingData(
+            retain=select_set(images, manifest, split, "retain"),
+            forget=select_set(images, manifest, split, "forget"),
+        )
+        history, cost = train(
+            model, entry.build(settings), data, settings, seed, checkpoint_path(method), log_scalars
+        )
+        return model.to_pipeline(), pd.DataFrame(history), asdict(cost)
+
+    return erase
+
+
+def sample_model(
+    pipeline: DDPMPipeline,
+    images: LabelledImages,
+    request: dict[str, Any],
+    sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
+    seed: int,
+) -> LabelledImages:
+    """Draw the images to judge: the same labels and the same noise for every model."""
+    model = ClassConditional.from_pipeline(pipeline)
+    plan = plan_labels(images.classes, forgotten_classes(request), evaluation)
+    labels = torch.tensor(plan)
+    drawn = np.empty((len(plan), *images.shape), dtype=np.uint8)
+    done = 0
+    with tqdm(total=len(plan), desc="sample", unit="image") as progress:
+        for batch in stream_samples(model, labels, derive_seed(seed, "evaluation"), sampling):
+            drawn[done : done + len(batch)] = batch.numpy()
+            done += len(batch)
+            progress.update(len(batch))
+    return LabelledImages(drawn, labels.numpy())
+
+
+def measure_membership(
+    pipeline: DDPMPipeline,
+    images: LabelledImages,
+    manifest: pd.DataFrame,
+    split: pd.DataFrame,
+    request: dict[str, Any],
+    evaluation: EvaluationSettings,
+    seed: int,
+) -> Metrics:
+    """Membership AUC of the forgotten images; not measured where whole classes are forgotten."""
+    if forgotten_classes(request):
+        return {"forget_membership_auc": None}
+    model = ClassConditional.from_pipeline(pipeline)
+    seed = derive_seed(seed, "evaluation")
+    members = select_set(images, manifest, split, "forget")
+    unseen = unseen_of_classes(images, manifest, request["classes"])
+    auc = membership_auc(
+        denoising_losses(model, members, evaluation, seed),
+        denoising_losses(model, unseen, evaluation, seed),
+    )
+    return {"forget_membership_auc": auc}
+
+
+def evaluate_model(
+    samples: LabelledImages,
+    membership: Metrics,
+    images: LabelledImages,
+    manifest: pd.DataFrame,
+    split: pd.DataFrame,
+    request: dict[str, Any],
+    classifier: Classifier,
+    evaluation: EvaluationSettings,
+) -> Metrics:
+    """Everything that is measured of one model."""
+    real = select_set(images, manifest, split, "retain")
+    metrics = evaluate_samples(samples, forgotten_classes(request), real, classifier, evaluation)
+    return round_metrics({**metrics, **membership})
+
+
+def collect_metrics(method: str) -> Callable:
+    """The node that lays before and after side by side, under the method's name."""
+
+    def collect(
+        request: dict[str, Any], base: Metrics, erased: Metrics
+    ) -> tuple[dict[str, Any], dict[str, float], dict[str, float]]:
+        """``metrics.json``, and the numbers of both models for MLflow."""
+        document = {"method": method, "forget": request, "base": base, "erased": erased}
+        return document, numbers_of(base), numbers_of(erased)
+
+    return collect
+
+
+def numbers_of(metrics: Metrics) -> dict[str, float]:
+    """Without what is text or not measured."""
+    return {k: float(v) for k, v in metrics.items() if isinstance(v, int | float)}
+
+
+def describe_run(
+    base_model: DDPMPipeline,
+    erased_model: DDPMPipeline,
+    request: dict[str, Any],
+    cost: dict[str, Any],
+    parameters: dict[str, Any],
+) -> dict[str, Any]:
+    """``run.json``: what it cost and where it comes from; differs from run to run."""
+    return {
+        "cost": cost,
+        "provenance": {
+            "base_model_sha256": hash_weights(base_model.unet),
+            "erased_model_sha256": hash_weights(erased_model.unet),
+            "forget_sha256": request["forget_sha256"],
+            "retain_sha256": request["retain_sha256"],
+            **describe_provenance(as_plain(parameters)),
+        },
+    }
+
+
+def as_plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Kedro hands over validated settings among plain values; JSON takes the latter only."""
+    return {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
+
+
+def draw_figures(
+    base: LabelledImages,
+    erased: LabelledImages,
+    request: dict[str, Any],
+    curves: pd.DataFrame,
+    settings: ReportSettings,
+) -> tuple[Figure, Figure]:
+    """The before/after grid and the curves."""
+    grid = draw_grid(base, erased, forgotten_classes(request), settings.grid_columns)
+    return grid, draw_curves(curves)
+
+
+def write_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure) -> str:
+    """One self-contained page."""
+    return render_report(metrics, run, grid, curves)
+
+
+def version_model(
+    erased_model: DDPMPipeline,
+    metrics: dict[str, Any],
+    run: dict[str, Any],
+    tracking: TrackingSettings,
+    sampling: SamplingSettings,
+) -> ModelVersion:
+    """What the registry should know of the erased model, which is saved by now."""
+    provenance = run["provenance"]
+    name = tracking.registered_model
+    return ModelVersion(
+        name=name and name.format(method=metrics["method"]),
+        tags={
+            key: str(provenance[key])
+            for key in ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
+        },
+        sampling=sampling.model_dump(),
+    )

@@ -1,0 +1,89 @@
+"""Split → erase → sample → evaluate → report, for any method."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.unlearning.registry import METHODS
+
+SHARED = {"base_model", "images", "manifest", "classifier"}
+
+
+def create_pipeline(method: str = "erasediff") -> Pipeline:
+    """The whole chain; what it writes is named ``<method>.…`` in the catalog."""
+    settings = f"params:{METHODS[method].parameters}"
+    chain = pipeline(
+        [
+            node(nodes.split_data, ["manifest", "params:forget"], ["split", "request"], name="split"),
+            node(
+                nodes.erase_with(method),
+                ["base_model", "images", "manifest", "split", settings, "params:seed"],
+                ["erased_model", "curves", "cost"],
+                name="erase",
+            ),
+            *judge("base", "base_model"),
+            *judge("erased", "erased_model"),
+            node(
+                nodes.collect_metrics(method),
+                ["request", "base_metrics", "erased_metrics"],
+                ["metrics", "base_numbers", "erased_numbers"],
+                name="collect",
+            ),
+            node(
+                nodes.describe_run,
+                ["base_model", "erased_model", "request", "cost", "parameters"],
+                "run",
+                name="describe",
+            ),
+            node(
+                nodes.draw_figures,
+                ["base_samples", "erased_samples", "request", "curves", "params:report"],
+                ["grid", "curves_figure"],
+                name="draw",
+            ),
+            node(
+                nodes.write_report, ["metrics", "run", "grid", "curves_figure"], "report", name="report"
+            ),
+            node(
+                nodes.version_model,
+                ["erased_model", "metrics", "run", "params:tracking", "params:sampling"],
+                "registered_model",
+                name="register",
+            ),
+        ]
+    )
+    parameters = {name for name in chain.inputs() if name.startswith("params:")}
+    return pipeline(chain, namespace=method, inputs=SHARED, parameters=parameters)
+
+
+def judge(which: str, model: str) -> list:
+    """The nodes that draw from one model and measure it; the same for before and after."""
+    drawing = ["params:sampling", "params:evaluation", "params:seed"]
+    return [
+        node(
+            nodes.sample_model,
+            [model, "images", "request", *drawing],
+            f"{which}_samples",
+            name=f"sample_{which}",
+        ),
+        node(
+            nodes.measure_membership,
+            [model, "images", "manifest", "split", "request", "params:evaluation", "params:seed"],
+            f"{which}_membership",
+            name=f"membership_{which}",
+        ),
+        node(
+            nodes.evaluate_model,
+            [
+                f"{which}_samples",
+                f"{which}_membership",
+                "images",
+                "manifest",
+                "split",
+                "request",
+                "classifier",
+                "params:evaluation",
+            ],
+            f"{which}_metrics",
+            name=f"evaluate_{which}",
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""What a person looks at, and where it comes from."""

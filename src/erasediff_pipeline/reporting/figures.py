@@ -1,0 +1,74 @@
+"""The before/after grid and the curves."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from erasediff_pipeline.data.images import LabelledImages
+
+FORGOTTEN = "#b3261e"
+CURVES = {
+    "retain_loss": "Retain loss L_r",
+    "forget_loss": "Forget loss L_f",
+    "lambda": "λ, weight of the forget gradient",
+    "gradient_cosine": "Cosine of the two gradients",
+}
+
+
+def draw_grid(
+    base: LabelledImages, erased: LabelledImages, forgotten: list[int], columns: int
+) -> Figure:
+    """Samples before (left) and after (right): a row a class, column by column from the same noise."""
+    classes = base.classes
+    figure = Figure(figsize=(0.42 * (2 * columns + 3), 0.42 * len(classes) + 0.8), dpi=160)
+    left, right = figure.subplots(1, 2)
+    for axes, samples, title in ((left, base, "before"), (right, erased, "after")):
+        axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks([])
+        height = samples.shape[1] + 1
+        axes.set_yticks([height * row + height / 2 for row in range(len(classes))])
+        axes.set_yticklabels([str(label) for label in classes], fontsize=9)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        for row, (label, text) in enumerate(zip(classes, axes.get_yticklabels(), strict=True)):
+            if label in forgotten:
+                text.set_color(FORGOTTEN)
+                text.set_fontweight("bold")
+                axes.axhspan(
+                    height * row - 0.5, height * (row + 1) - 0.5, fill=False, color=FORGOTTEN, lw=1.8
+                )
+    if forgotten:
+        names = ", ".join(str(label) for label in forgotten)
+        figure.text(0.5, 0.01, f"framed: forgotten ({names})", ha="center", fontsize=8, color=FORGOTTEN)
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    return figure
+
+
+def tile(samples: LabelledImages, columns: int) -> np.ndarray:
+    """The first images of each class in a row of their own: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
+    channels, height, width = samples.shape
+    classes = samples.classes
+    canvas = np.full(
+        (len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8
+    )
+    for row, label in enumerate(classes):
+        for column, image in enumerate(samples.images[samples.labels == label][:columns]):
+            top, start = row * (height + 1), column * (width + 1)
+            canvas[top : top + height, start : start + width] = image.transpose(1, 2, 0)
+    return canvas[:, :, 0] if channels == 1 else canvas
+
+
+def draw_curves(curves: pd.DataFrame) -> Figure:
+    """Losses, λ and the gradients' cosine over the steps; whatever of them the method logs."""
+    shown = {key: title for key, title in CURVES.items() if key in curves}
+    figure = Figure(figsize=(8, 2.3 * ((len(shown) + 1) // 2) + 0.4), dpi=120)
+    panels = figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flat
+    for axes, (key, title) in zip(panels, shown.items(), strict=False):
+        axes.plot(curves["step"], curves[key], lw=1.4, color="#3b5b92")
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+    figure.tight_layout()
+    return figure

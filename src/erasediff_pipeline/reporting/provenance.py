@@ -1,0 +1,57 @@
+"""Where a result comes from: enough to make it again."""
+
+import hashlib
+import platform
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+import mlflow
+import torch
+
+from erasediff_pipeline.paths import PROJECT_ROOT
+
+PACKAGES = ("erasediff_pipeline", "torch", "diffusers", "accelerate", "kedro", "mlflow", "dvc")
+
+
+def describe_provenance(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters, code, data, packages, device and time of this run; plain JSON."""
+    run = mlflow.active_run()
+    return {
+        "parameters": parameters,
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_clean": git("status", "--porcelain", "--untracked-files=no", "--", "src", "conf") == "",
+        "dvc_lock_sha256": hash_file("dvc.lock"),
+        "mlflow_run_id": run.info.run_id if run else None,
+        "packages": {name: version_of(name) for name in PACKAGES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "threads": torch.get_num_threads(),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command in the project; None outside a git checkout."""
+    try:
+        return subprocess.run(
+            ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def hash_file(name: str) -> str | None:
+    """SHA-256 of a file of the project; None where it is not there."""
+    path = PROJECT_ROOT / name
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
+
+
+def version_of(package: str) -> str | None:
+    """The installed version; None where it is not installed."""
+    try:
+        return version(package)
+    except ModuleNotFoundError:
+        return None

@@ -1,0 +1,53 @@
+"""The short table at the end of a run."""
+
+from typing import Any
+
+from rich.table import Table
+
+ROWS = {
+    "forget_accuracy": ("forget accuracy", "0 is gone"),
+    "forget_probability": ("forget probability", "0 is gone"),
+    "forget_entropy": ("forget entropy", "nats"),
+    "forget_membership_auc": ("membership AUC", "0.5 is gone"),
+    "retain_accuracy": ("retain accuracy", "1 is kept"),
+    "fid": ("FID, retained", "0 is real"),
+    "precision": ("precision, retained", "1 is best"),
+    "recall": ("recall, retained", "1 is best"),
+}
+
+
+def name_request(forget: dict[str, Any]) -> str:
+    """The request in words."""
+    classes = ", ".join(str(label) for label in forget["classes"])
+    if forget["by"] == "classes":
+        return f"class {classes} ({forget['forget_images']} images)"
+    return f"{forget['forget_images']} images of class {classes}"
+
+
+def format_metric(value: float | None) -> str:
+    """Four digits behind the point; a dash for what was not measured."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def format_cost(cost: dict[str, Any]) -> str:
+    """One line."""
+    return (
+        f"{cost['steps']} steps, {cost['denoiser_evaluations']:,} denoiser evaluations, "
+        f"{cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 2**30:.2f} GiB"
+    )
+
+
+def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Table:
+    """Before and after, what it cost and where to look, for the terminal."""
+    table = Table(
+        title=f"{metrics['method']}: forgot {name_request(metrics['forget'])}",
+        caption=f"cost: {format_cost(run['cost'])}\nreport: {report}\nMLflow: make ui",
+        caption_justify="left",
+    )
+    for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    base, erased = metrics["base"], metrics["erased"]
+    for key, (name, hint) in ROWS.items():
+        if base[key] is not None:
+            table.add_row(name, format_metric(base[key]), format_metric(erased[key]), hint)
+    return table

@@ -1,0 +1,184 @@
+"""EraseDiff (arXiv 2401.05779): forget by a constrained step, retain by the denoising loss.
+
+    min over θ of L_r(θ)   subject to   L_f(θ) − min_φ L_f(φ) ≤ 0
+
+L_r is the denoising loss on the retain set. L_f is the mean squared distance, on the forget set, between
+the prediction under the forgotten condition and a *forget target*. Both gradients make one step,
+
+    d = ∇L_r + λ·∇L_f,    λ = max(0, (a − ⟨∇L_r, ∇L_f⟩) / ‖∇L_f‖²),
+
+so that ⟨∇L_f, d⟩ ≥ a: for a ≥ 0 a small plain gradient step along −d never raises L_f. (Adam rescales
+each coordinate; there the statement holds for the direction that it is given.) min_φ L_f(φ) is a constant
+and has no gradient: the K inner steps of the paper's algorithm only enter through a, under ``value_gap``.
+"""
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import mse_loss
+
+from erasediff_pipeline.config import UnlearnSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import (
+    Noised,
+    denoising_loss,
+    drop_condition,
+    noise_batch,
+)
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
+
+EPSILON = 1e-12
+"""Keeps λ finite where the forget gradient vanishes."""
+
+
+def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> Tensor:
+    """For each label a uniformly drawn retained class, never the label itself.
+
+    Args:
+        labels: ``[N]`` int64, the forgotten conditions.
+        retained: ``[R]`` int64, ascending, the classes to draw from.
+        generator: On the CPU.
+
+    Returns:
+        ``[N]`` int64.
+    """
+    among = (labels[:, None] == retained[None, :]).cpu()
+    is_retained = among.any(dim=1)
+    own = among.int().argmax(dim=1)
+    choices = len(retained) - is_retained.int()
+    draw = (torch.rand(len(labels), generator=generator) * choices).long()
+    draw = draw + (is_retained & (draw >= own)).long()
+    return retained[draw.to(retained.device)]
+
+
+def find_lambda(
+    control: str, inner: float, retain_norm: float, forget_norm: float, a: float, fixed: float
+) -> float:
+    """λ, the weight of the forget gradient.
+
+    Args:
+        control: ``fixed``, ``cosine``, or one of the two that share the formula above.
+        inner: ⟨∇L_r, ∇L_f⟩.
+        retain_norm: ‖∇L_r‖.
+        forget_norm: ‖∇L_f‖.
+        a: η‖∇L_f‖² (``grad_norm``), η times the value gap (``value_gap``), or η itself (``cosine``).
+        fixed: λ under ``fixed``.
+    """
+    if control == "fixed":
+        return fixed
+    if control == "cosine":
+        return max(0.0, a - inner / (retain_norm * forget_norm + EPSILON))
+    return max(0.0, (a - inner) / (forget_norm**2 + EPSILON))
+
+
+def dot(left: list[Tensor], right: list[Tensor]) -> float:
+    """Inner product of two lists of tensors, as one long vector each."""
+    return sum(float((x * y).sum()) for x, y in zip(left, right, strict=True))
+
+
+class EraseDiff:
+    """One step's gradients; see the module's docstring for the objective."""
+
+    name = "erasediff"
+
+    def __init__(self, settings: UnlearnSettings):
+        self.settings = settings
+        self.subset = settings.subset
+        self.retained_classes = torch.empty(0, dtype=torch.int64)
+
+    def prepare(self, model: DiffusionModel, data: TrainingData) -> None:
+        """Note which classes may be aimed at: those that the retain set shows."""
+        self.retained_classes = torch.tensor(data.retain.classes)
+        needed = 2 if data.forget and set(data.forget.classes) & set(data.retain.classes) else 1
+        if self.settings.forget_target == "other_class" and len(self.retained_classes) < needed:
+            raise InvalidRequest(
+                "unlearn.forget_target: 'other_class' needs a retained class other than the forgotten "
+                f"one, the retain set shows {data.retain.classes}: allowed are 'null', 'uniform_noise'"
+            )
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        if forget_batch is None:
+            raise ValueError("EraseDiff needs a forget batch")
+        settings = self.settings
+        parameters = list(model.trainable(settings.subset).values())
+
+        retain = noise_batch(model, retain_batch.x0, generator)
+        c = model.condition(retain_batch.labels)
+        c = drop_condition(model, c, settings.condition_dropout, generator)
+        retain_loss = denoising_loss(model, retain, c)
+        g_retain = list(torch.autograd.grad(retain_loss, parameters))
+
+        forget = self.aim(model, forget_batch, generator)
+        c_forget = model.condition(forget_batch.labels)
+        forget_loss = denoising_loss(model, forget, c_forget)
+        g_forget = list(torch.autograd.grad(forget_loss, parameters))
+
+        inner = dot(g_retain, g_forget)
+        retain_norm, forget_norm = dot(g_retain, g_retain) ** 0.5, dot(g_forget, g_forget) ** 0.5
+        bounds: dict[str, Callable[[], float]] = {
+            "grad_norm": lambda: settings.eta * forget_norm**2,
+            "value_gap": lambda: settings.eta * self.value_gap(model, forget, c_forget, forget_loss),
+            "cosine": lambda: settings.eta,
+            "fixed": lambda: 0.0,
+        }
+        weight = find_lambda(
+            settings.control,
+            inner,
+            retain_norm,
+            forget_norm,
+            bounds[settings.control](),
+            settings.fixed_lambda,
+        )
+        for parameter, gr, gf in zip(parameters, g_retain, g_forget, strict=True):
+            parameter.grad = gr.add_(gf, alpha=weight)
+        return {
+            "retain_loss": retain_loss.item(),
+            "forget_loss": forget_loss.item(),
+            "lambda": weight,
+            "gradient_cosine": inner / (retain_norm * forget_norm + EPSILON),
+        }
+
+    @torch.no_grad()
+    def aim(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
+        """Noise the forget batch, with timesteps of its own, and set the forget target as its target."""
+        noised = noise_batch(model, batch.x0, generator)
+        if self.settings.forget_target == "uniform_noise":
+            noise = torch.rand(batch.x0.shape, generator=generator, device=generator.device)
+            return noised._replace(target=noise.to(batch.x0.device))
+        if self.settings.forget_target == "null":
+            c = model.null_condition(len(batch.labels))
+        else:
+            labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
+            c = model.condition(labels)
+        return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
+
+    def value_gap(
+        self, model: DiffusionModel, forget: Noised, c: Tensor, forget_loss: Tensor
+    ) -> float:
+        """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0."""
+        with torch.random.fork_rng(), torch.enable_grad():
+            lowest = self.descend(model, forget, c)
+        return max(0.0, forget_loss.item() - lowest)
+
+    def descend(self, model: DiffusionModel, forget: Noised, c: Tensor) -> float:
+        """Take the K inner steps on a copy that shares nothing with ``model``; return L_f there."""
+        inner = copy.deepcopy(model)
+        parameters = list(inner.trainable(self.settings.subset).values())
+        for _ in range(self.settings.inner_steps):
+            gradients = torch.autograd.grad(denoising_loss(inner, forget, c), parameters)
+            with torch.no_grad():
+                for parameter, gradient in zip(parameters, gradients, strict=True):
+                    parameter -= self.settings.inner_learning_rate * gradient
+        with torch.no_grad():
+            loss = mse_loss(inner.denoise(forget.x_t, forget.t, c).float(), forget.target).item()
+        model.evaluations = inner.evaluations
+        return loss

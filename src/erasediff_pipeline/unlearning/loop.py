@@ -1,0 +1,180 @@
+"""The one training loop, for pretraining and for every method."""
+
+import hashlib
+import logging
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers.training_utils import EMAModel
+from torch import nn
+from torch.optim import AdamW, Optimizer
+from torch.optim.lr_scheduler import LRScheduler, LambdaLR, OneCycleLR
+from tqdm.auto import tqdm
+
+from erasediff_pipeline.config import TrainingSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.seeding import derive_seed, make_generator
+from erasediff_pipeline.unlearning.checkpoint import load_checkpoint, save_checkpoint
+from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
+from erasediff_pipeline.unlearning.order import batch_rows
+
+Scalars = dict[str, float]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training took."""
+
+    steps: int
+    denoiser_evaluations: int
+    """Images through the denoiser, forward."""
+    wall_seconds: float
+    peak_memory_bytes: int
+    """Of the accelerator where there is one, else the process's peak resident size so far."""
+
+
+def train(
+    model: DiffusionModel,
+    method: Method,
+    data: TrainingData,
+    settings: TrainingSettings,
+    seed: int,
+    checkpoint: Path,
+    on_log: Callable[[int, Scalars], None] = lambda step, scalars: None,
+) -> tuple[list[Scalars], Cost]:
+    """Train ``model`` in place; at the end it holds the running mean of its weights.
+
+    Every random draw of step s comes from (seed, s), and a run that was killed goes on from
+    ``checkpoint`` to the same weights, byte for byte.
+
+    Returns:
+        The logged points of the curves, each with its ``step``, and the cost.
+    """
+    started = time.perf_counter()
+    accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+    model.to(accelerator.device).train()
+    parameters = freeze_all_but(model, method.subset)
+    optimiser = AdamW(
+        parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule = build_schedule(optimiser, settings)
+    ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
+    method.prepare(model, data)
+
+    fingerprint = describe_run(method, data, settings, seed, parameters)
+    done, history, model.evaluations = load_checkpoint(
+        checkpoint, fingerprint, parameters, optimiser, ema
+    )
+    if done:
+        logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
+    for _ in range(done):
+        schedule.step()
+
+    progress = tqdm(
+        range(done, settings.steps), method.name, settings.steps, initial=done, unit="step"
+    )
+    for step in progress:
+        # Dropout draws from the global generator: tie it to the step as well.
+        torch.manual_seed(derive_seed(seed, method.name, "global", step))
+        generator = make_generator(seed, method.name, "noise", step)
+        forget = draw_batch(model, data.forget, settings, step, seed, "forget")
+        retain = draw_batch(model, data.retain, settings, step, seed, "retain")
+        assert retain is not None  # only the forget set may be absent
+        with accelerator.autocast():
+            scalars = method.gradients(model, forget, retain, generator)
+        norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+        optimiser.step()
+        schedule.step()
+        optimiser.zero_grad()
+        if ema:
+            ema.step(parameters.values())
+
+        last = step + 1 == settings.steps
+        if last or step % settings.log_every == 0:
+            scalars = {**scalars, "gradient_norm": float(norm)}
+            history.append({"step": step, **scalars})
+            on_log(step, scalars)
+            progress.set_postfix({k: f"{v:.3g}" for k, v in scalars.items() if "loss" in k})
+        if not last and (step + 1) % settings.checkpoint_every == 0:
+            save_checkpoint(
+                checkpoint,
+                step + 1,
+                fingerprint,
+                history,
+                model.evaluations,
+                parameters,
+                optimiser,
+                ema,
+            )
+
+    if ema:
+        ema.copy_to(parameters.values())
+    model.requires_grad_(True).eval()
+    checkpoint.unlink(missing_ok=True)
+    seconds = time.perf_counter() - started
+    return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
+
+
+def freeze_all_but(model: DiffusionModel, subset: str) -> dict[str, nn.Parameter]:
+    """Let only the parameters of ``subset`` move, and return them by name."""
+    parameters = model.trainable(subset)
+    model.requires_grad_(False)
+    for parameter in parameters.values():
+        parameter.requires_grad_(True)
+    return parameters
+
+
+def build_schedule(optimiser: Optimizer, settings: TrainingSettings) -> LRScheduler:
+    """The learning rate as a function of the step."""
+    if settings.schedule == "one_cycle":
+        return OneCycleLR(optimiser, settings.learning_rate, total_steps=settings.steps + 1)
+    return LambdaLR(optimiser, lambda step: 1.0)
+
+
+def draw_batch(
+    model: DiffusionModel,
+    images: LabelledImages | None,
+    settings: TrainingSettings,
+    step: int,
+    seed: int,
+    stream: str,
+) -> Batch | None:
+    """The batch of one step, encoded; None where there are no such images."""
+    if images is None:
+        return None
+    rows = batch_rows(len(images), settings.batch_size, step, seed, stream)
+    pixels, labels = images.tensors(rows)
+    return Batch(model.encode(pixels), labels.to(model.device))
+
+
+def describe_run(
+    method: Method,
+    data: TrainingData,
+    settings: TrainingSettings,
+    seed: int,
+    parameters: dict[str, nn.Parameter],
+) -> str:
+    """A hash of all that decides the result, so that a checkpoint never continues another run."""
+    digest = hashlib.sha256(f"{method.name} {seed} {settings!r}".encode())
+    for images in data:
+        if images is not None:
+            digest.update(images.images.tobytes() + images.labels.tobytes())
+    for name, parameter in parameters.items():
+        digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def peak_memory(device: torch.device) -> int:
+    """Peak bytes, of the accelerator or of this process."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
