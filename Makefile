@@ -6,6 +6,8 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
+# Pulled where it is missing: what a run of your own has put there stays (`dvc checkout --force` undoes it).
+REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
 .PHONY: unlearn test lint setup setup-dev pull ui viz sweep clean help
@@ -25,7 +27,8 @@ setup: $(VENV)/.installed  ## virtual environment with the locked dependencies
 setup-dev: $(VENV)/.installed-dev  ## and the tools to develop with
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12")'
+	$(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the locked dependencies (torch is large: some minutes)"
 	$(PIP_INSTALL) -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
@@ -36,7 +39,8 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	touch $@
 
 pull: setup  ## digits, manifest, base model and classifier from the reference store in the repository
-	dvc pull --quiet
+	@missing=$$(for path in $(REFERENCE); do [ -e $$path ] || echo $$path; done); \
+	if [ -n "$$missing" ]; then echo "dvc pull" $$missing; dvc pull --quiet $$missing; fi
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	kedro mlflow ui
@@ -47,8 +51,8 @@ viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 sweep: setup pull  ## the table of ten digits × three seeds, about 40 minutes; goes on where it stopped
 	python benchmarks/sweep.py
 
-clean:  ## everything that a run writes, and the virtual environment
-	rm -rf $(VENV) mlflow.db* mlruns mlartifacts data/.checkpoints data/.earlier .viz
+clean:  ## the virtual environment, MLflow's store and checkpoints; results stay
+	rm -rf $(VENV) mlflow.db* mlruns mlartifacts data/.checkpoints .viz
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*##/\1\t/' | expand -t 12

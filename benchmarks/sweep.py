@@ -2,12 +2,16 @@
 
     make sweep            writes benchmarks/sweep.csv and benchmarks/sweep.md, and goes on where it stopped
 
+After a change of settings or model, delete the CSV first: rows are told apart by digit and seed alone.
 The environment ``sweep`` keeps these runs apart from the reference result.
 """
 
 import argparse
+import hashlib
 import json
+import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -37,7 +41,7 @@ def link_reference() -> None:
 def run_one(digit: int, seed: int) -> dict:
     """One run, in a process of its own; its row of the table."""
     command = ["kedro", "run", "--env=sweep", "--pipeline=unlearn"]
-    command.append(f"--params=forget.classes={digit},seed={seed},tracking.registered_model=")
+    command.append(f"--params=forget.classes={digit},seed={seed},tracking.registered_model=null")
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     metrics = json.loads((RESULT / "metrics.json").read_text())
     run = json.loads((RESULT / "run.json").read_text())
@@ -47,8 +51,23 @@ def run_one(digit: int, seed: int) -> dict:
         row |= {f"base_{key}": base[key], key: erased[key]}
     row["fid_ratio"] = round(erased["fid"] / base["fid"], 4)
     row["unlearn_seconds"] = run["cost"]["wall_seconds"]
-    row["commit"] = run["provenance"]["git_commit"]
+    row |= {"commit": run["provenance"]["git_commit"], "settings": hash_settings(run["provenance"])}
+    row |= {"machine": name_machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     return row
+
+
+def hash_settings(provenance: dict) -> str:
+    """What decides a row beside digit and seed: all other parameters, and the base model."""
+    parameters = {k: v for k, v in provenance["parameters"].items() if k not in ("forget", "seed")}
+    text = json.dumps([parameters, provenance["base_model_sha256"]], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def name_machine() -> str:
+    """The processor and its cores."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
+    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
 
 
 def passes(row: pd.Series) -> bool:
@@ -60,15 +79,22 @@ def passes(row: pd.Series) -> bool:
     )
 
 
+def listed(values: pd.Series) -> str:
+    """The different values of a column; more than one means that the rows are not of one sweep."""
+    return ", ".join(sorted({str(value) for value in values}))
+
+
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """The table for people, misses marked."""
     rows = rows.sort_values(["digit", "seed"])
     verdicts = rows.apply(passes, axis=1)
+    unfinished = f"Unfinished: {len(rows)} of 30 runs are there. " if len(rows) < 30 else ""
     lines = [
         "# Ten digits, three seeds",
         "",
-        f"`make sweep` on {platform.machine()}, {datetime.now(UTC):%Y-%m-%d}, commit "
-        f"`{str(rows['commit'].iloc[0])[:12]}`, default settings: {int(verdicts.sum())} of {len(rows)} runs "
+        f"`make sweep` on {listed(rows['machine'])}; {listed(rows['date'])}; commit "
+        f"{listed(rows['commit'].str[:12])}; settings {listed(rows['settings'])}. "
+        f"{unfinished}{int(verdicts.sum())} of {len(rows)} runs "
         f"reach forget accuracy ≤ {LIMITS['forget_accuracy']}, retain accuracy ≥ "
         f"{LIMITS['retain_accuracy']} and FID ≤ {LIMITS['fid_ratio']:.2f} × the base model's. "
         "The settings were tuned on digits other than 3 and 7.",
@@ -101,7 +127,7 @@ def main() -> int:
         try:
             row = run_one(digit, seed)
         except subprocess.CalledProcessError as error:
-            print(f"digit {digit}, seed {seed}: {error.stderr.strip().splitlines()[-1]}", file=sys.stderr)
+            print(f"digit {digit}, seed {seed}: {error.stdout}{error.stderr}", file=sys.stderr)
             return 1
         rows = pd.concat([rows, pd.DataFrame([row])], ignore_index=True)
         rows.to_csv(options.output, index=False)

@@ -4,11 +4,15 @@ import functools
 from typing import Any
 
 import click
+import mlflow
 from kedro.framework.cli.project import run as kedro_run
 from kedro.io import DatasetError
+from mlflow.exceptions import MlflowException
+from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.hooks import KeepEarlierResult
 
 
 @click.group()
@@ -24,8 +28,9 @@ def explain(error: BaseException) -> str | None:
             return f"{cause.filename or 'disk'}: {cause.strerror}"
         if isinstance(cause, OperationalError):
             return f"MLflow's store: {cause.orig}"
-        cause = cause.__cause__ or cause.__context__
-    if isinstance(error, DatasetError):
+        cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    # A DatasetError names the file, also where these are what lies behind it.
+    if isinstance(error, DatasetError | MlflowException | SafetensorError):
         return " ".join(str(error).split())
     if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
         return " ".join(str(error).split())
@@ -42,6 +47,10 @@ def with_one_line_errors(command: click.Command) -> click.Command:
         try:
             return callback(*args, **kwargs)
         except click.ClickException:
+            raise
+        except KeyboardInterrupt:  # kedro calls no hook, and MLflow would take the run for finished
+            KeepEarlierResult().restore()
+            mlflow.end_run("KILLED")
             raise
         except Exception as error:
             line = explain(error)

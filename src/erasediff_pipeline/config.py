@@ -4,12 +4,16 @@
 two equal. An unknown key is an error everywhere.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
-ForgetTarget = Literal["other_class", "null", "uniform_noise"]
+ForgetTarget = Annotated[
+    Literal["other_class", "null", "uniform_noise"],
+    BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as nothing
+]
 Subset = Literal["full", "selfattn", "noselfattn", "notime", "class_embedding"]
 Sampler = Literal["dpm_solver", "ddim", "ddpm"]
 FidBackend = Literal["classifier", "efficientnet_lite0"]
@@ -38,9 +42,7 @@ class ForgetRequest(Settings):
     @model_validator(mode="after")
     def _exactly_one_form(self) -> "ForgetRequest":
         if (self.classes is None) == (self.ids_file is None):
-            raise ValueError(
-                "name exactly one of classes and ids_file, for example {classes: [0]}"
-            )
+            raise ValueError("name exactly one of classes and ids_file; null undoes the other in a file")
         if self.classes is not None and not self.classes:
             raise ValueError("classes is empty: name at least one class, for example [0]")
         return self
@@ -97,7 +99,7 @@ class TrainingSettings(Settings):
     """Adam's step size; the peak of it under ``one_cycle``."""
 
     schedule: Literal["constant", "one_cycle"] = "constant"
-    """``one_cycle``: warm-up and cosine decay over ``steps`` (arXiv 1708.07120)."""
+    """``one_cycle``: warm-up and cosine decay over ``steps``, β₁ the other way round (arXiv 1708.07120)."""
 
     weight_decay: float = Field(0.0, ge=0)
     """Decoupled weight decay (AdamW, arXiv 1711.05101)."""
@@ -106,12 +108,18 @@ class TrainingSettings(Settings):
     """The gradient is scaled down to this 2-norm where it is longer."""
 
     ema_decay: float = Field(ge=0, lt=1)
-    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last weights."""
+    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last weights.
+
+    diffusers' ``EMAModel`` warms up: after n steps the decay is at most (1 + n) / (10 + n).
+    """
 
     condition_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of retain images trained under the null condition (arXiv 2207.12598)."""
 
-    mixed_precision: Literal["no", "bf16"] = "no"
+    mixed_precision: Annotated[
+        Literal["no", "bf16"],
+        BeforeValidator(lambda value: "no" if value is False else value),  # YAML reads no as false
+    ] = "no"
     """Precision of the forward pass, through accelerate."""
 
     log_every: int = Field(10, ge=1)
@@ -135,9 +143,10 @@ class PretrainSettings(TrainingSettings):
 class UnlearnSettings(TrainingSettings):
     """EraseDiff (arXiv 2401.05779)."""
 
-    steps: int = Field(40, ge=1)
+    steps: int = Field(100, ge=1)
     batch_size: int = Field(128, ge=1)
     learning_rate: float = Field(2e-4, gt=0)
+    schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.9, ge=0, lt=1)
     log_every: int = Field(1, ge=1)
 
@@ -150,8 +159,12 @@ class UnlearnSettings(TrainingSettings):
     fixed_lambda: float = Field(0.1, ge=0)
     """λ under ``control: fixed``; 0.1 is the released code's default."""
 
-    forget_target: ForgetTarget = "other_class"
-    """What the model should predict under the forgotten condition."""
+    forget_target: ForgetTarget = "null"
+    """What the model should predict under the forgotten condition, see ``EraseDiff.aim``.
+
+    ``other_class`` averages predictions that pull towards different classes: on the digits the samples
+    become blends, and a blend of digits looks like an 8, so an 8 is never forgotten.
+    """
 
     subset: Subset = "full"
     """Which weights may move, see ``ClassConditional.trainable``."""
@@ -198,7 +211,7 @@ class SamplingSettings(Settings):
     """w in (1 + w)·ε(x, c) − w·ε(x, null) (arXiv 2207.12598, equation 6); 0 is no guidance."""
 
     batch_size: int = Field(256, ge=1)
-    """Images drawn at a time; it changes memory, not the images."""
+    """Images drawn at a time; it changes memory, and the images in no more than rounding."""
 
 
 class EvaluationSettings(Settings):
@@ -236,6 +249,13 @@ class TrackingSettings(Settings):
     registered_model: str | None = "erasediff-{method}"
     """Name of the erased model in the registry; ``{method}`` is filled in; null registers nothing."""
 
+    @field_validator("registered_model")
+    @classmethod
+    def _only_method(cls, value: str | None) -> str | None:
+        if value is not None and re.search(r"[{}/:]", value.replace("{method}", "")):
+            raise ValueError("allowed are a plain name, without / and :, and the placeholder {method}")
+        return value
+
 
 class Parameters(Settings):
     """All of ``conf/<environment>/parameters*.yml``."""
@@ -253,3 +273,16 @@ class Parameters(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     report: ReportSettings = ReportSettings()
     tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Parameters":
+        if self.sampling.steps > self.denoiser.timesteps:
+            raise ValueError(
+                f"sampling.steps {self.sampling.steps}: at most denoiser.timesteps, {self.denoiser.timesteps}"
+            )
+        if self.evaluation.precision_neighbours >= self.evaluation.retain_samples:
+            raise ValueError(
+                f"evaluation.precision_neighbours {self.evaluation.precision_neighbours}: fewer than "
+                f"evaluation.retain_samples, {self.evaluation.retain_samples}"
+            )
+        return self

@@ -1,5 +1,7 @@
 """Around a run: check before work begins, keep an earlier result until the new one is whole, sum up."""
 
+import fcntl
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.data.request import split_by_request
+from erasediff_pipeline.diffusion.model import ClassConditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.summary import build_table
@@ -31,7 +34,9 @@ NEEDED_BYTES = 64 * 2**20
 def explain_validation(error: ValidationError) -> str:
     """The first problem as one line: key, value, what is allowed."""
     first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"]) or "parameters"
+    key = ".".join(str(part) for part in first["loc"])
+    if not key:
+        return first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         owner: Any = Parameters
         for part in first["loc"][:-1]:
@@ -100,15 +105,12 @@ def check_writable(path: Path) -> None:
 
 def check_shape(catalog: CatalogProtocol) -> None:
     """Refuse a base model that was trained on images of another shape, or on fewer classes."""
-    unet, images = catalog.load("base_model").unet, catalog.load("images")
-    side = unet.config.sample_size
-    height, width = (side, side) if isinstance(side, int) else side
-    shape = (unet.config.in_channels, height, width)
-    classes = (unet.config.num_class_embeds or 0) - 1
+    model, images = ClassConditional.from_pipeline(catalog.load("base_model")), catalog.load("images")
+    shape, classes = model.sample_shape, model.classes
     if shape != images.shape or classes <= max(images.classes):
         raise MissingInput(
             f"base_model: {relative(file_of(catalog, 'base_model') or Path())} draws {shape} (C, H, W) of "
-            f"{max(classes, 0)} classes, the images are {images.shape} of {max(images.classes) + 1}: run "
+            f"{classes} classes, the images are {images.shape} of {max(images.classes) + 1}: run "
             "`dvc pull`, or `kedro run --pipeline=pretrain`"
         )
 
@@ -129,57 +131,101 @@ class KeepEarlierResult:
     """Set each earlier output aside just before it is replaced, and put all of them back on failure.
 
     So what stands under ``data/`` is always of one run. A run that was killed outright is put right by
-    the next one.
+    the next one, from the record of what was replaced.
     """
 
-    ASIDE = PROJECT_ROOT / "data" / ".earlier"
+    RECORD = PROJECT_ROOT / "data" / ".replaced"
+    lock: int | None = None
 
-    @hook_impl
+    @hook_impl(tryfirst=True)  # registered after CheckFirst, so called before it: it checks what is restored
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Undo what a killed run has left."""
+        """Undo what a killed run has left, and keep a second run away."""
+        self.take_lock()
         self.catalog = catalog
-        self.written: list[Path] = []
-        if self.ASIDE.exists():
-            self._restore()
+        self.replaced: set[Path] = set()
+        self.restore()
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
-        """Set the earlier one aside."""
+        """Set the earlier one aside; written down first, so that a kill in between loses nothing."""
         path = file_of(self.catalog, dataset_name)
-        if path is None or path in self.written:
+        if path is None or path in self.replaced:
             return
-        self.written.append(path)
-        aside = self.ASIDE / relative(path)
-        aside.parent.mkdir(parents=True, exist_ok=True)
-        # Written down first: a path without an earlier version must go away again on failure.
-        with (self.ASIDE / "written").open("a") as record:
-            record.write(f"{relative(path)}\n")
+        self.replaced.add(path)
+        self.RECORD.parent.mkdir(parents=True, exist_ok=True)
+        with self.RECORD.open("a") as record:
+            record.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
         if path.exists():
-            path.rename(aside)
+            remove(aside_of(path))
+            path.rename(aside_of(path))
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def on_pipeline_error(self, error: Exception) -> None:
-        """Put everything back."""
-        self._restore()
+        """Put everything back, before MLflow's hook, which fails where the disk is full."""
+        self.restore()
 
     @hook_impl
     def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """The new result is whole: let go of the earlier one."""
-        shutil.rmtree(self.ASIDE, ignore_errors=True)
+        """The new result is whole: let go of the earlier one, its record first."""
+        self.RECORD.unlink(missing_ok=True)
+        for path in self.replaced:
+            remove(aside_of(path))
+        self.release_lock()
 
-    def _restore(self) -> None:
-        record = self.ASIDE / "written"
-        for name in record.read_text().splitlines() if record.exists() else []:
-            path, aside = PROJECT_ROOT / name, self.ASIDE / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-            if aside.exists():
-                aside.rename(path)
-        shutil.rmtree(self.ASIDE, ignore_errors=True)
+    def take_lock(self) -> None:
+        """Refuse to run beside another: it would take that one's record for that of a killed run.
+
+        The system lets go of the lock when the process ends, however it ends.
+        """
+        if self.lock is None:
+            self.RECORD.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.RECORD.parent, os.O_RDONLY)  # the folder itself: no file is left behind
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(lock)
+                raise UserError(
+                    f"{relative(self.RECORD.parent)}: another run writes there: wait, or use another clone"
+                ) from None
+            self.lock = lock
+
+    def release_lock(self) -> None:
+        """At the end of the run, since a notebook goes on."""
+        if self.lock is not None:
+            os.close(self.lock)
+            self.lock = None
+
+    def restore(self) -> None:
+        """Put back what was set aside, and take away what was not there before; may be repeated."""
+        if not self.RECORD.exists():
+            return
+        for line in self.RECORD.read_text().splitlines():
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # cut short by a kill as it was written: nothing had been moved yet
+            path = Path(entry["path"])
+            if aside_of(path).exists():
+                remove(path)
+                aside_of(path).rename(path)
+            elif not entry["existed"]:
+                remove(path)
+        self.RECORD.unlink()
+
+
+def aside_of(path: Path) -> Path:
+    """Beside ``path``, so that setting aside is a rename on the same disk."""
+    return path.with_name(f".{path.name}.earlier")
+
+
+def remove(path: Path) -> None:
+    """A file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class ShowSummary:
@@ -189,8 +235,8 @@ class ShowSummary:
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """One table for each method that the run measured."""
         for name in sorted(pipeline.all_outputs()):
-            if name.endswith(".metrics"):
-                method = name.removesuffix(".metrics")
+            method = name.removesuffix(".metrics")
+            if name != method and f"{method}.run" in pipeline.all_outputs():
                 report = file_of(catalog, f"{method}.report")
                 table = build_table(
                     catalog.load(name), catalog.load(f"{method}.run"), relative(report or Path())

@@ -15,8 +15,6 @@ def derive_seed(seed: int, *stream: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def make_generator(
-    seed: int, *stream: str | int, device: torch.device | str = "cpu"
-) -> torch.Generator:
-    """A generator for one named stream; see :func:`derive_seed`."""
-    return torch.Generator(device).manual_seed(derive_seed(seed, *stream))
+def make_generator(seed: int, *stream: str | int) -> torch.Generator:
+    """A generator, on the CPU, for one named stream; see :func:`derive_seed`."""
+    return torch.Generator().manual_seed(derive_seed(seed, *stream))

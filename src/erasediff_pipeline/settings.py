@@ -6,14 +6,15 @@ import os
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
-from erasediff_pipeline.hooks import (  # noqa: E402
+from erasediff_pipeline.hooks import (
     CheckFirst,
     FlatParameters,
     KeepEarlierResult,
     ShowSummary,
 )
-from erasediff_pipeline.loader import (  # noqa: E402
+from erasediff_pipeline.loader import (
     ProjectConfigLoader,
     artifact_location,
     tracking_uri,

@@ -19,8 +19,14 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         fresh = work / "fresh"
         fresh.mkdir()
         yield fresh
+        earlier = work / "earlier"
         if path.exists():
-            path.rename(work / "earlier")
-        fresh.rename(path)
+            path.rename(earlier)
+        try:
+            fresh.rename(path)
+        except OSError:
+            if earlier.exists():
+                earlier.rename(path)
+            raise
     finally:
         shutil.rmtree(work, ignore_errors=True)

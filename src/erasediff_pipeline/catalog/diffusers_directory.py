@@ -1,5 +1,6 @@
 """A directory that ``from_pretrained`` loads: a pipeline or a single model, weights as safetensors."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from erasediff_pipeline.catalog.atomic import atomic_directory
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+def forget_origin(file: Path) -> None:
+    """Drop the path that diffusers notes: the same model must be the same bytes in any folder."""
+    config = json.loads(file.read_text())
+    if config.pop("_name_or_path", None) is not None:
+        file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 class DiffusersDirectory(AbstractDataset[Any, Any]):
@@ -40,6 +48,8 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
     def save(self, data: Any) -> None:
         with atomic_directory(self._filepath) as fresh:
             data.save_pretrained(str(fresh), safe_serialization=True)
+            for file in fresh.rglob("*.json"):
+                forget_origin(file)
 
     def _exists(self) -> bool:
         return any((self._filepath / name).exists() for name in ("model_index.json", "config.json"))

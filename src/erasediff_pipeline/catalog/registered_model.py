@@ -8,6 +8,8 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 import erasediff_pipeline
+from erasediff_pipeline.paths import PROJECT_ROOT
+
 
 class ModelVersion(NamedTuple):
     """What to register."""
@@ -23,7 +25,7 @@ class ModelVersion(NamedTuple):
 
 
 class RegisteredModel(AbstractDataset[ModelVersion, Any]):
-    """Saving logs the diffusers directory to the active run and registers it; loading loads the latest.
+    """Saving logs the diffusers directory to the active run and registers it; MLflow itself loads it.
 
     Args:
         directory: The diffusers directory, which another dataset has written.
@@ -31,7 +33,7 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
     """
 
     def __init__(self, directory: str, metadata: dict[str, Any] | None = None):
-        self._directory = Path(directory)
+        self._directory = PROJECT_ROOT / directory  # kedro resolves only what is called filepath
         self.metadata = metadata
         self._logging_activated = True  # kedro-mlflow clears it where tracking is off
 

@@ -45,6 +45,4 @@ class LabelledImages:
 
     def tensors(self, rows: np.ndarray | slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Images ``[n, C, H, W]`` uint8 and labels ``[n]`` int64 at ``rows``."""
-        return torch.from_numpy(np.array(self.images[rows])), torch.from_numpy(
-            np.array(self.labels[rows])
-        )
+        return torch.from_numpy(np.array(self.images[rows])), torch.from_numpy(np.array(self.labels[rows]))

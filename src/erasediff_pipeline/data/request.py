@@ -28,6 +28,8 @@ def read_ids(path: str | Path) -> list[str]:
         table = pd.read_csv(path, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise InvalidRequest(f"{where} does not exist") from None
+    except OSError as error:
+        raise InvalidRequest(f"{where} cannot be read: {error.strerror}") from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise InvalidRequest(f"{where} is not a CSV with a column 'id': {error}") from None
     if "id" not in table.columns:
@@ -124,9 +126,7 @@ def select_set(
     return images.select(manifest["id"].isin(ids).to_numpy())
 
 
-def unseen_of_classes(
-    images: LabelledImages, manifest: pd.DataFrame, classes: list[int]
-) -> LabelledImages:
+def unseen_of_classes(images: LabelledImages, manifest: pd.DataFrame, classes: list[int]) -> LabelledImages:
     """The images of these classes that no model was trained on."""
     chosen = (manifest["split"] == "test") & manifest["label"].isin(classes)
     return images.select(chosen.to_numpy())

@@ -41,7 +41,7 @@ class DiffusionModel(nn.Module, ABC):
 
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """Prediction, shaped like ``x_t``, at timesteps ``t`` ``[N]`` int64: ε or v, as the scheduler says."""
+        """Prediction (ε or v, as the scheduler says), shaped like ``x_t``; ``t`` is ``[N]`` int64."""
 
     @abstractmethod
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
@@ -123,7 +123,7 @@ class ClassConditional(DiffusionModel):
         return self.unet(x_t, t, class_labels=c).sample
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """``full``, ``selfattn``, ``noselfattn``, ``notime`` (all but the time embedding), ``class_embedding``."""
+        """``full``, ``selfattn``, ``noselfattn``, ``notime`` (no time embedding), ``class_embedding``."""
         rules = {
             "full": lambda name: True,
             "selfattn": lambda name: ".attentions." in name,
@@ -133,11 +133,7 @@ class ClassConditional(DiffusionModel):
         }
         if subset not in rules:
             raise InvalidParameter(f"subset {subset!r} is unknown: allowed are {', '.join(rules)}")
-        chosen = {
-            name: parameter
-            for name, parameter in self.unet.named_parameters()
-            if rules[subset](name)
-        }
+        chosen = {name: parameter for name, parameter in self.unet.named_parameters() if rules[subset](name)}
         if not chosen:
             raise InvalidParameter(f"subset {subset!r} selects no parameter of this model")
         return chosen

@@ -30,9 +30,7 @@ def noise_batch(model: DiffusionModel, x0: Tensor, generator: Generator) -> Nois
     return Noised(model.noise(x0, t, eps), t, model.target(x0, t, eps))
 
 
-def drop_condition(
-    model: DiffusionModel, c: Tensor, probability: float, generator: Generator
-) -> Tensor:
+def drop_condition(model: DiffusionModel, c: Tensor, probability: float, generator: Generator) -> Tensor:
     """Replace each condition by the null condition with the given probability (arXiv 2207.12598)."""
     drop = torch.rand(len(c), generator=generator, device=generator.device) < probability
     drop = drop.to(c.device).view(-1, *[1] * (c.dim() - 1))

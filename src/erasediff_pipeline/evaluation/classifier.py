@@ -58,14 +58,10 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def class_probabilities(
-    classifier: Classifier, images: Tensor, batch_size: int = 1024
-) -> Tensor:
+def class_probabilities(classifier: Classifier, images: Tensor, batch_size: int = 1024) -> Tensor:
     """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU."""
     classifier.eval()
-    return torch.cat(
-        [classifier(batch).softmax(dim=1).cpu() for batch in images.split(batch_size)]
-    )
+    return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in images.split(batch_size)])
 
 
 def accuracy(classifier: Classifier, data: LabelledImages) -> float:
@@ -83,9 +79,7 @@ def train_classifier(train: LabelledImages, settings: ClassifierSettings, seed: 
     if height != width or height % 2:
         raise ValueError(f"images must be square with an even side, got {height}×{width}")
     torch.manual_seed(derive_seed(seed, "classifier"))
-    classifier = Classifier(
-        channels, height, max(train.classes) + 1, settings.channels, settings.features
-    )
+    classifier = Classifier(channels, height, max(train.classes) + 1, settings.channels, settings.features)
     classifier.train()
     steps = settings.epochs * len(train) // settings.batch_size
     optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)

@@ -17,7 +17,7 @@ from erasediff_pipeline.hashing import hash_weights
 
 @dataclass(frozen=True)
 class FeatureExtractor:
-    """Images ``[N, C, H, W]`` uint8 → features ``[N, D]`` float32."""
+    """Images ``[N, C, H, W]`` uint8 → features ``[N, D]`` float64."""
 
     name: str
     weights_sha256: str

@@ -22,8 +22,6 @@ def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float
     """
     return {
         "forget_accuracy": float((probabilities.argmax(dim=1) == labels).double().mean()),
-        "forget_probability": float(
-            probabilities.gather(1, labels[:, None]).squeeze(1).double().mean()
-        ),
+        "forget_probability": float(probabilities.gather(1, labels[:, None]).squeeze(1).double().mean()),
         "forget_entropy": float(entropy(probabilities).double().mean()),
     }

@@ -12,9 +12,7 @@ from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 Metrics = dict[str, float | int | str | None]
 
 
-def plan_labels(
-    classes: list[int], forgotten: list[int], settings: EvaluationSettings
-) -> list[int]:
+def plan_labels(classes: list[int], forgotten: list[int], settings: EvaluationSettings) -> list[int]:
     """The condition of each sample to draw, class by class; ``forgotten`` is empty for a request by ids."""
     return [
         label
@@ -57,9 +55,7 @@ def evaluate_samples(
     return {
         **forgetting,
         "retain_accuracy": float(right.double().mean()),
-        **fidelity(
-            extractor(images[kept]), extractor(real_images), settings.precision_neighbours
-        ),
+        **fidelity(extractor(images[kept]), extractor(real_images), settings.precision_neighbours),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
         "forget_samples": int(is_forgotten.sum()),

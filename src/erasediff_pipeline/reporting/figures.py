@@ -15,9 +15,7 @@ CURVES = {
 }
 
 
-def draw_grid(
-    base: LabelledImages, erased: LabelledImages, forgotten: list[int], columns: int
-) -> Figure:
+def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int], columns: int) -> Figure:
     """Samples before (left) and after (right): a row a class, column by column from the same noise."""
     classes = base.classes
     figure = Figure(figsize=(0.42 * (2 * columns + 3), 0.42 * len(classes) + 0.8), dpi=160)
@@ -49,9 +47,7 @@ def tile(samples: LabelledImages, columns: int) -> np.ndarray:
     """The first images of each class in a row of their own: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
     channels, height, width = samples.shape
     classes = samples.classes
-    canvas = np.full(
-        (len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8
-    )
+    canvas = np.full((len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8)
     for row, label in enumerate(classes):
         for column, image in enumerate(samples.images[samples.labels == label][:columns]):
             top, start = row * (height + 1), column * (width + 1)

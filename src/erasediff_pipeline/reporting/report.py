@@ -11,9 +11,7 @@ from matplotlib.figure import Figure
 from erasediff_pipeline.reporting.summary import ROWS, format_cost, format_metric, name_request
 
 
-def render_report(
-    metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure
-) -> str:
+def render_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure) -> str:
     """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched."""
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True

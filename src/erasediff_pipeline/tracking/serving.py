@@ -42,16 +42,15 @@ class ErasedModel(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Images ``[sum of count, C, H, W]`` uint8, row after row."""
-        allowed = range(self.model.classes)
-        images = []
-        for row in model_input.itertuples(index=False):
-            if row.label not in allowed or row.count < 1:
+        highest = self.model.classes - 1
+        images: list[torch.Tensor] = []
+        for label, seed, count in model_input[["label", "seed", "count"]].to_numpy(dtype=int).tolist():
+            if not 0 <= label <= highest or count < 1:
                 raise ValueError(
-                    f"label {row.label}, count {row.count}: allowed are labels 0 to {len(allowed) - 1}"
-                    " and a count of at least 1"
+                    f"label {label}, count {count}: allowed: labels 0 to {highest}, counts from 1"
                 )
-            labels = torch.full((int(row.count),), int(row.label))
-            images += stream_samples(self.model, labels, int(row.seed), self.sampling)
+            labels = torch.full((count,), label)
+            images += stream_samples(self.model, labels, seed, self.sampling)
         return {"images": torch.cat(images).numpy()}
 
 

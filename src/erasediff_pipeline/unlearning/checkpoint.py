@@ -26,9 +26,7 @@ def _flatten(
         for moment in MOMENTS:
             tensors[f"{moment}/{name}"] = optimiser.state[parameter][moment]
     if ema:
-        tensors |= {
-            f"ema/{n}": s for n, s in zip(parameters, ema.shadow_params, strict=True)
-        }
+        tensors |= {f"ema/{n}": s for n, s in zip(parameters, ema.shadow_params, strict=True)}
     return {key: tensor.contiguous() for key, tensor in tensors.items()}
 
 

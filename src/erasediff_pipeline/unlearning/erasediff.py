@@ -161,9 +161,7 @@ class EraseDiff:
             c = model.condition(labels)
         return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
 
-    def value_gap(
-        self, model: DiffusionModel, forget: Noised, c: Tensor, forget_loss: Tensor
-    ) -> float:
+    def value_gap(self, model: DiffusionModel, forget: Noised, c: Tensor, forget_loss: Tensor) -> float:
         """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0."""
         with torch.random.fork_rng(), torch.enable_grad():
             lowest = self.descend(model, forget, c)
@@ -177,7 +175,8 @@ class EraseDiff:
             gradients = torch.autograd.grad(denoising_loss(inner, forget, c), parameters)
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter -= self.settings.inner_learning_rate * gradient
+                    parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)
+            torch.clear_autocast_cache()  # under bf16 it would go on with copies of the old weights
         with torch.no_grad():
             loss = mse_loss(inner.denoise(forget.x_t, forget.t, c).float(), forget.target).item()
         model.evaluations = inner.evaluations

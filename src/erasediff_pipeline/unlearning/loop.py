@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import math
 import resource
 import time
 from collections.abc import Callable
@@ -10,15 +11,18 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
 from torch import nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler, LambdaLR, OneCycleLR
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.checkpoint import load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
@@ -58,28 +62,23 @@ def train(
         The logged points of the curves, each with its ``step``, and the cost.
     """
     started = time.perf_counter()
+    AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
     accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     model.to(accelerator.device).train()
     parameters = freeze_all_but(model, method.subset)
-    optimiser = AdamW(
-        parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = build_schedule(optimiser, settings)
     ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
     method.prepare(model, data)
 
-    fingerprint = describe_run(method, data, settings, seed, parameters)
-    done, history, model.evaluations = load_checkpoint(
-        checkpoint, fingerprint, parameters, optimiser, ema
-    )
+    fingerprint = fingerprint_run(model, method, data, settings, seed)
+    done, history, model.evaluations = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
     if done:
         logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
     for _ in range(done):
         schedule.step()
 
-    progress = tqdm(
-        range(done, settings.steps), method.name, settings.steps, initial=done, unit="step"
-    )
+    progress = tqdm(range(done, settings.steps), method.name, settings.steps, initial=done, unit="step")
     for step in progress:
         # Dropout draws from the global generator: tie it to the step as well.
         torch.manual_seed(derive_seed(seed, method.name, "global", step))
@@ -90,6 +89,11 @@ def train(
         with accelerator.autocast():
             scalars = method.gradients(model, forget, retain, generator)
         norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+        if not math.isfinite(norm):
+            raise UserError(
+                f"{method.name}: the gradient is {float(norm)} at step {step}: lower its learning_rate "
+                f"(now {settings.learning_rate})"
+            )
         optimiser.step()
         schedule.step()
         optimiser.zero_grad()
@@ -154,20 +158,15 @@ def draw_batch(
     return Batch(model.encode(pixels), labels.to(model.device))
 
 
-def describe_run(
-    method: Method,
-    data: TrainingData,
-    settings: TrainingSettings,
-    seed: int,
-    parameters: dict[str, nn.Parameter],
+def fingerprint_run(
+    model: DiffusionModel, method: Method, data: TrainingData, settings: TrainingSettings, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
-    digest = hashlib.sha256(f"{method.name} {seed} {settings!r}".encode())
+    plan = [method.name, seed, settings.model_dump(), dict(model.scheduler.config), hash_weights(model)]
+    digest = hashlib.sha256(repr(plan).encode())
     for images in data:
         if images is not None:
             digest.update(images.images.tobytes() + images.labels.tobytes())
-    for name, parameter in parameters.items():
-        digest.update(name.encode() + parameter.detach().cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
@@ -176,5 +175,3 @@ def peak_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-

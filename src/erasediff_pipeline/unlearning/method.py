@@ -31,11 +31,13 @@ class TrainingData(NamedTuple):
 class Method(Protocol):
     """An objective, as the gradient of its loss."""
 
-    name: str
-    """What the progress bar calls it."""
+    @property
+    def name(self) -> str:
+        """What the progress bar calls it."""
 
-    subset: str
-    """The weights that may move, see ``DiffusionModel.trainable``."""
+    @property
+    def subset(self) -> str:
+        """The weights that may move, see ``DiffusionModel.trainable``."""
 
     def prepare(self, model: DiffusionModel, data: TrainingData) -> None:
         """Compute once what every step needs (a saliency mask, a Fisher diagonal)."""

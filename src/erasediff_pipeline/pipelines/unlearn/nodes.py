@@ -1,5 +1,6 @@
 """Nodes of the unlearning chain, the same for every method."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -48,10 +49,11 @@ from erasediff_pipeline.unlearning.loop import train
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 
+MlflowMetrics = dict[str, dict[str, float]]
+VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
 
-def split_data(
-    manifest: pd.DataFrame, request: ForgetRequest
-) -> tuple[pd.DataFrame, dict[str, Any]]:
+
+def split_data(manifest: pd.DataFrame, request: ForgetRequest) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Divide the training images into a forget set and a retain set."""
     split = split_by_request(manifest, request)
     return split.table, split.description
@@ -149,7 +151,7 @@ def collect_metrics(method: str) -> Callable:
 
     def collect(
         request: dict[str, Any], base: Metrics, erased: Metrics
-    ) -> tuple[dict[str, Any], dict[str, float], dict[str, float]]:
+    ) -> tuple[dict[str, Any], MlflowMetrics, MlflowMetrics]:
         """``metrics.json``, and the numbers of both models for MLflow."""
         document = {"method": method, "forget": request, "base": base, "erased": erased}
         return document, numbers_of(base), numbers_of(erased)
@@ -157,9 +159,9 @@ def collect_metrics(method: str) -> Callable:
     return collect
 
 
-def numbers_of(metrics: Metrics) -> dict[str, float]:
-    """Without what is text or not measured."""
-    return {k: float(v) for k, v in metrics.items() if isinstance(v, int | float)}
+def numbers_of(metrics: Metrics) -> MlflowMetrics:
+    """As kedro-mlflow takes them, without what is text or not measured."""
+    return {k: {"value": float(v), "step": 0} for k, v in metrics.items() if isinstance(v, int | float)}
 
 
 def describe_run(
@@ -187,27 +189,26 @@ def as_plain(parameters: dict[str, Any]) -> dict[str, Any]:
     return {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
 
 
-def draw_figures(
+def write_report(
     base: LabelledImages,
     erased: LabelledImages,
     request: dict[str, Any],
     curves: pd.DataFrame,
+    metrics: dict[str, Any],
+    run: dict[str, Any],
     settings: ReportSettings,
-) -> tuple[Figure, Figure]:
-    """The before/after grid and the curves."""
+) -> tuple[Figure, Figure, str]:
+    """The before/after grid, the curves, and one self-contained page with both."""
     grid = draw_grid(base, erased, forgotten_classes(request), settings.grid_columns)
-    return grid, draw_curves(curves)
-
-
-def write_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure) -> str:
-    """One self-contained page."""
-    return render_report(metrics, run, grid, curves)
+    lines = draw_curves(curves)
+    return grid, lines, render_report(metrics, run, grid, lines)
 
 
 def version_model(
     erased_model: DDPMPipeline,
     metrics: dict[str, Any],
     run: dict[str, Any],
+    report: str,
     tracking: TrackingSettings,
     sampling: SamplingSettings,
 ) -> ModelVersion:
@@ -215,10 +216,10 @@ def version_model(
     provenance = run["provenance"]
     name = tracking.registered_model
     return ModelVersion(
-        name=name and name.format(method=metrics["method"]),
+        name=name and name.replace("{method}", metrics["method"]),
         tags={
-            key: str(provenance[key])
-            for key in ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
+            **{key: str(provenance[key]) for key in VERSION_TAGS},
+            "report_sha256": hashlib.sha256(report.encode()).hexdigest(),
         },
         sampling=sampling.model_dump(),
     )

@@ -35,17 +35,14 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="describe",
             ),
             node(
-                nodes.draw_figures,
-                ["base_samples", "erased_samples", "request", "curves", "params:report"],
-                ["grid", "curves_figure"],
-                name="draw",
-            ),
-            node(
-                nodes.write_report, ["metrics", "run", "grid", "curves_figure"], "report", name="report"
+                nodes.write_report,
+                ["base_samples", "erased_samples", "request", "curves", "metrics", "run", "params:report"],
+                ["grid", "curves_figure", "report"],
+                name="report",
             ),
             node(
                 nodes.version_model,
-                ["erased_model", "metrics", "run", "params:tracking", "params:sampling"],
+                ["erased_model", "metrics", "run", "report", "params:tracking", "params:sampling"],
                 "registered_model",
                 name="register",
             ),

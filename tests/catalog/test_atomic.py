@@ -1,0 +1,44 @@
+import pytest
+
+from erasediff_pipeline.catalog.atomic import atomic_directory
+
+
+def tree(path):
+    return {str(p.relative_to(path)): p.read_text() for p in path.rglob("*") if p.is_file()}
+
+
+def test_directory_appears_at_success(tmp_path):
+    target = tmp_path / "deep" / "down" / "model"
+    with atomic_directory(target) as fresh:
+        (fresh / "a").write_text("new")
+        assert not target.exists()
+    assert tree(tmp_path) == {"deep/down/model/a": "new"}
+
+
+def test_earlier_directory_is_replaced_whole(tmp_path):
+    target = tmp_path / "model"
+    target.mkdir()
+    (target / "old").write_text("old")
+    with atomic_directory(target) as fresh:
+        (fresh / "a").write_text("new")
+        assert tree(target) == {"old": "old"}
+    assert tree(tmp_path) == {"model/a": "new"}
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_failure_leaves_everything_as_it_was(tmp_path, earlier):
+    target = tmp_path / "model"
+    if earlier:
+        target.mkdir()
+        (target / "old").write_text("old")
+    before = sorted(tmp_path.rglob("*"))
+
+    def write_half():
+        with atomic_directory(target) as fresh:
+            (fresh / "a").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_half()
+    assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,132 @@
+"""Toy data and toy models, small enough that the mathematics can be checked by hand."""
+
+import math
+import os
+from typing import NamedTuple
+
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch import nn
+from torch.nn.functional import linear
+
+from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_conditional
+
+pytest_plugins = ["end_to_end.fixtures"]
+
+
+class Call(NamedTuple):
+    """One call of the denoiser."""
+
+    x_t: torch.Tensor
+    t: torch.Tensor
+    c: torch.Tensor
+    prediction: torch.Tensor
+    grad: bool
+
+
+class ToyModel(DiffusionModel):
+    """A diffusion model whose denoiser is any function; it remembers what it was asked."""
+
+    def __init__(self, predict, parameters, shape, classes, **scheduler):
+        super().__init__()
+        self.predict, self.shape, self.classes = predict, shape, classes
+        self.scheduler = DDPMScheduler(**scheduler)
+        self.calls = []
+        for name, value in parameters.items():
+            self.register_parameter(name, nn.Parameter(value))
+
+    def encode(self, images):
+        return images.float() / 127.5 - 1
+
+    def decode(self, x0):
+        return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    def condition(self, labels):
+        return labels
+
+    def null_condition(self, n):
+        return torch.full((n,), self.classes)
+
+    def denoise(self, x_t, t, c):
+        self.evaluations += len(x_t)
+        prediction = self.predict(self, x_t, t, c)
+        self.calls.append(Call(x_t.clone(), t.clone(), c, prediction.detach(), torch.is_grad_enabled()))
+        return prediction
+
+    def trainable(self, subset):
+        return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
+
+    @property
+    def sample_shape(self):
+        return self.shape
+
+
+def predict_linearly(model, x_t, t, c):
+    return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def toy_model():
+    """``toy_model(predict)``: a model with this denoiser."""
+
+    def make(predict, shape=(1, 8, 8), classes=3, **scheduler):
+        return ToyModel(predict, {"dummy": torch.zeros(1)}, shape, classes, **scheduler)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def linear_model():
+    """``linear_model(seed)``: ε(x_t, t, c) = W·x_t + b_c on 2×2 images, three classes and the null class."""
+
+    def make(seed=0, shape=(1, 2, 2), classes=3):
+        generator = torch.Generator().manual_seed(seed)
+        size = math.prod(shape)
+        parameters = {
+            "weight": torch.randn(size, size, generator=generator) / 2,
+            "bias": torch.randn(classes + 1, size, generator=generator),
+        }
+        return ToyModel(predict_linearly, parameters, shape, classes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def unet_model():
+    """``unet_model(seed)``: the real model, tiny: three classes of 8×8 images."""
+
+    def make(seed=0, dropout=0.0):
+        torch.manual_seed(seed)
+        return build_class_conditional(DenoiserSettings(channels=(8, 16), dropout=dropout), (1, 8, 8), 3)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def alpha_bar():
+    """ᾱ of the linear schedule from 1e-4 to 0.02 over 1,000 steps (arXiv 2006.11239, section 4)."""
+    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), dim=0)
+
+
+@pytest.fixture(scope="session")
+def toy_images():
+    """120 images of 8×8 in three classes: class k lights its own quadrant."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 60, (120, 1, 8, 8), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 190
+    return LabelledImages(images, labels)

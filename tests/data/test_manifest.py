@@ -1,0 +1,31 @@
+import hashlib
+
+from erasediff_pipeline.data.manifest import build_manifest
+
+
+def test_one_row_an_image(toy_images):
+    manifest = build_manifest(toy_images, 0.25, seed=0)
+    assert list(manifest.columns) == ["id", "label", "sha256", "split"]
+    assert manifest["id"].tolist() == [f"{row:06d}" for row in range(120)]
+    assert manifest["label"].tolist() == toy_images.labels.tolist()
+
+
+def test_hash_is_of_the_pixels(toy_images):
+    manifest = build_manifest(toy_images, 0.25, seed=0)
+    assert manifest["sha256"][5] == hashlib.sha256(toy_images.images[5].tobytes()).hexdigest()
+    assert manifest["sha256"].is_unique
+
+
+def test_test_split_is_stratified(toy_images):
+    manifest = build_manifest(toy_images, 0.25, seed=0)
+    assert set(manifest["split"]) == {"train", "test"}
+    assert manifest["label"][manifest["split"] == "test"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
+
+
+def test_same_seed_same_split(toy_images):
+    assert build_manifest(toy_images, 0.25, seed=3).equals(build_manifest(toy_images, 0.25, seed=3))
+
+
+def test_other_seed_other_split(toy_images):
+    first, second = (build_manifest(toy_images, 0.25, seed)["split"] for seed in (3, 4))
+    assert not first.equals(second)

@@ -1,0 +1,219 @@
+import hashlib
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from erasediff_pipeline.config import ForgetRequest
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import (
+    forgotten_classes,
+    hash_ids,
+    read_ids,
+    select_set,
+    split_by_request,
+    unseen_of_classes,
+)
+from erasediff_pipeline.errors import InvalidRequest
+
+
+@pytest.fixture
+def manifest():
+    """Thirty images: classes 0, 1, 2 in turn, every fifth one in the test split."""
+    rows = np.arange(30)
+    return pd.DataFrame(
+        {
+            "id": [f"{row:06d}" for row in rows],
+            "label": rows % 3,
+            "split": np.where(rows % 5 == 4, "test", "train"),
+        }
+    )
+
+
+@pytest.fixture
+def ids_file(tmp_path):
+    """``ids_file(text)``: a request by ids with this content."""
+
+    def write(text):
+        path = tmp_path / "ids.csv"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def sets_of(split):
+    return {name: set(split.table["id"][split.table["set"] == name]) for name in ("forget", "retain")}
+
+
+def refusal(manifest, **request):
+    with pytest.raises(InvalidRequest) as error:
+        split_by_request(manifest, ForgetRequest(**request))
+    message = error.value.format_message()
+    assert "\n" not in message.strip()
+    return message
+
+
+@pytest.mark.parametrize("classes", [[0], [2], [0, 1], [1, 1]])
+def test_forget_and_retain_divide_the_training_images(manifest, classes):
+    split = split_by_request(manifest, ForgetRequest(classes=classes))
+    sets = sets_of(split)
+    train = manifest[manifest["split"] == "train"]
+    assert sets["forget"] | sets["retain"] == set(train["id"])
+    assert not sets["forget"] & sets["retain"]
+    assert sets["forget"] == set(train["id"][train["label"].isin(classes)])
+    assert len(split.table) == len(train)
+
+
+def test_by_ids_forgets_these_and_no_other(manifest, ids_file):
+    split = split_by_request(manifest, ForgetRequest(ids_file=ids_file("id\n000003\n000000\n000007\n")))
+    sets = sets_of(split)
+    assert sets["forget"] == {"000000", "000003", "000007"}
+    assert sets["retain"] == set(manifest["id"][manifest["split"] == "train"]) - sets["forget"]
+
+
+def test_description_of_a_request_by_class(manifest):
+    split = split_by_request(manifest, ForgetRequest(classes=[1]))
+    sets = sets_of(split)
+    assert split.description == {
+        "by": "classes",
+        "classes": [1],
+        "forget_images": len(sets["forget"]),
+        "retain_images": len(sets["retain"]),
+        "forget_sha256": hash_ids(sets["forget"]),
+        "retain_sha256": hash_ids(sets["retain"]),
+    }
+
+
+def test_by_ids_keeps_the_classes(manifest, ids_file):
+    split = split_by_request(manifest, ForgetRequest(ids_file=ids_file("id\n000000\n000001\n")))
+    assert (split.description["by"], split.description["classes"]) == ("ids", [0, 1])
+    assert forgotten_classes(split.description) == []
+
+
+def test_by_class_names_the_classes_to_be_gone(manifest):
+    assert forgotten_classes(split_by_request(manifest, ForgetRequest(classes=[2, 0])).description) == [0, 2]
+
+
+def test_hash_knows_no_order_and_no_duplicates():
+    assert hash_ids(["b", "a", "c"]) == hash_ids(["c", "a", "b", "a"])
+
+
+def test_hash_is_sha256_of_the_sorted_ids():
+    assert hash_ids(["b", "a"]) == hashlib.sha256(b"a\nb").hexdigest()
+
+
+def test_hash_tells_sets_apart():
+    assert len({hash_ids(ids) for ids in (["a"], ["b"], ["a", "b"], ["ab"], [])}) == 5
+
+
+def test_same_request_in_another_order_has_the_same_hash(manifest, ids_file):
+    first = split_by_request(manifest, ForgetRequest(ids_file=ids_file("id\n000000\n000001\n"))).description
+    second = split_by_request(manifest, ForgetRequest(ids_file=ids_file("id\n000001\n000000\n"))).description
+    assert first == second
+
+
+def test_unknown_class(manifest):
+    message = refusal(manifest, classes=[0, 7])
+    assert "forget.classes" in message
+    assert "[7]" in message
+    assert "[0, 1, 2]" in message
+
+
+def test_every_class(manifest):
+    message = refusal(manifest, classes=[2, 1, 0])
+    assert "forget.classes" in message
+    assert "[0, 1, 2]" in message
+    assert "retained" in message
+
+
+def test_missing_ids_file(manifest, tmp_path):
+    path = str(tmp_path / "nowhere.csv")
+    message = refusal(manifest, ids_file=path)
+    assert f"forget.ids_file: {path}" in message
+    assert "does not exist" in message
+
+
+def test_ids_file_with_another_column(manifest, ids_file):
+    path = ids_file("image\n000001\n")
+    message = refusal(manifest, ids_file=path)
+    assert f"forget.ids_file: {path}" in message
+    assert "['image']" in message
+    assert "'id'" in message
+
+
+@pytest.mark.parametrize("text", ["", "id\n"])
+def test_ids_file_without_ids(manifest, ids_file, text):
+    path = ids_file(text)
+    assert f"forget.ids_file: {path}" in refusal(manifest, ids_file=path)
+
+
+def test_repeated_ids(manifest, ids_file):
+    path = ids_file("id\n000001\n000002\n000001\n")
+    message = refusal(manifest, ids_file=path)
+    assert f"forget.ids_file: {path}" in message
+    assert "'000001'" in message
+    assert "'000002'" not in message
+    assert "once" in message
+
+
+def test_unknown_ids(manifest, ids_file):
+    path = ids_file("id\n000001\n999999\n")
+    message = refusal(manifest, ids_file=path)
+    assert f"forget.ids_file: {path}" in message
+    assert "'999999'" in message
+    assert "manifest" in message
+
+
+def test_ids_of_the_test_split(manifest, ids_file):
+    path = ids_file("id\n000001\n000004\n")
+    message = refusal(manifest, ids_file=path)
+    assert f"forget.ids_file: {path}" in message
+    assert "'000004'" in message
+    assert "train split" in message
+
+
+def test_all_training_images_by_ids(manifest, ids_file):
+    train = manifest["id"][manifest["split"] == "train"]
+    message = refusal(manifest, ids_file=ids_file("id\n" + "\n".join(train) + "\n"))
+    assert "forget" in message
+    assert f"all {len(train)}" in message
+
+
+def test_many_unknown_ids_are_cut_short(manifest, ids_file):
+    message = refusal(manifest, ids_file=ids_file("id\n" + "\n".join(f"x{i}" for i in range(50)) + "\n"))
+    assert "and 45 more" in message
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00\x81", b'id\n"unclosed\n', b"id\n1,2,3\n4\n5,6,7,8\n"])
+def test_file_that_is_no_csv(tmp_path, content):
+    path = tmp_path / "ids.csv"
+    path.write_bytes(content)
+    with pytest.raises(InvalidRequest, match=r"forget\.ids_file"):
+        read_ids(path)
+
+
+def test_folder_instead_of_an_ids_file(tmp_path):
+    with pytest.raises(InvalidRequest, match=r"forget\.ids_file"):
+        read_ids(tmp_path)
+
+
+def test_ids_keep_their_zeros(ids_file):
+    assert read_ids(ids_file("id\n 000007 \n000010\n")) == ["000007", "000010"]
+
+
+def test_select_set_takes_the_rows_of_the_split(manifest):
+    pixels = np.arange(30, dtype=np.uint8).reshape(30, 1, 1, 1)
+    images = LabelledImages(pixels, manifest["label"].to_numpy())
+    split = split_by_request(manifest, ForgetRequest(classes=[1]))
+    for name, ids in sets_of(split).items():
+        chosen = select_set(images, manifest, split.table, name)
+        assert {f"{pixel:06d}" for pixel in chosen.images.ravel()} == ids
+    assert set(select_set(images, manifest, split.table, "forget").labels) == {1}
+
+
+def test_unseen_images_are_of_the_test_split(manifest):
+    pixels = np.arange(30, dtype=np.uint8).reshape(30, 1, 1, 1)
+    images = LabelledImages(pixels, manifest["label"].to_numpy())
+    unseen = unseen_of_classes(images, manifest, [0, 2])
+    assert unseen.images.ravel().tolist() == [row for row in range(4, 30, 5) if row % 3 != 1]

@@ -1,0 +1,158 @@
+import pytest
+import torch
+from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
+
+from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.sampling import guided_prediction, stream_samples
+
+SAMPLERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler, "ddpm": DDPMScheduler}
+
+
+@pytest.fixture(scope="module")
+def point_mass(toy_model, alpha_bar):
+    """All images of class k are the constant x*_k, so the exact ε is known (class 3 is the null class)."""
+    x_star = torch.tensor([-0.6, 0.1, 0.4, 0.2])
+
+    def exact(model, x_t, t, c):
+        a = alpha_bar[t].view(-1, 1, 1, 1)
+        return ((x_t - a.sqrt() * x_star[c].view(-1, 1, 1, 1)) / (1 - a).sqrt()).float()
+
+    def make():
+        return toy_model(exact)
+
+    make.x_star = x_star
+    return make
+
+
+def draw(model, labels, seed=0, **settings):
+    return torch.cat(list(stream_samples(model, torch.tensor(labels), seed, SamplingSettings(**settings))))
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 7.5])
+def test_guidance_is_equation_6(linear_model, scale):
+    model = linear_model()
+    x_t, t, c = torch.randn(5, 1, 2, 2), torch.randint(1000, (5,)), torch.tensor([0, 1, 2, 0, 1])
+    guided = guided_prediction(model, x_t, t, c, scale)
+    with_condition, without = (model.denoise(x_t, t, each) for each in (c, torch.full((5,), 3)))
+    torch.testing.assert_close(guided, (1 + scale) * with_condition - scale * without)
+
+
+def test_guidance_is_one_call(linear_model):
+    model = linear_model()
+    x_t, t = torch.randn(5, 1, 2, 2), torch.arange(5)
+    guided_prediction(model, x_t, t, torch.tensor([0, 1, 2, 0, 1]), 2.0)
+    (call,) = model.calls
+    assert call.c.tolist() == [0, 1, 2, 0, 1, 3, 3, 3, 3, 3]
+    assert torch.equal(call.x_t, torch.cat([x_t, x_t]))
+    assert torch.equal(call.t, torch.cat([t, t]))
+
+
+def test_no_guidance_asks_no_null_condition(linear_model):
+    model = linear_model()
+    x_t, t, c = torch.randn(3, 1, 2, 2), torch.arange(3), torch.tensor([0, 1, 2])
+    guided = guided_prediction(model, x_t, t, c, 0)
+    (call,) = model.calls
+    assert call.c.tolist() == [0, 1, 2]
+    assert torch.equal(guided, call.prediction)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("steps", [5, 20])
+def test_point_mass_is_recovered(point_mass, sampler, steps):
+    """ε = (x_t − √ᾱ·x*)/√(1 − ᾱ) is exact, so every sample must be x* of its own class."""
+    model = point_mass()
+    labels = [0, 1, 2, 1]
+    drawn = draw(model, labels, sampler=sampler, steps=steps, guidance_scale=0)
+    expected = model.decode(point_mass.x_star[labels]).view(4, 1, 1, 1).expand(4, 1, 8, 8)
+    assert (drawn.int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_guidance_of_point_masses_is_known(point_mass, sampler):
+    """Guided, it is the exact ε of (1 + w)·x*_c − w·x*_null."""
+    model = point_mass()
+    drawn = draw(model, [0, 1, 2], sampler=sampler, steps=20, guidance_scale=0.5)
+    x_star = 1.5 * point_mass.x_star[:3] - 0.5 * point_mass.x_star[3]
+    expected = model.decode(x_star).view(3, 1, 1, 1)
+    assert (drawn.int() - expected.int()).abs().max() <= 1
+
+
+@pytest.mark.parametrize(("sampler", "steps"), [("dpm_solver", 50), ("ddim", 100), ("ddpm", 1000)])
+def test_gaussian_is_recovered(toy_model, alpha_bar, sampler, steps):
+    """For data N(m, s²) the best ε is √(1 − ᾱ)·(x_t − √ᾱ·m)/(ᾱ·s² + 1 − ᾱ)."""
+    mean, deviation = 0.2, 0.25
+
+    def best(model, x_t, t, c):
+        a = alpha_bar[t].view(-1, 1, 1, 1)
+        return ((1 - a).sqrt() * (x_t - a.sqrt() * mean) / (a * deviation**2 + 1 - a)).float()
+
+    drawn = draw(toy_model(best), [0] * 128, sampler=sampler, steps=steps, guidance_scale=0)
+    pixels = drawn.double() / 127.5 - 1
+    assert float(pixels.mean()) == pytest.approx(mean, abs=0.02)
+    assert float(pixels.std()) == pytest.approx(deviation, abs=0.02)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_sampler_by_name(point_mass, monkeypatch, sampler):
+    used = []
+    for name, scheduler in SAMPLERS.items():
+        step = scheduler.step
+
+        def spy(self, *args, _name=name, _step=step, **kwargs):
+            used.append(_name)
+            return _step(self, *args, **kwargs)
+
+        monkeypatch.setattr(scheduler, "step", spy)
+    draw(point_mass(), [0], sampler=sampler, steps=7)
+    assert used == [sampler] * 7
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_steps_are_calls_of_the_denoiser(point_mass, sampler):
+    model = point_mass()
+    draw(model, [0, 1], sampler=sampler, steps=6, guidance_scale=1.0)
+    assert len(model.calls) == 6
+    assert model.evaluations == 6 * 2 * 2
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_image_does_not_depend_on_the_batch_size(unet_model, sampler, batch_size):
+    """Matrix products of another size may round otherwise, hence a tolerance of one grey level."""
+    labels = [0, 1, 2, 0, 1]
+    whole, parts = (
+        draw(unet_model(), labels, sampler=sampler, steps=4, batch_size=size) for size in (5, batch_size)
+    )
+    assert (whole.int() - parts.int()).abs().max() <= 1
+
+
+def first_noise(model, labels, seed, batch_size):
+    draw(model, labels, seed, steps=2, guidance_scale=0, batch_size=batch_size)
+    return torch.cat([call.x_t for call in model.calls[::2]])
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 6, 100])
+def test_noise_depends_on_seed_and_position_alone(point_mass, linear_model, batch_size):
+    whole = first_noise(point_mass(), [0] * 6, 4, 6)
+    assert torch.equal(first_noise(point_mass(), [2] * 6, 4, batch_size), whole)
+    assert torch.equal(first_noise(point_mass(), [1] * 9, 4, batch_size)[:6], whole)
+    assert torch.equal(first_noise(linear_model(shape=(1, 8, 8)), [0] * 6, 4, batch_size), whole)
+
+
+def test_other_seed_and_other_position_have_other_noise(point_mass):
+    noise = first_noise(point_mass(), [0] * 6, 4, 6)
+    other = first_noise(point_mass(), [0] * 6, 5, 6)
+    assert len({x.numpy().tobytes() for x in (*noise, *other)}) == 12
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_same_seed_same_images(unet_model, sampler):
+    first, second = (draw(unet_model(), [0, 1, 2], 7, sampler=sampler, steps=3) for _ in range(2))
+    assert torch.equal(first, second)
+    assert first.dtype == torch.uint8
+
+
+def test_sampling_turns_dropout_off(unet_model):
+    model = unet_model(dropout=0.5).train()
+    first, second = (draw(model, [0, 1], steps=3) for _ in range(2))
+    assert torch.equal(first, second)

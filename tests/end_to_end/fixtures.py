@@ -1,0 +1,227 @@
+"""A copy of the repository as a fresh clone has it, and the commands that a user types in it.
+
+Loaded by ``tests/conftest.py``, since the services are tested on the same run.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = Path(sys.executable).parent
+QUICK = "unlearn.steps=2,evaluation.forget_samples=8,evaluation.retain_samples=8,sampling.steps=3"
+"""Parameters of a run that is whole but small."""
+SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_")
+"""What the caller's environment must not decide."""
+
+
+class Finished(NamedTuple):
+    """A command that has ended."""
+
+    code: int
+    output: str
+    seconds: float
+    peak_memory: int
+    """Bytes, the largest of its processes."""
+
+
+def clean_environment(project, **changes):
+    """The environment of a user who has activated the virtual environment; the copy's code runs in it."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "PATH": path, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1", **changes}
+
+
+def run_command(project, *command, cwd=None, env=None, timeout=300):
+    """Run it to its end; both streams are its output."""
+    log = project.parent / f"output-{time.monotonic_ns()}.txt"
+    started = time.perf_counter()
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=cwd or project,
+            env=env or clean_environment(project),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
+        timer = threading.Timer(timeout, process.kill)
+        timer.start()
+        _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
+    process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    return Finished(process.returncode, log.read_text(), seconds, usage.ru_maxrss * 1024)
+
+
+def kedro_run(project, *arguments, **options):
+    """``kedro run …`` as a user types it."""
+    return run_command(project, BIN / "kedro", "run", *arguments, **options)
+
+
+def hash_tree(directory):
+    """Every file's hash by its path."""
+    return {
+        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    }
+
+
+def git(directory, *arguments):
+    """Output of a git command."""
+    identity = ["-c", "user.name=test", "-c", "user.email=test@localhost"]
+    command = ["git", "-C", str(directory), *identity, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def clone_checkout(target):
+    """A clone of this checkout, with what is not committed yet as one more commit."""
+    git(ROOT, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target))
+    changed = git(ROOT, "ls-files", "-z", "--modified", "--others", "--exclude-standard")
+    for name in {name for name in changed.split("\0") if name}:
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+        else:
+            (target / name).unlink()
+    git(target, "add", "--all")
+    git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory):
+    """A fresh clone, before anything is pulled or run; read only."""
+    target = tmp_path_factory.mktemp("clone") / "project"
+    clone_checkout(target)
+    return target
+
+
+def copy_clone(clone, target):
+    """A clone of its own for a test that changes it."""
+    shutil.copytree(clone, target, symlinks=True)
+    return target
+
+
+def pull(project):
+    """``dvc pull``, which must work without a network."""
+    finished = run_command(project, BIN / "dvc", "pull", "--quiet")
+    assert finished.code == 0, finished.output
+
+
+@pytest.fixture(scope="session")
+def project(clone, tmp_path_factory):
+    """A clone with the reference data and models."""
+    target = copy_clone(clone, tmp_path_factory.mktemp("pulled") / "project")
+    pull(target)
+    return target
+
+
+class Unlearned(NamedTuple):
+    """The main job, done once with the default settings."""
+
+    project: Path
+    run: Finished
+    model: Path
+    report: Path
+
+
+@pytest.fixture(scope="session")
+def unlearned(project, tmp_path_factory):
+    """The project after ``kedro run --pipeline=unlearn``; read only."""
+    target = copy_clone(project, tmp_path_factory.mktemp("unlearned") / "project")
+    run = kedro_run(target, "--pipeline=unlearn")
+    assert run.code == 0, run.output
+    return Unlearned(target, run, target / "data/06_models/erasediff", target / "data/08_reporting/erasediff")
+
+
+class Earlier(NamedTuple):
+    """A whole but small run, by the command itself."""
+
+    project: Path
+    run: Finished
+
+
+@pytest.fixture(scope="session")
+def earlier(project, tmp_path_factory):
+    """A project with a result in it; read only."""
+    target = copy_clone(project, tmp_path_factory.mktemp("earlier") / "project")
+    run = kedro_run(target, "--pipeline=unlearn", f"--params={QUICK}")
+    assert run.code == 0, run.output
+    return Earlier(target, run)
+
+
+@pytest.fixture
+def copy(earlier, tmp_path):
+    """That project with its earlier result, for one test alone; it has an MLflow store of its own."""
+    return copy_clone(earlier.project, tmp_path / "project")
+
+
+class QuickStart:
+    """``kedro run`` in children of one process that has imported the libraries; see ``fork_server.py``."""
+
+    def __init__(self, project, directory):
+        server = Path(__file__).with_name("fork_server.py")
+        self.directory = directory
+        answers, to_write = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, server, str(to_write)],
+            cwd=project,  # kedro reads conf/logging.yml as it is imported
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[to_write],
+            text=True,
+        )
+        os.close(to_write)
+        self.answers = os.fdopen(answers)
+
+    def __call__(self, project, *arguments, cwd=None, **changes):
+        """Run to its end."""
+        log = self.directory / f"output-{time.monotonic_ns()}.txt"
+        job = {
+            "args": ["run", *arguments],
+            "cwd": str(cwd or project),
+            "env": clean_environment(project, **changes),
+            "log": str(log),
+        }
+        started = time.perf_counter()
+        self.process.stdin.write(json.dumps(job) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.answers.readline())
+        return Finished(output=log.read_text(), seconds=time.perf_counter() - started, **answer)
+
+
+@pytest.fixture(scope="session")
+def quick_run(clone, tmp_path_factory):
+    """``quick_run(project, …)``: ``kedro run …`` without the seconds that imports take."""
+    start = QuickStart(clone, tmp_path_factory.mktemp("quick"))
+    yield start
+    start.process.stdin.close()
+    assert start.process.wait(30) == 0
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """``mount(place, options)``: a mount that is gone after the test."""
+    places = []
+
+    def make(place, *arguments):
+        command = ["mount", *arguments, str(place)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            pytest.skip(f"mounting is not permitted here: {getattr(error, 'stderr', None) or error}")
+        places.append(place)
+
+    yield make
+    for place in reversed(places):
+        subprocess.run(["umount", "--lazy", str(place)], check=True)

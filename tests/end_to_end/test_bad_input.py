@@ -1,0 +1,230 @@
+"""Bad input: one clear line, a non-zero status, nothing half-written, an earlier result as it was."""
+
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+import torch
+from diffusers import DDPMPipeline
+
+from end_to_end.fixtures import BIN, QUICK, clean_environment, hash_tree
+from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.diffusion.model import build_class_conditional
+
+
+def assert_one_line(run, *said):
+    """The last line, and only it, says what is wrong and what is allowed."""
+    assert run.code != 0, run.output
+    assert "Traceback" not in run.output
+    errors = [line for line in run.output.splitlines() if "Error" in line]
+    assert errors == run.output.splitlines()[-1:], run.output
+    assert errors[0].startswith("Error: ")
+    for words in said:
+        assert words in errors[0]
+
+
+def kept(project):
+    """All that a run writes: the results and MLflow's store."""
+    return hash_tree(project / "data"), hash_tree(project / "mlartifacts")
+
+
+PARAMETERS = {
+    "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
+    "forget.class=3": ["forget.class", "classes, ids_file"],
+    "forget.ids_file=nowhere.csv": ["forget.ids_file", "nowhere.csv", "does not exist"],
+    "unlearn.stepz=3": ["unlearn.stepz", "unknown", "steps, batch_size"],
+    "unlern.steps=3": ["unlern", "unknown", "unlearn, sampling"],
+    "unlearn.steps=0": ["unlearn.steps", "0", "greater than or equal to 1"],
+    "unlearn.learning_rate=-1": ["unlearn.learning_rate", "-1", "greater than 0"],
+    "unlearn.control=paper": ["unlearn.control", "'paper'", "'grad_norm', 'value_gap', 'cosine' or 'fixed'"],
+}
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_parameter(earlier, quick_run, parameter):
+    before = kept(earlier.project)
+    run = quick_run(earlier.project, "--pipeline=unlearn", f"--params={parameter}")
+    assert_one_line(run, *PARAMETERS[parameter])
+    assert kept(earlier.project) == before
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ("[]", ["forget", "classes is empty", "at least one"]),
+        ("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", ["forget.classes", "every class", "must be retained"]),
+    ],
+)
+def test_request_in_a_parameters_file(copy, quick_run, classes, said):
+    before = kept(copy)
+    (copy / "conf/local/parameters.yml").write_text(f"forget: {{classes: {classes}}}\n")
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, *said)
+    assert kept(copy) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("id\n000003\n999999\n", ["'999999'", "manifest"]),
+        ("id\n000003\n000003\n", ["'000003'", "once"]),
+        ("image\n000003\n", ["['image']", "'id'"]),
+        ("id\n", ["names no id"]),
+    ],
+    ids=["unknown", "duplicate", "other column", "no id"],
+)
+def test_ids_file(copy, quick_run, text, said):
+    before = kept(copy)
+    (copy / "ids.csv").write_text(text)
+    run = quick_run(copy, "--pipeline=unlearn", "--params=forget.ids_file=ids.csv")
+    assert_one_line(run, "forget.ids_file", "ids.csv", *said)
+    assert kept(copy) == before
+
+
+def test_unknown_pipeline(earlier, quick_run):
+    before = kept(earlier.project)
+    run = quick_run(earlier.project, "--pipeline=unlern")
+    assert_one_line(run, "'unlern'", "Did you mean", "unlearn")
+    assert kept(earlier.project) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("06_models/base", "kedro run --pipeline=pretrain"),
+        ("03_primary/manifest.parquet", "kedro run --pipeline=prepare"),
+    ],
+)
+def test_missing_input(copy, quick_run, name, remedy):
+    (copy / "data" / name).rename(copy / "moved away")
+    before = kept(copy)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, f"data/{name} is missing", "dvc pull", remedy)
+    assert kept(copy) == before
+
+
+def test_base_model_of_another_shape(copy, quick_run):
+    model = build_class_conditional(DenoiserSettings(channels=(8, 16)), (3, 16, 16), 10)
+    shutil.rmtree(copy / "data/06_models/base")
+    model.to_pipeline().save_pretrained(copy / "data/06_models/base")
+    before = kept(copy)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, "data/06_models/base", "(3, 16, 16)", "(1, 8, 8)", "dvc pull")
+    assert kept(copy) == before
+
+
+def test_truncated_base_model(copy, quick_run):
+    weights = copy / "data/06_models/base/unet/diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:100_000])
+    before = kept(copy)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, "data/06_models/base")
+    assert kept(copy) == before
+
+
+def test_pickled_base_model(copy, quick_run):
+    unet = copy / "data/06_models/base/unet"
+    (unet / "diffusion_pytorch_model.safetensors").unlink()
+    pipeline = DDPMPipeline.from_pretrained(copy / "data/06_models/erasediff")
+    torch.save(pipeline.unet.state_dict(), unet / "diffusion_pytorch_model.bin")
+    before = kept(copy)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, "data/06_models/base", "safetensors")
+    assert kept(copy) == before
+
+
+def test_read_only_data(copy, quick_run, mount):
+    before = kept(copy)
+    data = copy / "data"
+    mount(data, "--bind", str(data))
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(data)], check=True)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, "data/", "read-only", "writable")
+    assert kept(copy) == before
+
+
+def test_a_disk_with_little_room(copy, quick_run, mount):
+    reports = copy / "data/08_reporting"
+    reports.rename(copy / "aside")
+    reports.mkdir()
+    mount(reports, "-t", "tmpfs", "-o", "size=16m", "tmpfs")
+    shutil.copytree(copy / "aside", reports, dirs_exist_ok=True)
+    before = kept(copy)
+    run = quick_run(copy, "--pipeline=unlearn")
+    assert_one_line(run, "data/08_reporting", "15 MiB are free", "64 MiB are needed")
+    assert kept(copy) == before
+
+
+def when(path, act):
+    """Do it in the background as soon as something is written to the path."""
+
+    def wait():
+        deadline = time.monotonic() + 120
+        while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        act()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
+def fill(directory):
+    """Leave no byte on the disk."""
+    with (directory / "filler").open("wb", buffering=0) as filler:
+        while True:
+            try:
+                filler.write(bytes(2**16))
+            except OSError:
+                return
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["data", "."], ids=["the data's disk", "the project's disk"])
+def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, full):
+    project = tmp_path / "project"
+    project.mkdir()
+    disk = project / full
+    disk.mkdir(exist_ok=True)
+    mount(disk, "-t", "tmpfs", "-o", "size=200m", "tmpfs")
+    shutil.copytree(earlier.project, project, dirs_exist_ok=True, symlinks=True)
+    before = hash_tree(project / "data")
+    filling = when(project / "data/.replaced", lambda: fill(disk))
+    run = quick_run(project, "--pipeline=unlearn", f"--params={QUICK},seed=1")
+    filling.join()
+    after = hash_tree(project / "data")
+    after.pop("filler", None)
+    assert after == before
+    assert_one_line(run, "full" if full == "." else "No space left on device")
+
+
+def interrupt(project, how):
+    """Start a run, and end it once it has begun to replace the earlier result."""
+    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1"]
+    with (project / "output.txt").open("wb") as sink:
+        process = subprocess.Popen(
+            command, cwd=project, env=clean_environment(project), stdout=sink, stderr=sink
+        )
+        when(project / "data/.replaced", lambda: os.kill(process.pid, how)).join()
+        return process.wait(60)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_the_earlier_result(copy):
+    before = hash_tree(copy / "data")
+    assert interrupt(copy, signal.SIGINT) != 0
+    assert hash_tree(copy / "data") == before
+
+
+@pytest.mark.slow
+def test_the_next_run_puts_a_killed_one_right(copy, quick_run):
+    before = hash_tree(copy / "data")
+    assert interrupt(copy, signal.SIGKILL) == -signal.SIGKILL
+    assert hash_tree(copy / "data") != before
+    run = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
+    assert run.code == 0, run.output
+    assert set(hash_tree(copy / "data")) == set(before)

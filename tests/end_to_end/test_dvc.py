@@ -1,0 +1,139 @@
+"""A fresh clone has the reference result after ``dvc pull``, and DVC agrees that it is the result."""
+
+import hashlib
+import json
+import shutil
+
+import pytest
+import yaml
+
+from end_to_end.fixtures import BIN, copy_clone, hash_tree, run_command
+
+NEEDED = {
+    "data/03_primary/images",
+    "data/03_primary/manifest.parquet",
+    "data/06_models/base",
+    "data/06_models/classifier",
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def pulled(project):
+    """Read only."""
+    return project
+
+
+@pytest.fixture
+def own(project, tmp_path):
+    """For one test alone."""
+    return copy_clone(project, tmp_path / "project")
+
+
+def dvc(project, *arguments):
+    run = run_command(project, BIN / "dvc", *arguments)
+    assert run.code == 0, run.output
+    return run.output
+
+
+def md5_of(path):
+    """As DVC defines it: of a folder, the MD5 of the listing of its files, sorted by their paths."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes()).hexdigest()
+    files = {
+        file.relative_to(path).as_posix(): md5_of(file)
+        for file in path.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    listing = [{"md5": files[name], "relpath": name} for name in sorted(files)]
+    return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
+
+
+def locked(project):
+    """Path → MD5, of every output and dependency in dvc.lock."""
+    stages = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    entries = [entry for stage in stages.values() for entry in stage["outs"] + stage.get("deps", [])]
+    return {entry["path"]: entry["md5"] for entry in entries}
+
+
+def wrong(project):
+    """The paths whose files are not what dvc.lock says."""
+    return {path for path, md5 in locked(project).items() if md5_of(project / path) != md5}
+
+
+def test_every_stage_is_locked(pulled):
+    stages = yaml.safe_load((pulled / "dvc.yaml").read_text())["stages"]
+    assert set(yaml.safe_load((pulled / "dvc.lock").read_text())["stages"]) == set(stages)
+    assert set(locked(pulled)) >= NEEDED
+
+
+def test_every_hash(pulled):
+    assert wrong(pulled) == set()
+
+
+def test_a_corrupted_file_is_noticed(own):
+    weights = own / "data/06_models/base/unet/diffusion_pytorch_model.safetensors"
+    weights.chmod(0o644)
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.unlink()
+    weights.write_bytes(content)
+    assert wrong(own) == {"data/06_models/base"}
+    assert "data/06_models/base" in dvc(own, "status")
+
+
+def test_the_store_is_small(pulled):
+    assert sum(file.stat().st_size for file in (pulled / "reference_store").rglob("*")) < 10e6
+
+
+def test_nothing_is_left_to_do(own):
+    before = hash_tree(own / "data")
+    for options in (["--dry"], []):
+        output = dvc(own, "repro", "--allow-missing", *options)
+        assert "Data and pipelines are up to date" in output
+        assert "Running stage" not in output
+    assert hash_tree(own / "data") == before
+    assert not (own / "mlflow.db").exists()
+
+
+def test_a_changed_parameter_is_noticed(own):
+    parameters = own / "conf/base/parameters.yml"
+    parameters.write_text(parameters.read_text().replace("classes: [0]", "classes: [5]"))
+    output = dvc(own, "repro", "--allow-missing", "--dry")
+    assert "Running stage 'unlearn'" in output
+    assert "Running stage 'pretrain'" not in output
+
+
+def test_metrics_diff(own):
+    metrics = own / "data/08_reporting/erasediff/metrics.json"
+    document = json.loads(metrics.read_text())
+    document["erased"]["retain_accuracy"] = 0.125
+    metrics.write_text(json.dumps(document))
+    output = dvc(own, "metrics", "diff", "HEAD")
+    assert "erased.retain_accuracy" in output
+    assert "0.125" in output
+
+
+def test_plots_show(own):
+    output = dvc(own, "plots", "show")
+    page = own / "dvc_plots/index.html"
+    assert page.name in output
+    assert "forget_loss" in page.read_text()
+
+
+def test_make_pull_brings_what_is_missing_and_leaves_a_run_of_your_own(own):
+    """`make unlearn` twice, or `make test` after it: a plain `dvc pull` would refuse to overwrite."""
+    stamp = own / ".venv/.installed"
+    stamp.parent.mkdir()
+    stamp.touch()
+    erased = own / "data/06_models/erasediff/unet/config.json"
+    erased.unlink()
+    erased.write_text("{}")
+    shutil.rmtree(own / "data/06_models/classifier")
+    run = run_command(own, "make", "pull")
+    assert run.code == 0, run.output
+    assert "data/06_models/classifier" in run.output
+    assert erased.read_text() == "{}"
+    assert wrong(own) == {"data/06_models/erasediff"}
+    assert run_command(own, "make", "pull").output.strip() == ""

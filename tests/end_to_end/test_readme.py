@@ -1,0 +1,167 @@
+"""Every command of the README is run by a test: by a handler here, or by the test named beside it.
+
+``make unlearn``, ``make test`` and ``make sweep`` are not run as they stand, since they set up an environment
+or take too long: ``make -n`` says which commands they would run, and the named test runs those (of ``make
+test``, CI does). Commands that train run in full, but with few steps and samples.
+"""
+
+import json
+import re
+import shlex
+import shutil
+
+import pytest
+
+from end_to_end.fixtures import BIN, QUICK, ROOT, copy_clone, git, run_command
+
+pytestmark = pytest.mark.slow
+FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
+
+
+def blocks(language):
+    """The code blocks of this language."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+    )
+
+
+def commands():
+    """Each line of the shell blocks, without its comment."""
+    lines = "".join(blocks("bash")).splitlines()
+    return [shlex.join(shlex.split(line, comments=True)) for line in lines if line.strip()]
+
+
+def added(command, parameters):
+    """The command with these parameters as well."""
+    words = command.split()
+    given = [word for word in words if word.startswith("--params=")]
+    rest = [word for word in words if word not in given]
+    return [*rest, ",".join([*given, parameters] if given else [f"--params={parameters}"])]
+
+
+def would_run(project, command):
+    """What make would do."""
+    words = command.split()
+    run = run_command(project, words[0], "-n", *words[1:])
+    assert run.code == 0, run.output
+    return run.output
+
+
+def kedro(command, project, quick_run, parameters=QUICK):
+    """In full, but small."""
+    run = quick_run(project, *added(command, parameters)[2:])
+    assert run.code == 0, run.output
+    return json.loads((project / "data/08_reporting/erasediff/metrics.json").read_text())
+
+
+def forget_three(command, project, quick_run):
+    metrics = kedro(command, project, quick_run)
+    assert metrics["forget"]["classes"] == [3]
+
+
+def by_cosine(command, project, quick_run):
+    kedro(command, project, quick_run)
+    run = json.loads((project / "data/08_reporting/erasediff/run.json").read_text())
+    assert run["provenance"]["parameters"]["unlearn"]["control"] == "cosine"
+
+
+def from_nothing(command, project, quick_run):
+    for layer in ("03_primary", "06_models"):
+        shutil.rmtree(project / "data" / layer)
+    kedro(command, project, quick_run, FROM_NOTHING)
+    assert (project / "data/06_models/base/model_index.json").exists()
+
+
+HANDLERS = {
+    "kedro run --pipeline=unlearn --params=forget.classes=3": forget_three,
+    "kedro run --pipeline=unlearn --params=unlearn.control=cosine,unlearn.eta=0.5": by_cosine,
+    "kedro run": from_nothing,
+}
+MADE = {
+    "make unlearn": ("dvc pull", "kedro run --pipeline=unlearn"),
+    "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
+    "make ui": ("kedro mlflow ui",),
+    "make sweep": ("dvc pull", "python benchmarks/sweep.py"),
+    "make viz": ("kedro viz run",),
+}
+ELSEWHERE = {
+    "kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv": (
+        "end_to_end/test_unlearn.py::test_a_request_by_ids_measures_membership"
+    ),
+    "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
+    "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",
+    "make sweep": "end_to_end/test_readme.py::test_the_sweep_makes_a_row",
+    "make viz": "end_to_end/test_readme.py::test_the_flow_can_be_viewed",
+    "dvc pull": "end_to_end/test_dvc.py::test_every_hash",
+    "dvc repro --allow-missing": "end_to_end/test_dvc.py::test_nothing_is_left_to_do",
+    "dvc metrics diff HEAD": "end_to_end/test_dvc.py::test_metrics_diff",
+    "dvc plots show": "end_to_end/test_dvc.py::test_plots_show",
+}
+
+
+def test_every_command_is_known():
+    assert set(commands()) == HANDLERS.keys() | ELSEWHERE.keys() | MADE.keys()
+
+
+@pytest.mark.parametrize("command", ELSEWHERE)
+def test_the_named_test_is_there(command):
+    file, name = ELSEWHERE[command].split("::")
+    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+
+
+@pytest.mark.parametrize("command", MADE)
+def test_make_would_run(clone, command):
+    output = would_run(clone, command)
+    for part in MADE[command]:
+        assert part in output
+
+
+@pytest.mark.parametrize("command", HANDLERS)
+def test_command(copy, quick_run, command):
+    HANDLERS[command](command, copy, quick_run)
+
+
+def test_the_sweep_makes_a_row(project, tmp_path):
+    copy = copy_clone(project, tmp_path / "project")
+    parameters = copy / "conf/sweep/parameters.yml"
+    parameters.write_text(
+        "unlearn: {steps: 2}\nsampling: {steps: 3}\nevaluation: {forget_samples: 8, retain_samples: 8}\n"
+    )
+    table = tmp_path / "table.csv"
+    run = run_command(
+        copy, BIN / "python", "benchmarks/sweep.py", "--digits", "4", "--seeds", "1", "--output", table
+    )
+    assert run.code == 0, run.output
+    header, row = table.read_text().splitlines()
+    assert header.startswith("digit,seed,")
+    assert row.startswith("4,1,")
+    assert "| 4 | 1 |" in table.with_suffix(".md").read_text()
+
+
+def test_the_flow_can_be_viewed(earlier):
+    run = run_command(earlier.project, BIN / "kedro", "viz", "build", "--include-previews")
+    assert run.code == 0, run.output
+    api = earlier.project / "build/api"
+    names = {node["name"]: node["id"] for node in json.loads((api / "main").read_text())["nodes"]}
+    assert {"base_model", "images", "manifest"} <= names.keys()
+    for name in ("grid", "curves_figure", "curves", "metrics"):
+        assert json.loads((api / "nodes" / names[f"erasediff.{name}"]).read_text())["preview"], name
+
+
+def test_the_python_block(unlearned):
+    (block,) = blocks("python")
+    check = "assert images.shape == (4, 1, 8, 8) and images.dtype == 'uint8'"
+    run = run_command(unlearned.project, BIN / "python", "-c", f"{block}\n{check}")
+    assert run.code == 0, run.output
+
+
+def test_every_link_leads_somewhere():
+    for name in re.findall(r"\]\(([\w/.]+)\)", (ROOT / "README.md").read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_another_remote_is_one_command_away(project, tmp_path):
+    copy = copy_clone(project, tmp_path / "project")
+    run = run_command(copy, BIN / "dvc", "remote", "add", "-d", "mine", "s3://bucket/path")
+    assert run.code == 0, run.output
+    assert "s3://bucket/path" in git(copy, "diff", "--", ".dvc/config")

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+import torch
+
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.evaluation.classifier import (
+    Classifier,
+    accuracy,
+    class_probabilities,
+    train_classifier,
+)
+from erasediff_pipeline.hashing import hash_weights
+
+
+def test_it_learns_what_is_easy(judge, toy_images):
+    assert accuracy(judge, toy_images) == 1
+
+
+def test_accuracy_counts_the_right_ones(judge, toy_images):
+    """Of 120 labels, 30 are made wrong."""
+    labels = toy_images.labels.copy()
+    labels[:30] = (labels[:30] + 1) % 3
+    assert accuracy(judge, LabelledImages(toy_images.images, labels)) == pytest.approx(0.75)
+
+
+def test_same_seed_same_weights(judge, judge_settings, toy_images):
+    torch.manual_seed(99)
+    assert hash_weights(train_classifier(toy_images, judge_settings, seed=0)) == hash_weights(judge)
+
+
+def test_other_seed_other_weights(judge, judge_settings, toy_images):
+    assert hash_weights(train_classifier(toy_images, judge_settings, seed=1)) != hash_weights(judge)
+
+
+def test_probabilities_add_up_whatever_the_batch_size(judge, toy_images):
+    images, _ = toy_images.tensors()
+    whole, parts = (class_probabilities(judge.train(), images, size) for size in (1024, 7))
+    assert whole.shape == (120, 3)
+    torch.testing.assert_close(whole.sum(dim=1), torch.ones(120))
+    torch.testing.assert_close(whole, parts)
+
+
+def test_features_are_as_wide_as_asked(judge, toy_images):
+    images, _ = toy_images.tensors(slice(0, 5))
+    features = judge.eval().features(images)
+    assert features.shape == (5, 16)
+    torch.testing.assert_close(judge.head(features), judge(images))
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 7)])
+def test_other_shapes_are_refused(judge_settings, size):
+    images = LabelledImages(np.zeros((4, 1, *size), np.uint8), np.arange(4) % 2)
+    with pytest.raises(ValueError, match=f"{size[0]}×{size[1]}"):
+        train_classifier(images, judge_settings, seed=0)
+
+
+def test_saved_and_loaded_is_the_same(judge, tmp_path):
+    judge.save_pretrained(tmp_path, safe_serialization=True)
+    loaded = Classifier.from_pretrained(tmp_path)
+    assert hash_weights(loaded) == hash_weights(judge)

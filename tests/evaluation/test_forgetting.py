@@ -1,0 +1,34 @@
+import math
+
+import pytest
+import torch
+
+from erasediff_pipeline.evaluation.forgetting import entropy, measure_forgetting
+
+
+@pytest.mark.parametrize("classes", [2, 10, 1000])
+def test_entropy_of_uniform_is_the_logarithm_of_k(classes):
+    assert float(entropy(torch.full((1, classes), 1 / classes))) == pytest.approx(math.log(classes), rel=1e-5)
+
+
+def test_entropy_of_certainty_is_zero():
+    assert entropy(torch.eye(3)).tolist() == [0, 0, 0]
+
+
+def test_entropy_of_a_known_case():
+    expected = 0.5 * math.log(2) + 2 * 0.25 * math.log(4)
+    assert float(entropy(torch.tensor([[0.5, 0.25, 0.25]]))) == pytest.approx(expected)
+
+
+def test_four_samples_counted_by_hand():
+    probabilities = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.4, 0.5, 0.1], [0.0, 0.0, 1.0]])
+    measured = measure_forgetting(probabilities, torch.tensor([0, 1, 0, 1]))
+    assert measured["forget_accuracy"] == 0.5
+    assert measured["forget_probability"] == pytest.approx((0.8 + 0.7 + 0.4 + 0.0) / 4)
+    expected = -sum(p * math.log(p) for p in probabilities.flatten().tolist() if p) / 4
+    assert measured["forget_entropy"] == pytest.approx(expected)
+
+
+def test_gone_is_zero():
+    measured = measure_forgetting(torch.eye(3)[[1, 2, 1]], torch.tensor([0, 0, 0]))
+    assert measured == {"forget_accuracy": 0, "forget_probability": 0, "forget_entropy": 0}

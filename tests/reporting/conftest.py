@@ -1,0 +1,40 @@
+import pytest
+
+
+def measured(offset, **extra):
+    keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
+    keys += ["fid", "precision", "recall"]
+    figures = {key: offset + 0.0101 * (position + 1) for position, key in enumerate(keys)}
+    return {
+        **figures,
+        "forget_membership_auc": None,
+        "fid_backend": "classifier",
+        "fid_weights_sha256": "abcdef0123456789",
+        "forget_samples": 201,
+        "retain_samples": 902,
+        "real_images": 1293,
+        **extra,
+    }
+
+
+@pytest.fixture
+def metrics():
+    """A request by classes; no two figures are alike."""
+    return {
+        "method": "erasediff",
+        "forget": {"by": "classes", "classes": [0, 3], "forget_images": 142, "retain_images": 1293},
+        "base": measured(0.5),
+        "erased": measured(0.1),
+    }
+
+
+@pytest.fixture
+def run():
+    cost = {"steps": 40, "denoiser_evaluations": 15360, "wall_seconds": 12.34, "peak_memory_bytes": 2**31}
+    provenance = {
+        "parameters": {"seed": 17, "unlearn": {"eta": 1.25}},
+        "git_commit": "0123abcd",
+        "packages": {"torch": "2.14.1", "kedro": "1.7.0"},
+        "mlflow_run_id": None,
+    }
+    return {"cost": cost, "provenance": provenance}

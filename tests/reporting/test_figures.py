@@ -1,0 +1,76 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import same_color
+from matplotlib.patches import Rectangle
+
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.reporting.figures import FORGOTTEN, draw_curves, draw_grid, tile
+
+
+def frames(axes):
+    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+
+
+@pytest.mark.parametrize("forgotten", [[0], [1], [0, 2]])
+def test_forgotten_rows_are_framed_before_and_after(toy_images, forgotten):
+    figure = draw_grid(toy_images, toy_images, forgotten, columns=4)
+    assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
+    for axes in figure.axes:
+        assert sorted(frame.get_y() for frame in frames(axes)) == [9 * row - 0.5 for row in forgotten]
+        assert all(frame.get_height() == 9 and not frame.get_fill() for frame in frames(axes))
+        assert all(same_color(frame.get_edgecolor(), FORGOTTEN) for frame in frames(axes))
+        marked = [int(t.get_text()) for t in axes.get_yticklabels() if same_color(t.get_color(), FORGOTTEN)]
+        assert marked == forgotten
+    assert [text.get_text() for text in figure.texts] == [
+        f"framed: forgotten ({', '.join(map(str, forgotten))})"
+    ]
+
+
+def test_frame_is_at_the_row_and_not_at_the_label(toy_images):
+    """Classes 5 and 9 only: class 9 is the second row."""
+    images = LabelledImages(toy_images.images[:6], np.array([5, 9] * 3))
+    for axes in draw_grid(images, images, [9], columns=3).axes:
+        assert [frame.get_y() for frame in frames(axes)] == [8.5]
+
+
+def test_nothing_is_marked_where_no_class_is_forgotten(toy_images):
+    figure = draw_grid(toy_images, toy_images, [], columns=4)
+    assert not any(frames(axes) for axes in figure.axes)
+    assert not figure.texts
+
+
+def test_before_is_left_and_after_is_right(toy_images):
+    other = LabelledImages(255 - toy_images.images, toy_images.labels)
+    left, right = draw_grid(toy_images, other, [0], columns=4).axes
+    assert (left.images[0].get_array() == tile(toy_images, 4)).all()
+    assert (right.images[0].get_array() == tile(other, 4)).all()
+
+
+def test_tiles_are_the_first_images_of_each_class(toy_images):
+    canvas = tile(toy_images, 5)
+    assert canvas.shape == (3 * 9, 5 * 9)
+    for row in range(3):
+        for column in range(5):
+            image = toy_images.images[toy_images.labels == row][column, 0]
+            assert (canvas[9 * row : 9 * row + 8, 9 * column : 9 * column + 8] == image).all()
+
+
+def test_missing_tiles_stay_white(toy_images):
+    canvas = tile(toy_images.select(np.arange(3)), 2)
+    assert (canvas[:, 9:] == 255).all()
+
+
+def test_colour_tiles_keep_their_channels():
+    images = LabelledImages(np.arange(3 * 4, dtype=np.uint8).reshape(1, 3, 2, 2), np.array([0]))
+    canvas = tile(images, 1)
+    assert canvas.shape == (3, 3, 3)
+    assert canvas[0, 0].tolist() == [0, 4, 8]
+
+
+def test_curves_show_what_was_logged():
+    curves = pd.DataFrame({"step": [0, 5, 9], "retain_loss": [3.0, 2.0, 1.0], "lambda": [0.0, 0.5, 1.0]})
+    figure = draw_curves(curves)
+    lines = [line for axes in figure.axes for line in axes.lines]
+    assert [line.get_ydata().tolist() for line in lines] == [[3, 2, 1], [0, 0.5, 1]]
+    assert all(line.get_xdata().tolist() == [0, 5, 9] for line in lines)

@@ -1,0 +1,158 @@
+import pytest
+from kedro.config import OmegaConfigLoader
+from pydantic import ValidationError
+
+from erasediff_pipeline.config import (
+    DenoiserSettings,
+    ForgetRequest,
+    Parameters,
+    SamplingSettings,
+    TrainingSettings,
+    UnlearnSettings,
+)
+from erasediff_pipeline.paths import PROJECT_ROOT
+
+
+@pytest.fixture(scope="module")
+def written():
+    """``conf/base/parameters*.yml``."""
+    return OmegaConfigLoader(str(PROJECT_ROOT / "conf"), base_env="base", default_run_env="base")[
+        "parameters"
+    ]
+
+
+def test_files_repeat_the_defaults(written):
+    assert Parameters.model_validate(written) == Parameters()
+
+
+def test_files_name_every_knob(written):
+    """DVC tracks parameters in files, so none may live in the code alone."""
+    for name, default in Parameters().model_dump().items():
+        if name == "forget":
+            assert len(written["forget"]) == 1
+        elif isinstance(default, dict):
+            assert set(written[name]) == set(default), name
+        else:
+            assert name in written
+
+
+@pytest.mark.parametrize("section", [n for n, v in Parameters().model_dump().items() if isinstance(v, dict)])
+def test_unknown_key_is_refused(section):
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Parameters.model_validate({section: {"no_such_knob": 1}})
+
+
+def test_unknown_section_is_refused():
+    with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
+        Parameters.model_validate({"unlern": {"steps": 1}})
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value"),
+    [
+        ("unlearn", "steps", 0),
+        ("unlearn", "steps", 1.5),
+        ("unlearn", "learning_rate", 0),
+        ("unlearn", "learning_rate", float("nan")),
+        ("unlearn", "eta", -0.1),
+        ("unlearn", "eta", float("inf")),
+        ("unlearn", "fixed_lambda", -1),
+        ("unlearn", "inner_steps", 0),
+        ("unlearn", "ema_decay", 1),
+        ("unlearn", "condition_dropout", -0.1),
+        ("unlearn", "control", "none"),
+        ("unlearn", "forget_target", "own_class"),
+        ("unlearn", "subset", "half"),
+        ("unlearn", "mixed_precision", "fp8"),
+        ("pretrain", "batch_size", 0),
+        ("pretrain", "schedule", "cosine"),
+        ("source", "test_fraction", 1),
+        ("denoiser", "channels", [32]),
+        ("denoiser", "channels", [8, 12]),
+        ("denoiser", "channels", [8, 0]),
+        ("denoiser", "beta_end", 1),
+        ("sampling", "sampler", "euler"),
+        ("sampling", "guidance_scale", -1),
+        ("evaluation", "retain_samples", 1),
+        ("evaluation", "fid_backend", "inception"),
+        ("classifier", "min_test_accuracy", 1.1),
+        ("report", "grid_columns", 0),
+    ],
+)
+def test_out_of_range_is_refused(section, key, value):
+    with pytest.raises(ValidationError) as error:
+        Parameters.model_validate({section: {key: value}})
+    assert error.value.errors()[0]["loc"][0] == section
+
+
+def test_negative_seed_is_refused():
+    with pytest.raises(ValidationError):
+        Parameters.model_validate({"seed": -1})
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(ValidationError, match="frozen"):
+        Parameters().seed = 3
+
+
+def test_one_class_means_a_list_of_one():
+    """``--params=forget.classes=3``: the command line cannot type a list."""
+    assert Parameters.model_validate({"forget": {"classes": 3}}).forget.classes == [3]
+    assert Parameters.model_validate({"forget": {"classes": 0}}).forget.classes == [0]
+
+
+@pytest.mark.parametrize("request_", [{}, {"classes": [0], "ids_file": "ids.csv"}])
+def test_both_forms_or_neither_are_refused(request_):
+    with pytest.raises(ValidationError, match="exactly one of classes and ids_file"):
+        ForgetRequest(**request_)
+
+
+def test_empty_list_is_refused():
+    with pytest.raises(ValidationError, match="at least one class"):
+        ForgetRequest(classes=[])
+
+
+@pytest.mark.parametrize("classes", [True, "zero", [1.5], [None]])
+def test_what_is_no_class_is_refused(classes):
+    with pytest.raises(ValidationError):
+        ForgetRequest(classes=classes)
+
+
+def test_each_form_alone_is_accepted():
+    assert ForgetRequest(classes=[0, 2]).ids_file is None
+    assert ForgetRequest(ids_file="ids.csv").classes is None
+
+
+def test_good_edges_are_accepted():
+    assert DenoiserSettings(channels=[8, 16, 24]).channels == (8, 16, 24)
+    assert SamplingSettings(guidance_scale=0).guidance_scale == 0
+    assert UnlearnSettings(eta=0, ema_decay=0, fixed_lambda=0).eta == 0
+
+
+def test_training_needs_its_steps_and_rates():
+    with pytest.raises(ValidationError, match="steps"):
+        TrainingSettings(learning_rate=1e-3, ema_decay=0)
+
+
+def test_more_sampling_steps_than_timesteps_are_refused():
+    with pytest.raises(ValidationError, match=r"sampling.steps 1001: at most denoiser.timesteps, 1000"):
+        Parameters.model_validate({"sampling": {"steps": 1001}})
+
+
+def test_more_neighbours_than_samples_are_refused():
+    with pytest.raises(
+        ValidationError, match=r"precision_neighbours 3: fewer than evaluation.retain_samples, 3"
+    ):
+        Parameters.model_validate({"evaluation": {"retain_samples": 3}})
+
+
+@pytest.mark.parametrize("name", ["a{b}", "a/b", "{method", "a:b"])
+def test_name_that_the_registry_refuses_is_refused_before_work_begins(name):
+    with pytest.raises(ValidationError, match="placeholder"):
+        Parameters.model_validate({"tracking": {"registered_model": name}})
+
+
+def test_null_and_no_survive_yaml():
+    settings = Parameters.model_validate({"unlearn": {"forget_target": None, "mixed_precision": False}})
+    assert settings.unlearn.forget_target == "null"
+    assert settings.unlearn.mixed_precision == "no"

@@ -1,0 +1,271 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from pydantic import ValidationError
+
+from erasediff_pipeline import hooks
+from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.errors import MissingInput, UserError
+from erasediff_pipeline.hooks import FlatParameters, KeepEarlierResult, check_shape, explain_validation
+
+
+class Catalog:
+    """Datasets by name: files below a root, and objects."""
+
+    def __init__(self, files=(), **objects):
+        self.files, self.objects = dict(files), objects
+
+    def get(self, name):
+        return SimpleNamespace(_filepath=self.files[name]) if name in self.files else SimpleNamespace()
+
+    def load(self, name):
+        return self.objects[name]
+
+
+def explanation(parameters):
+    with pytest.raises(ValidationError) as error:
+        Parameters.model_validate(parameters)
+    line = explain_validation(error.value)
+    assert "\n" not in line
+    return line
+
+
+def test_unknown_parameter_names_the_allowed_ones():
+    line = explanation({"unlearn": {"stepz": 3}})
+    assert line.startswith("unlearn.stepz: unknown parameter: allowed are ")
+    assert "steps" in line
+    assert "control" in line
+    assert "test_fraction" not in line
+
+
+def test_unknown_section_names_the_allowed_ones():
+    line = explanation({"unlern": {}})
+    assert line.startswith("unlern: unknown parameter")
+    assert "unlearn" in line
+    assert "sampling" in line
+
+
+def test_out_of_range_names_key_value_and_limit():
+    line = explanation({"unlearn": {"steps": 0}})
+    assert line.startswith("unlearn.steps: 0 is refused")
+    assert "greater than or equal to 1" in line
+
+
+def test_unknown_choice_names_the_choices():
+    line = explanation({"unlearn": {"control": "none"}})
+    assert line.startswith("unlearn.control: 'none' is refused")
+    assert all(choice in line for choice in ("grad_norm", "value_gap", "cosine", "fixed"))
+
+
+def test_two_forms_of_request_are_explained():
+    line = explanation({"forget": {"classes": [0], "ids_file": "ids.csv"}})
+    assert line.startswith("forget: ")
+    assert "exactly one of classes and ids_file" in line
+    assert "Value error" not in line
+
+
+def test_place_inside_a_list_is_named():
+    assert explanation({"forget": {"classes": [0, "x"]}}).startswith("forget.classes.1: 'x' is refused")
+
+
+def test_more_problems_are_counted():
+    assert explanation({"seed": -1, "unlearn": {"steps": 0}}).endswith("(and 1 more)")
+
+
+@pytest.fixture
+def keep(tmp_path, monkeypatch):
+    """The hook, over a project in ``tmp_path`` with a file and a folder as earlier results."""
+    project = tmp_path / "project"
+    (project / "data" / "model").mkdir(parents=True)
+    (project / "data" / "model" / "weights").write_text("earlier")
+    (project / "data" / "metrics.json").write_text("earlier")
+    monkeypatch.setattr(hooks, "PROJECT_ROOT", project)
+    monkeypatch.setattr(KeepEarlierResult, "RECORD", project / "data" / ".replaced")
+
+    hook = KeepEarlierResult()
+    hook.project = project
+    hook.outside = tmp_path / "elsewhere" / "metrics.json"
+    files = {name: project / "data" / name for name in ("model", "metrics.json", "fresh.json")}
+    hook.files = {**files, "outside": hook.outside}
+    start(hook)
+    return hook
+
+
+def start(hook):
+    hook.release_lock()  # as the end of the earlier process does
+    hook.before_pipeline_run({}, None, Catalog(hook.files))
+
+
+def save(hook, name):
+    """What Kedro does: announce, then write."""
+    hook.before_dataset_saved(name)
+    path = hook.files[name]
+    if name == "model":
+        path.mkdir()
+        (path / "weights").write_text("new")
+    else:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("new")
+
+
+def contents(hook):
+    root = hook.project / "data"
+    return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*") if p.is_file()}
+
+
+EARLIER = {"model/weights": "earlier", "metrics.json": "earlier"}
+NEW = {"model/weights": "new", "metrics.json": "new", "fresh.json": "new"}
+
+
+def test_success_keeps_the_new(keep):
+    for name in ("model", "metrics.json", "fresh.json"):
+        save(keep, name)
+    keep.after_pipeline_run({})
+    assert contents(keep) == NEW
+
+
+@pytest.mark.parametrize("names", [[], ["model"], ["metrics.json"], ["model", "metrics.json", "fresh.json"]])
+def test_failure_puts_all_back(keep, names):
+    for name in names:
+        save(keep, name)
+    keep.on_pipeline_error(RuntimeError())
+    assert contents(keep) == EARLIER
+
+
+def test_failure_in_the_middle_of_a_save_puts_all_back(keep):
+    save(keep, "model")
+    keep.before_dataset_saved("metrics.json")
+    keep.on_pipeline_error(RuntimeError())
+    assert contents(keep) == EARLIER
+
+
+def test_killed_run_is_put_right_by_the_next(keep):
+    for name in ("model", "metrics.json", "fresh.json"):
+        save(keep, name)
+    start(keep)
+    assert contents(keep) == EARLIER
+
+
+def test_dataset_saved_twice_keeps_the_first_earlier_one(keep):
+    save(keep, "metrics.json")
+    save(keep, "metrics.json")
+    keep.on_pipeline_error(RuntimeError())
+    assert contents(keep) == EARLIER
+
+
+def test_two_runs_in_one_session(keep):
+    save(keep, "metrics.json")
+    keep.after_pipeline_run({})
+    start(keep)
+    save(keep, "metrics.json")
+    save(keep, "model")
+    keep.on_pipeline_error(RuntimeError())
+    assert contents(keep) == {"model/weights": "earlier", "metrics.json": "new"}
+
+
+def test_second_run_is_kept_away(keep):
+    """It would take the first one's record for that of a killed run, and undo its work."""
+    save(keep, "metrics.json")
+    other = KeepEarlierResult()
+    with pytest.raises(UserError, match="another run writes there"):
+        start_again(other, keep)
+    keep.after_pipeline_run({})
+    start_again(other, keep)
+    assert contents(keep) == {"model/weights": "earlier", "metrics.json": "new"}
+
+
+def start_again(other, keep):
+    other.before_pipeline_run({}, None, Catalog(keep.files))
+
+
+def test_record_cut_short_by_a_kill_is_read_over(keep):
+    save(keep, "metrics.json")
+    with keep.RECORD.open("a") as record:
+        record.write('{"path": "/some')
+    start(keep)
+    assert contents(keep) == EARLIER
+
+
+def test_dataset_in_memory_is_none_of_its_business(keep):
+    keep.before_dataset_saved("in_memory")
+    assert contents(keep) == EARLIER
+
+
+@pytest.mark.parametrize("first", [[], ["metrics.json"]])
+def test_earlier_result_outside_the_project_is_put_back_too(keep, first):
+    """An environment may write to another disk."""
+    keep.outside.parent.mkdir()
+    keep.outside.write_text("earlier")
+    for name in [*first, "outside"]:
+        save(keep, name)
+    keep.on_pipeline_error(RuntimeError())
+    assert keep.outside.read_text() == "earlier"
+
+
+def test_failure_to_set_aside_loses_nothing(keep, monkeypatch):
+    """Noted, but not moved yet: what stands there is still the earlier one."""
+
+    def refuse(self, target):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", refuse)
+        with pytest.raises(PermissionError):
+            keep.before_dataset_saved("metrics.json")
+    keep.on_pipeline_error(PermissionError())
+    assert contents(keep) == EARLIER
+
+
+def test_restoring_that_was_cut_short_can_be_repeated(keep, monkeypatch):
+    """Killed after the first of two was put back: the next run must not take it for a new one."""
+    save(keep, "model")
+    save(keep, "metrics.json")
+    rename, calls = Path.rename, []
+
+    def once(self, target):
+        if calls:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", once)
+        with pytest.raises(KeyboardInterrupt):
+            keep.on_pipeline_error(RuntimeError())
+    start(keep)
+    assert contents(keep) == EARLIER
+
+
+def test_parameters_reach_mlflow_as_plain_values():
+    inputs = {"params:unlearn": Parameters().unlearn, "params:seed": 3, "parameters": {"seed": 3}}
+    FlatParameters().before_node_run(None, inputs)
+    assert inputs == {"params:unlearn": Parameters().unlearn.model_dump(), "params:seed": 3}
+
+
+def test_base_model_that_fits_is_accepted(unet_model, toy_images):
+    check_shape(Catalog(base_model=unet_model().to_pipeline(), images=toy_images))
+
+
+def test_base_model_with_too_few_classes_is_refused(unet_model, toy_images):
+    images = SimpleNamespace(shape=toy_images.shape, classes=[0, 1, 2, 3])
+    with pytest.raises(MissingInput, match=r"of 3 classes, the images are \(1, 8, 8\) of 4"):
+        check_shape(Catalog(base_model=unet_model().to_pipeline(), images=images))
+
+
+def test_base_model_of_another_size_is_refused(unet_model, toy_images):
+    images = SimpleNamespace(shape=(3, 32, 32), classes=[0, 1])
+    with pytest.raises(MissingInput, match=r"draws \(1, 8, 8\).*the images are \(3, 32, 32\)"):
+        check_shape(Catalog(base_model=unet_model().to_pipeline(), images=images))
+
+
+def test_read_only_place_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks.os, "access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"metrics\.json: .*read-only"):
+        hooks.check_writable(tmp_path / "not" / "yet" / "metrics.json")
+
+
+def test_full_disk_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 2**20))
+    with pytest.raises(UserError, match=r"metrics\.json: 3 MiB are free there, \d+ MiB are needed"):
+        hooks.check_writable(tmp_path / "metrics.json")

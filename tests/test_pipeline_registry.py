@@ -1,0 +1,72 @@
+import pytest
+import yaml
+
+from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.pipeline_registry import register_pipelines
+from erasediff_pipeline.unlearning.registry import METHODS
+
+MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
+
+
+@pytest.fixture(scope="module")
+def pipelines():
+    return register_pipelines()
+
+
+def inputs(pipeline):
+    return {name for name in pipeline.inputs() if not name.startswith("params:") and name != "parameters"}
+
+
+def test_the_names_that_can_be_run(pipelines):
+    assert {"prepare", "pretrain", "unlearn", "__default__"} <= set(pipelines)
+    assert {entry.parameters for entry in METHODS.values()} <= set(pipelines)
+
+
+def test_default_needs_no_data_and_makes_everything(pipelines):
+    assert inputs(pipelines["__default__"]) == set()
+    assert pipelines["__default__"].all_outputs() >= pipelines["unlearn"].all_outputs() | MODELS_AND_DATA
+
+
+def test_unlearn_starts_from_models_and_data(pipelines):
+    assert inputs(pipelines["unlearn"]) == MODELS_AND_DATA
+
+
+def test_unlearn_writes_models_metrics_and_report(pipelines):
+    names = ("split", "erased_model", "base_samples", "erased_samples", "metrics", "run", "grid", "report")
+    assert {f"erasediff.{name}" for name in names} <= pipelines["unlearn"].all_outputs()
+
+
+def test_prepare_and_pretrain_make_what_unlearn_needs(pipelines):
+    made = pipelines["prepare"].all_outputs() | pipelines["pretrain"].all_outputs()
+    assert made >= MODELS_AND_DATA
+
+
+def test_every_parameter_that_is_read_exists(pipelines):
+    for name, pipeline in pipelines.items():
+        read = {each.removeprefix("params:") for each in pipeline.inputs() if each.startswith("params:")}
+        assert read <= set(Parameters.model_fields), name
+
+
+def test_before_and_after_are_judged_alike(pipelines):
+    """The same inputs but for the model and what was drawn from it."""
+
+    def read(node, which):
+        return [name.replace(f"erasediff.{which}_", "erasediff.") for name in node.inputs]
+
+    for task in ("sample", "membership", "evaluate"):
+        before, after = (
+            next(node for node in pipelines["unlearn"].nodes if node.name.endswith(f"{task}_{which}"))
+            for which in ("base", "erased")
+        )
+        expected = [name.replace("base_model", "erasediff.model") for name in read(before, "base")]
+        assert read(after, "erased") == expected
+        assert before.func is after.func
+
+
+def test_contract_of_the_places_on_disk():
+    text = (PROJECT_ROOT / "conf/base/catalog.yml").read_text().replace("${globals:environment}", "")
+    catalog = yaml.safe_load(text)
+    assert catalog["{method}.metrics"]["filepath"] == "data/08_reporting/{method}/metrics.json"
+    assert catalog["{method}.run"]["filepath"] == "data/08_reporting/{method}/run.json"
+    assert catalog["{method}.erased_model"]["filepath"] == "data/06_models/{method}"
