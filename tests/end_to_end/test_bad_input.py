@@ -207,7 +207,13 @@ def interrupt(project, how):
     command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1"]
     with (project / "output.txt").open("wb") as sink:
         process = subprocess.Popen(
-            command, cwd=project, env=clean_environment(project), stdout=sink, stderr=sink
+            command,
+            cwd=project,
+            env=clean_environment(project),
+            stdout=sink,
+            stderr=sink,
+            # A shell's background job ignores Ctrl-C, and hands that on: a user's terminal does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         when(project / "data/.replaced", lambda: os.kill(process.pid, how)).join()
         return process.wait(60)
