@@ -6,6 +6,7 @@ from typing import Any
 import click
 import mlflow
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.project import settings
 from kedro.io import DatasetError
 from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
@@ -49,7 +50,10 @@ def with_one_line_errors(command: click.Command) -> click.Command:
         except click.ClickException:
             raise
         except KeyboardInterrupt:  # kedro calls no hook, and MLflow would take the run for finished
-            KeepEarlierResult().restore()
+            for hook in settings.HOOKS:
+                # Without the lock, what is recorded there is another run's.
+                if isinstance(hook, KeepEarlierResult) and hook.lock is not None:
+                    hook.restore()
             mlflow.end_run("KILLED")
             raise
         except Exception as error:
