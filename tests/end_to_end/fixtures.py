@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 QUICK = "unlearn.steps=2,evaluation.forget_samples=8,evaluation.retain_samples=8,sampling.steps=3"
 """Parameters of a run that is whole but small."""
-SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_")
+SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
 """What the caller's environment must not decide."""
 
 

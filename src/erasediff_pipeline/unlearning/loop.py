@@ -75,7 +75,9 @@ def train(
     done, history, model.evaluations = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
     if done:
         logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
-    for _ in range(done):
+    if done:
+        # Both schedules are closed formulas of the step, so that one step from there is enough.
+        schedule.last_epoch, schedule._step_count = done - 1, done + 1
         schedule.step()
 
     progress = tqdm(range(done, settings.steps), method.name, settings.steps, initial=done, unit="step")
