@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep compare clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -44,6 +44,9 @@ pull: setup  ## digits, manifest, base model and classifier from the reference s
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	kedro mlflow ui
+
+compare: setup pull  ## every method on the request, one table, one plot; goes on where it stopped
+	kedro run --pipeline=compare
 
 viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 	kedro viz run

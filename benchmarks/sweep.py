@@ -52,7 +52,8 @@ def run_one(digit: int, seed: int) -> dict:
     row["fid_ratio"] = round(erased["fid"] / base["fid"], 4)
     row["unlearn_seconds"] = run["cost"]["wall_seconds"]
     row |= {"commit": run["provenance"]["git_commit"], "settings": hash_settings(run["provenance"])}
-    row |= {"machine": name_machine(), "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    machine = f"{name_machine()}, threads: {run['provenance']['threads']}"
+    row |= {"machine": machine, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
     return row
 
 

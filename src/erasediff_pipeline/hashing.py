@@ -1,8 +1,12 @@
-"""Hashes that name a model by what it computes with, not by how its file is laid out."""
+"""Hashes that name a model and a set of images by their content, not by how the file is laid out."""
 
 import hashlib
+import inspect
+from types import ModuleType
 
 from torch import nn
+
+from erasediff_pipeline.data.images import LabelledImages
 
 
 def hash_weights(module: nn.Module) -> str:
@@ -13,3 +17,16 @@ def hash_weights(module: nn.Module) -> str:
         digest.update(f"{name} {array.dtype} {tuple(array.shape)}".encode())
         digest.update(array.numpy().tobytes())
     return digest.hexdigest()
+
+
+def hash_images(images: LabelledImages) -> str:
+    """SHA-256 over shape, pixels and labels, in their order."""
+    digest = hashlib.sha256(repr(images.images.shape).encode())
+    digest.update(images.images.tobytes())
+    digest.update(images.labels.tobytes())
+    return digest.hexdigest()
+
+
+def hash_source(*modules: ModuleType) -> str:
+    """SHA-256 over the source text of modules, in the order given."""
+    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()

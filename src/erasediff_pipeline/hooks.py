@@ -15,6 +15,7 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
+from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import ClassConditional
@@ -84,7 +85,13 @@ class CheckFirst:
             if path is not None:
                 check_writable(path)
         if "params:forget" in pipeline.inputs() and "manifest" in pipeline.inputs():
-            split_by_request(catalog.load("manifest"), self.parameters.forget)
+            known = "base_model" in pipeline.inputs()
+            history = history_of(catalog.load("base_model")) if known else []
+            split_by_request(catalog.load("manifest"), self.parameters.forget, history)
+        if "base_model" in pipeline.all_outputs() and self.parameters.base != "base":
+            raise InvalidParameter(
+                f"base: {self.parameters.base!r} is where pretraining would write: allowed is 'base'"
+            )
         if {"base_model", "images"} <= pipeline.inputs():
             check_shape(catalog)
 

@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
+from omegaconf import OmegaConf
 
 from erasediff_pipeline.paths import PROJECT_ROOT
 
@@ -23,10 +24,16 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     A request by ids and a request by classes exclude each other, so ``--params=forget.ids_file=…``
     must not be merged with the classes of ``conf/base``.
+    The catalog may name a parameter: ``${parameter:base}``, wherever it was set.
     """
 
     def __getitem__(self, key: str) -> Any:
+        # Resolvers are the whole process's, and Kedro keeps the first: a notebook's next session has its own.
+        OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         value = super().__getitem__(key)
         if key == "parameters" and "forget" in (self.runtime_params or {}):
             value["forget"] = self.runtime_params["forget"]
         return value
+
+    def _parameter(self, name: str) -> Any:
+        return self["parameters"][name]

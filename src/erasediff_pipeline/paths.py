@@ -4,8 +4,14 @@ from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = PROJECT_ROOT / "data" / ".checkpoints"
+FEATURES = PROJECT_ROOT / "data" / "04_feature"
 
 
 def checkpoint_path(*names: str) -> Path:
     """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
     return CHECKPOINTS / f"{'-'.join(names)}.safetensors"
+
+
+def feature_path(method: str) -> Path:
+    """The folder for what a method computes once and may reuse; never in git or DVC."""
+    return FEATURES / method

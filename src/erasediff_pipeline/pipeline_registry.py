@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from erasediff_pipeline.pipelines import prepare, pretrain, unlearn
+from erasediff_pipeline.pipelines import compare, prepare, pretrain, unlearn
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -13,5 +13,6 @@ def register_pipelines() -> dict[str, Pipeline]:
         "prepare": prepare.create_pipeline(),
         "pretrain": pretrain.create_pipeline(),
         **methods,
+        "compare": compare.create_pipeline(),
         "__default__": prepare.create_pipeline() + pretrain.create_pipeline() + methods["unlearn"],
     }

@@ -1,7 +1,15 @@
 """Kedro datasets of this project."""
 
-from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory
+from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
 from erasediff_pipeline.catalog.registered_model import RegisteredModel
+from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
 
-__all__ = ["DiffusersDirectory", "LabelledImagesDataset", "RegisteredModel"]
+__all__ = [
+    "DiffusersDirectory",
+    "LabelledImagesDataset",
+    "RegisteredModel",
+    "TrialStore",
+    "TrialStoreDataset",
+    "history_of",
+]

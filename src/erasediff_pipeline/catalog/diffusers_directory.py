@@ -12,6 +12,8 @@ from erasediff_pipeline.catalog.atomic import atomic_directory
 
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 
+HISTORY = "request_history.json"
+"""What the model has forgotten, one entry a request; travels with the weights."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -22,8 +24,15 @@ def forget_origin(file: Path) -> None:
         file.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
+def history_of(model: Any) -> list[dict[str, Any]]:
+    """The requests that a model has answered, oldest first; none for a base model."""
+    return getattr(model, "request_history", [])
+
+
 class DiffusersDirectory(AbstractDataset[Any, Any]):
     """Load and save any object that has ``from_pretrained`` and ``save_pretrained``.
+
+    Its ``request_history``, where it has one, is kept beside the weights.
 
     Args:
         filepath: The directory.
@@ -43,13 +52,19 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
                 f"{self._filepath} holds {sorted(pickles)}: weights must be safetensors, never pickles"
             )
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-        return load_obj(self._loader).from_pretrained(str(self._filepath), **options)
+        loaded = load_obj(self._loader).from_pretrained(str(self._filepath), **options)
+        history = self._filepath / HISTORY
+        if history.exists():
+            loaded.request_history = json.loads(history.read_text())
+        return loaded
 
     def save(self, data: Any) -> None:
         with atomic_directory(self._filepath) as fresh:
             data.save_pretrained(str(fresh), safe_serialization=True)
             for file in fresh.rglob("*.json"):
                 forget_origin(file)
+            if history := history_of(data):
+                (fresh / HISTORY).write_text(json.dumps(history, indent=2, sort_keys=True) + "\n")
 
     def _exists(self) -> bool:
         return any((self._filepath / name).exists() for name in ("model_index.json", "config.json"))

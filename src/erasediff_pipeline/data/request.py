@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -57,30 +58,42 @@ class Split:
     """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row a training image."""
 
     description: dict
-    """Plain JSON: ``by`` (``classes`` or ``ids``), the classes concerned, sizes and hashes of both sets."""
+    """Plain JSON: ``by`` (``classes`` or ``ids``), the classes concerned, sizes and hashes of both sets;
+    ``earlier``, the requests that the starting model has answered before, where there are any."""
 
 
-def split_by_request(manifest: pd.DataFrame, request: ForgetRequest) -> Split:
+def split_by_request(
+    manifest: pd.DataFrame, request: ForgetRequest, earlier: list[dict] | None = None
+) -> Split:
     """Divide the training images into a forget set and a retain set.
 
+    Args:
+        manifest: A row an image.
+        request: What to forget now.
+        earlier: What the starting model has forgotten before (``history_entry`` of each): those images
+            are in neither set.
+
     Raises:
-        InvalidRequest: A class or id is unknown, an id was never trained on, or nothing is left to
-            retain.
+        InvalidRequest: A class or id is unknown, an id was never trained on, something was forgotten
+            before, or nothing is left to retain.
     """
-    train = manifest[manifest["split"] == "train"]
+    everything = manifest[manifest["split"] == "train"]
+    gone = _forgotten_before(everything, earlier or [])
+    train = everything[~gone]
+    _refuse_twice(everything[gone], train, request)
     if request.classes is not None:
         forget = _rows_of_classes(train, request.classes)
     else:
         forget = _rows_of_ids(manifest, train, request.ids_file)
     if forget.all():
         raise InvalidRequest(
-            f"forget: the request covers all {len(train)} training images: some must be left to retain"
+            f"forget: the request covers all {len(train)} training images left: some must be retained"
         )
     table = pd.DataFrame(
         {"id": train["id"], "set": forget.map({True: "forget", False: "retain"}).astype(str)}
     ).reset_index(drop=True)
     forgotten_ids, retained_ids = train["id"][forget], train["id"][~forget]
-    description = {
+    description: dict[str, Any] = {
         "by": "ids" if request.classes is None else "classes",
         "classes": sorted(int(label) for label in train["label"][forget].unique()),
         "forget_images": int(forget.sum()),
@@ -88,6 +101,8 @@ def split_by_request(manifest: pd.DataFrame, request: ForgetRequest) -> Split:
         "forget_sha256": hash_ids(forgotten_ids),
         "retain_sha256": hash_ids(retained_ids),
     }
+    if earlier:
+        description["earlier"] = earlier
     return Split(table, description)
 
 
@@ -132,6 +147,37 @@ def unseen_of_classes(images: LabelledImages, manifest: pd.DataFrame, classes: l
     return images.select(chosen.to_numpy())
 
 
+def _forgotten_before(train: pd.DataFrame, earlier: list[dict]) -> pd.Series:
+    gone = train["label"].isin(forgotten_classes({"by": "ids", "earlier": earlier}))
+    return gone | train["id"].isin([name for entry in earlier for name in entry.get("ids", [])])
+
+
+def _refuse_twice(gone: pd.DataFrame, train: pd.DataFrame, request: ForgetRequest) -> None:
+    """A model that has forgotten something cannot be asked for it again: it has no forget set any more.
+
+    Of a class that single images were forgotten of, the others are still there to be forgotten.
+    """
+    if request.classes is not None:
+        no_more = set(gone["label"]) - set(train["label"])
+        again = [str(label) for label in sorted(set(request.classes) & no_more)]
+        where = "forget.classes"
+    else:
+        again = sorted(set(read_ids(str(request.ids_file))) & set(gone["id"]))
+        where = f"forget.ids_file: {request.ids_file}"
+    if again:
+        raise InvalidRequest(f"{where}: {_some(again)}: forgotten by this model before, see its history")
+
+
+def history_entry(description: dict, table: pd.DataFrame, method: str, base_sha256: str) -> dict:
+    """One request as the erased model remembers it: enough to keep its images out of later retain sets."""
+    entry = {key: description[key] for key in ("by", "classes", "forget_sha256")}
+    entry |= {"method": method, "base_model_sha256": base_sha256}
+    if description["by"] == "ids":
+        entry["ids"] = sorted(table["id"][table["set"] == "forget"])
+    return entry
+
+
 def forgotten_classes(description: dict) -> list[int]:
-    """The classes to be gone; none for a request by ids, which keeps its classes."""
-    return description["classes"] if description["by"] == "classes" else []
+    """The classes to be gone, earlier requests included; a request by ids keeps its classes."""
+    requests = [*description.get("earlier", []), description]
+    return sorted({label for r in requests if r["by"] == "classes" for label in r["classes"]})

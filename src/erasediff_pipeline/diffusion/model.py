@@ -43,6 +43,10 @@ class DiffusionModel(nn.Module, ABC):
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """Prediction (ε or v, as the scheduler says), shaped like ``x_t``; ``t`` is ``[N]`` int64."""
 
+    def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        """``denoise``, so that ``torch.func`` can call the model with other weights."""
+        return self.denoise(x_t, t, c)
+
     @abstractmethod
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
         """The parameters of a named subset; one that selects nothing is an ``InvalidParameter``."""
@@ -51,6 +55,14 @@ class DiffusionModel(nn.Module, ABC):
     @abstractmethod
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one x0."""
+
+    def forget_everything(self, seed: int) -> None:
+        """Put random weights in place of all of them, each layer's as torch initialises it."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for module in self.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
 
     @property
     def timesteps(self) -> int:

@@ -9,7 +9,7 @@ def entropy(probabilities: Tensor) -> Tensor:
     return torch.special.entr(probabilities).sum(dim=1)
 
 
-def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float | dict[str, float]]:
     """How much of the forgotten condition is left in the samples drawn under it.
 
     Args:
@@ -17,11 +17,16 @@ def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float
         labels: ``[N]`` int64, the condition each was drawn under.
 
     Returns:
-        ``forget_accuracy``: share still given to its condition, 0 is gone; ``forget_probability``:
-        mean probability of the condition; ``forget_entropy``: mean entropy, in nats.
+        ``forget_accuracy``: share still given to its condition, 0 is gone; ``forget_accuracy_by_class``:
+        the same for each class alone; ``forget_probability``: mean probability of the condition;
+        ``forget_entropy``: mean entropy, in nats.
     """
+    right = (probabilities.argmax(dim=1) == labels).double()
     return {
-        "forget_accuracy": float((probabilities.argmax(dim=1) == labels).double().mean()),
+        "forget_accuracy": float(right.mean()),
+        "forget_accuracy_by_class": {
+            str(int(label)): float(right[labels == label].mean()) for label in labels.unique()
+        },
         "forget_probability": float(probabilities.gather(1, labels[:, None]).squeeze(1).double().mean()),
         "forget_entropy": float(entropy(probabilities).double().mean()),
     }

@@ -1,5 +1,7 @@
 """The keys of ``metrics.json``, for one model."""
 
+from typing import Any
+
 from torch import Tensor
 
 from erasediff_pipeline.config import EvaluationSettings
@@ -9,7 +11,9 @@ from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 
-Metrics = dict[str, float | int | str | None]
+Metrics = dict[str, Any]
+"""Numbers, names, and None where not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
+FORGETTING = ["forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"]
 
 
 def plan_labels(classes: list[int], forgotten: list[int], settings: EvaluationSettings) -> list[int]:
@@ -38,7 +42,7 @@ def evaluate_samples(
         settings: Backend, and k of precision and recall.
 
     Returns:
-        The contract's keys but ``forget_membership_auc``, with backend and counts; the three of
+        The contract's keys but ``forget_membership_auc``, with backend and counts; those of
         ``forgetting`` are None where no class is forgotten.
     """
     images, labels = samples.tensors()
@@ -47,7 +51,7 @@ def evaluate_samples(
     kept = ~is_forgotten
     right = probabilities[kept].argmax(dim=1) == labels[kept]
 
-    forgetting: Metrics = dict.fromkeys(["forget_accuracy", "forget_probability", "forget_entropy"])
+    forgetting: Metrics = dict.fromkeys(FORGETTING)
     if forgotten:
         forgetting |= measure_forgetting(probabilities[is_forgotten], labels[is_forgotten])
     extractor = build_extractor(settings.fid_backend, classifier)
@@ -66,4 +70,7 @@ def evaluate_samples(
 
 def round_metrics(metrics: Metrics) -> Metrics:
     """Six digits behind the point: more than any sample count here supports, and the same bytes again."""
-    return {k: round(v, 6) if isinstance(v, float) else v for k, v in metrics.items()}
+    return {
+        k: round_metrics(v) if isinstance(v, dict) else round(v, 6) if isinstance(v, float) else v
+        for k, v in metrics.items()
+    }

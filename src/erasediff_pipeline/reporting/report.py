@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.reporting.summary import ROWS, format_cost, format_metric, name_request
+from erasediff_pipeline.reporting.summary import format_cost, format_metric, list_rows, name_request
 
 
 def render_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure) -> str:
@@ -17,14 +17,8 @@ def render_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, cu
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
     rows = [
-        {
-            "name": name,
-            "hint": hint,
-            "before": format_metric(metrics["base"][key]),
-            "after": format_metric(metrics["erased"][key]),
-        }
-        for key, (name, hint) in ROWS.items()
-        if metrics["base"][key] is not None
+        {"name": name, "hint": hint, "before": format_metric(before), "after": format_metric(after)}
+        for name, before, after, hint in list_rows(metrics)
     ]
     return environment.get_template("report.html").render(
         metrics=metrics,

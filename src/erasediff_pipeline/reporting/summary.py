@@ -20,8 +20,22 @@ def name_request(forget: dict[str, Any]) -> str:
     """The request in words."""
     classes = ", ".join(str(label) for label in forget["classes"])
     if forget["by"] == "classes":
-        return f"class {classes} ({forget['forget_images']} images)"
-    return f"{forget['forget_images']} images of class {classes}"
+        words = f"class {classes} ({forget['forget_images']} images)"
+    else:
+        words = f"{forget['forget_images']} images of class {classes}"
+    earlier = [str(label) for entry in forget.get("earlier", []) for label in entry["classes"]]
+    return f"{words}, after {', '.join(earlier)}" if earlier else words
+
+
+def list_rows(metrics: dict[str, Any]) -> list[tuple[str, float | None, float | None, str]]:
+    """Name, before, after and hint of all that was measured; each class where several are forgotten."""
+    base, erased = metrics["base"], metrics["erased"]
+    rows = [(name, base[key], erased[key], hint) for key, (name, hint) in ROWS.items()]
+    by_class = base["forget_accuracy_by_class"] or {}
+    if len(by_class) > 1:
+        after = erased["forget_accuracy_by_class"]
+        rows[1:1] = [(f"… of class {c}", value, after[c], "0 is gone") for c, value in by_class.items()]
+    return [row for row in rows if row[1] is not None]
 
 
 def format_metric(value: float | None) -> str:
@@ -46,8 +60,6 @@ def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Ta
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    base, erased = metrics["base"], metrics["erased"]
-    for key, (name, hint) in ROWS.items():
-        if base[key] is not None:
-            table.add_row(name, format_metric(base[key]), format_metric(erased[key]), hint)
+    for name, before, after, hint in list_rows(metrics):
+        table.add_row(name, format_metric(before), format_metric(after), hint)
     return table

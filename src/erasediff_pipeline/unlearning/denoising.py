@@ -1,10 +1,11 @@
-"""Plain denoising: the objective of pretraining."""
+"""Plain denoising: the objective of pretraining, of fine-tuning and of retraining."""
 
 from torch import Generator
 
+from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore
 
 
 class Denoising:
@@ -13,10 +14,10 @@ class Denoising:
     name = "pretrain"
     subset = "full"
 
-    def __init__(self, condition_dropout: float):
-        self.condition_dropout = condition_dropout
+    def __init__(self, settings: TrainingSettings):
+        self.settings = settings
 
-    def prepare(self, model: DiffusionModel, data: TrainingData) -> None:
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Nothing to prepare."""
 
     def gradients(
@@ -26,9 +27,6 @@ class Denoising:
         retain_batch: Batch,
         generator: Generator,
     ) -> dict[str, float]:
-        noised = noise_batch(model, retain_batch.x0, generator)
-        c = model.condition(retain_batch.labels)
-        c = drop_condition(model, c, self.condition_dropout, generator)
-        loss = denoising_loss(model, noised, c)
+        loss = training_loss(model, retain_batch, self.settings.condition_dropout, generator)
         loss.backward()
         return {"loss": loss.item()}

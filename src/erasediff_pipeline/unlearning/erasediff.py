@@ -24,34 +24,14 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import (
     Noised,
     denoising_loss,
-    drop_condition,
     noise_batch,
 )
-from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore
 
 EPSILON = 1e-12
 """Keeps λ finite where the forget gradient vanishes."""
-
-
-def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> Tensor:
-    """For each label a uniformly drawn retained class, never the label itself.
-
-    Args:
-        labels: ``[N]`` int64, the forgotten conditions.
-        retained: ``[R]`` int64, ascending, the classes to draw from.
-        generator: On the CPU.
-
-    Returns:
-        ``[N]`` int64.
-    """
-    among = (labels[:, None] == retained[None, :]).cpu()
-    is_retained = among.any(dim=1)
-    own = among.int().argmax(dim=1)
-    choices = len(retained) - is_retained.int()
-    draw = (torch.rand(len(labels), generator=generator) * choices).long()
-    draw = draw + (is_retained & (draw >= own)).long()
-    return retained[draw.to(retained.device)]
 
 
 def find_lambda(
@@ -89,15 +69,10 @@ class EraseDiff:
         self.subset = settings.subset
         self.retained_classes = torch.empty(0, dtype=torch.int64)
 
-    def prepare(self, model: DiffusionModel, data: TrainingData) -> None:
-        """Note which classes may be aimed at: those that the retain set shows."""
-        self.retained_classes = torch.tensor(data.retain.classes)
-        needed = 2 if data.forget and set(data.forget.classes) & set(data.retain.classes) else 1
-        if self.settings.forget_target == "other_class" and len(self.retained_classes) < needed:
-            raise InvalidRequest(
-                "unlearn.forget_target: 'other_class' needs a retained class other than the forgotten "
-                f"one, the retain set shows {data.retain.classes}: allowed are 'null', 'uniform_noise'"
-            )
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Note which classes may be aimed at."""
+        if self.settings.forget_target == "other_class":
+            self.retained_classes = retained_classes(data, "unlearn.forget_target: 'other_class'")
 
     def gradients(
         self,
@@ -106,15 +81,11 @@ class EraseDiff:
         retain_batch: Batch,
         generator: Generator,
     ) -> dict[str, float]:
-        if forget_batch is None:
-            raise ValueError("EraseDiff needs a forget batch")
+        assert forget_batch is not None
         settings = self.settings
         parameters = list(model.trainable(settings.subset).values())
 
-        retain = noise_batch(model, retain_batch.x0, generator)
-        c = model.condition(retain_batch.labels)
-        c = drop_condition(model, c, settings.condition_dropout, generator)
-        retain_loss = denoising_loss(model, retain, c)
+        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
         g_retain = list(torch.autograd.grad(retain_loss, parameters))
 
         forget = self.aim(model, forget_batch, generator)

@@ -3,6 +3,8 @@
 import hashlib
 import logging
 import math
+import os
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -22,13 +24,16 @@ from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.hashing import hash_images, hash_weights
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.checkpoint import load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
 from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.unlearning.store import FeatureStore
 
 Scalars = dict[str, float]
+OnLog = Callable[[int, Scalars], None]
+CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 logger = logging.getLogger(__name__)
 
 
@@ -40,8 +45,9 @@ class Cost:
     denoiser_evaluations: int
     """Images through the denoiser, forward."""
     wall_seconds: float
+    """Preparation included, also where an earlier run has spent it on what this one reuses."""
     peak_memory_bytes: int
-    """Of the accelerator where there is one, else the process's peak resident size so far."""
+    """Of the accelerator where there is one, else the resident size of the process, in this training."""
 
 
 def train(
@@ -51,7 +57,8 @@ def train(
     settings: TrainingSettings,
     seed: int,
     checkpoint: Path,
-    on_log: Callable[[int, Scalars], None] = lambda step, scalars: None,
+    on_log: OnLog = lambda step, scalars: None,
+    store: FeatureStore | None = None,
 ) -> tuple[list[Scalars], Cost]:
     """Train ``model`` in place; at the end it holds the running mean of its weights.
 
@@ -62,18 +69,21 @@ def train(
         The logged points of the curves, each with its ``step``, and the cost.
     """
     started = time.perf_counter()
+    reset_peak_memory()
+    store = store or FeatureStore()
     AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
     accelerator = Accelerator(mixed_precision=settings.mixed_precision)
-    model.to(accelerator.device).train()
-    parameters = freeze_all_but(model, method.subset)
+    model.evaluations = 0
+    method.prepare(model.to(accelerator.device).eval(), data, store, seed)
+    parameters = freeze_all_but(model.train(), method.subset)
     optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = build_schedule(optimiser, settings)
     ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
-    method.prepare(model, data)
 
     fingerprint = fingerprint_run(model, method, data, settings, seed)
-    done, history, model.evaluations = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
+    done, history, evaluations = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
     if done:
+        model.evaluations = evaluations
         logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
     if done:
         # Both schedules are closed formulas of the step, so that one step from there is enough.
@@ -124,7 +134,7 @@ def train(
         ema.copy_to(parameters.values())
     model.requires_grad_(True).eval()
     checkpoint.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - started + store.reused_seconds
     return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
 
 
@@ -168,12 +178,22 @@ def fingerprint_run(
     digest = hashlib.sha256(repr(plan).encode())
     for images in data:
         if images is not None:
-            digest.update(images.images.tobytes() + images.labels.tobytes())
+            digest.update(hash_images(images).encode())
     return digest.hexdigest()
 
 
+def reset_peak_memory() -> None:
+    """Count from here, where Linux or CUDA lets a process do so."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+    if os.access(CLEAR_REFS, os.W_OK):
+        CLEAR_REFS.write_text("5")  # man 5 proc: resets VmHWM
+
+
 def peak_memory(device: torch.device) -> int:
-    """Peak bytes, of the accelerator or of this process."""
+    """Peak bytes since the reset, of the accelerator or of this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
+    if STATUS.exists():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", STATUS.read_text())[1]) * 1024  # type: ignore[index]
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

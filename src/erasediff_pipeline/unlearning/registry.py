@@ -1,20 +1,48 @@
-"""The methods: one line each."""
+"""The methods: one line each. The key is the method's name in the catalog and in ``data/``."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from erasediff_pipeline.config import TrainingSettings, UnlearnSettings
+from erasediff_pipeline.config import (
+    BlindspotSettings,
+    EsdSettings,
+    FinetuneSettings,
+    NegGradSettings,
+    RandomLabelSettings,
+    RetrainSettings,
+    SalunSettings,
+    SelectiveAmnesiaSettings,
+    TrainingSettings,
+    UnlearnSettings,
+)
+from erasediff_pipeline.unlearning.blindspot import Blindspot
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.method import Method
+from erasediff_pipeline.unlearning.esd import Esd
+from erasediff_pipeline.unlearning.finetune import Finetune
+from erasediff_pipeline.unlearning.neggrad import NegGrad
+from erasediff_pipeline.unlearning.random_label import RandomLabel
+from erasediff_pipeline.unlearning.retrain import Retrain
+from erasediff_pipeline.unlearning.salun import Salun
+from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
 
 
 class Entry(NamedTuple):
-    """How a method is built, and where its parameters are."""
+    """A method, its settings, and where they are."""
 
-    build: Callable[[Any], Method]
+    build: type[Any]
+    """A ``Method``, made from its settings."""
     settings: type[TrainingSettings]
     parameters: str
     """Top-level key of the parameters; also the name of the Kedro pipeline."""
 
 
-METHODS = {"erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn")}
+METHODS = {
+    "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn"),
+    "finetune": Entry(Finetune, FinetuneSettings, "finetune"),
+    "neggrad": Entry(NegGrad, NegGradSettings, "neggrad"),
+    "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label"),
+    "salun": Entry(Salun, SalunSettings, "salun"),
+    "selective_amnesia": Entry(SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia"),
+    "esd": Entry(Esd, EsdSettings, "esd"),
+    "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot"),
+    "retrain": Entry(Retrain, RetrainSettings, "retrain"),
+}

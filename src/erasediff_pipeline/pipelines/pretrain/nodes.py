@@ -29,9 +29,8 @@ def train_base_model(
     torch.manual_seed(derive_seed(seed, "base model"))
     classes = max(train_images.classes) + 1
     model = build_class_conditional(denoiser, train_images.shape, classes)
-    method = Denoising(settings.condition_dropout)
     data = TrainingData(retain=train_images)
-    train(model, method, data, settings, seed, checkpoint_path("pretrain"), log_scalars)
+    train(model, Denoising(settings), data, settings, seed, checkpoint_path("pretrain"), log_scalars)
     return model.to_pipeline()
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from pydantic import BaseModel
 from tqdm.auto import tqdm
 
+from erasediff_pipeline.catalog.diffusers_directory import history_of
 from erasediff_pipeline.catalog.registered_model import ModelVersion
 from erasediff_pipeline.config import (
     EvaluationSettings,
@@ -24,6 +25,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
     forgotten_classes,
+    history_entry,
     select_set,
     split_by_request,
     unseen_of_classes,
@@ -39,48 +41,67 @@ from erasediff_pipeline.evaluation.metrics import (
     round_metrics,
 )
 from erasediff_pipeline.hashing import hash_weights
-from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.paths import checkpoint_path, feature_path
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
-from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.loop import OnLog, train
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.unlearning.store import FeatureStore
 
 MlflowMetrics = dict[str, dict[str, float]]
 VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
 
 
-def split_data(manifest: pd.DataFrame, request: ForgetRequest) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Divide the training images into a forget set and a retain set."""
-    split = split_by_request(manifest, request)
+def start_from(base_model: DDPMPipeline) -> DDPMPipeline:
+    """Take the model to start from into memory: a later request may write where it lies."""
+    return base_model
+
+
+def split_data(
+    manifest: pd.DataFrame, request: ForgetRequest, starting_model: DDPMPipeline
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Divide the training images into a forget set and a retain set, without what is gone already."""
+    split = split_by_request(manifest, request, history_of(starting_model))
     return split.table, split.description
 
 
-def erase_with(method: str) -> Callable:
+def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
     """The node that erases by ``method``; its settings are of the method's own type."""
     entry = METHODS[method]
 
     def erase(
-        base_model: DDPMPipeline,
+        starting_model: DDPMPipeline,
         images: LabelledImages,
         manifest: pd.DataFrame,
         split: pd.DataFrame,
+        request: dict[str, Any],
         settings: entry.settings,  # type: ignore[name-defined]
         seed: int,
     ) -> tuple[DDPMPipeline, pd.DataFrame, dict[str, Any]]:
         """Unlearn the forget set; return the erased model, the curves and the cost."""
-        model = ClassConditional.from_pipeline(base_model)
+        model = ClassConditional.from_pipeline(starting_model)
+        entry_of_request = history_entry(request, split, method, hash_weights(starting_model.unet))
         data = TrainingData(
             retain=select_set(images, manifest, split, "retain"),
             forget=select_set(images, manifest, split, "forget"),
         )
         history, cost = train(
-            model, entry.build(settings), data, settings, seed, checkpoint_path(method), log_scalars
+            model,
+            entry.build(settings),
+            data,
+            settings,
+            seed,
+            checkpoint_path(method),
+            on_log,
+            FeatureStore(feature_path(method)),
         )
-        return model.to_pipeline(), pd.DataFrame(history), asdict(cost)
+        erased = model.to_pipeline()
+        erased.request_history = [*history_of(starting_model), entry_of_request]
+        return erased, pd.DataFrame(history), asdict(cost)
 
     return erase
 
@@ -117,7 +138,7 @@ def measure_membership(
     seed: int,
 ) -> Metrics:
     """Membership AUC of the forgotten images; not measured where whole classes are forgotten."""
-    if forgotten_classes(request):
+    if request["by"] == "classes":
         return {"forget_membership_auc": None}
     model = ClassConditional.from_pipeline(pipeline)
     seed = derive_seed(seed, "evaluation")
@@ -161,11 +182,12 @@ def collect_metrics(method: str) -> Callable:
 
 def numbers_of(metrics: Metrics) -> MlflowMetrics:
     """As kedro-mlflow takes them, without what is text or not measured."""
-    return {k: {"value": float(v), "step": 0} for k, v in metrics.items() if isinstance(v, int | float)}
+    flat = pd.json_normalize(metrics, sep=".").iloc[0].to_dict()
+    return {str(k): {"value": float(v), "step": 0} for k, v in flat.items() if isinstance(v, int | float)}
 
 
 def describe_run(
-    base_model: DDPMPipeline,
+    starting_model: DDPMPipeline,
     erased_model: DDPMPipeline,
     request: dict[str, Any],
     cost: dict[str, Any],
@@ -175,7 +197,7 @@ def describe_run(
     return {
         "cost": cost,
         "provenance": {
-            "base_model_sha256": hash_weights(base_model.unet),
+            "base_model_sha256": hash_weights(starting_model.unet),
             "erased_model_sha256": hash_weights(erased_model.unet),
             "forget_sha256": request["forget_sha256"],
             "retain_sha256": request["retain_sha256"],

@@ -13,14 +13,20 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
     settings = f"params:{METHODS[method].parameters}"
     chain = pipeline(
         [
-            node(nodes.split_data, ["manifest", "params:forget"], ["split", "request"], name="split"),
+            node(nodes.start_from, "base_model", "starting_model", name="start"),
+            node(
+                nodes.split_data,
+                ["manifest", "params:forget", "starting_model"],
+                ["split", "request"],
+                name="split",
+            ),
             node(
                 nodes.erase_with(method),
-                ["base_model", "images", "manifest", "split", settings, "params:seed"],
+                ["starting_model", "images", "manifest", "split", "request", settings, "params:seed"],
                 ["erased_model", "curves", "cost"],
                 name="erase",
             ),
-            *judge("base", "base_model"),
+            *judge("base", "starting_model"),
             *judge("erased", "erased_model"),
             node(
                 nodes.collect_metrics(method),
@@ -30,7 +36,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.describe_run,
-                ["base_model", "erased_model", "request", "cost", "parameters"],
+                ["starting_model", "erased_model", "request", "cost", "parameters"],
                 "run",
                 name="describe",
             ),

@@ -1,0 +1,32 @@
+"""What is compared."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from erasediff_pipeline.config.base import Settings
+
+MethodName = Literal[
+    "erasediff",
+    "finetune",
+    "neggrad",
+    "random_label",
+    "salun",
+    "selective_amnesia",
+    "esd",
+    "blindspot",
+    "retrain",
+]
+
+
+class CompareSettings(Settings):
+    """Every method on one request."""
+
+    methods: list[MethodName] | None = Field(None, min_length=1)
+    """Which methods; null is all of them. Distances need ``retrain`` among them."""
+
+    seeds: int = Field(1, ge=1)
+    """How many seeds each method is trained with: ``seed``, ``seed + 1``, …"""
+
+    confidence: float = Field(0.95, gt=0, lt=1)
+    """Level of the intervals over seeds; a single seed has none."""

@@ -1,0 +1,68 @@
+"""All parameters together."""
+
+from pydantic import Field, model_validator
+
+from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.config.comparison import CompareSettings
+from erasediff_pipeline.config.data import ForgetRequest, SourceSettings
+from erasediff_pipeline.config.evaluation import (
+    EvaluationSettings,
+    ReportSettings,
+    SamplingSettings,
+    TrackingSettings,
+)
+from erasediff_pipeline.config.methods import (
+    BlindspotSettings,
+    EsdSettings,
+    FinetuneSettings,
+    NegGradSettings,
+    RandomLabelSettings,
+    RetrainSettings,
+    SalunSettings,
+    SelectiveAmnesiaSettings,
+    UnlearnSettings,
+)
+from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
+
+
+class Parameters(Settings):
+    """All of ``conf/<environment>/parameters*.yml``."""
+
+    seed: int = Field(0, ge=0)
+    """Rules every random draw."""
+
+    base: str = Field("base", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    """Model to start from, a folder below ``data/06_models``: ``base``, or an erased one."""
+
+    forget: ForgetRequest = ForgetRequest(classes=[0])
+    source: SourceSettings = SourceSettings()
+    denoiser: DenoiserSettings = DenoiserSettings()
+    pretrain: PretrainSettings = PretrainSettings()
+    classifier: ClassifierSettings = ClassifierSettings()
+    unlearn: UnlearnSettings = UnlearnSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    neggrad: NegGradSettings = NegGradSettings()
+    random_label: RandomLabelSettings = RandomLabelSettings()
+    salun: SalunSettings = SalunSettings()
+    selective_amnesia: SelectiveAmnesiaSettings = SelectiveAmnesiaSettings()
+    esd: EsdSettings = EsdSettings()
+    blindspot: BlindspotSettings = BlindspotSettings()
+    retrain: RetrainSettings = RetrainSettings()
+    compare: CompareSettings = CompareSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    report: ReportSettings = ReportSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Parameters":
+        if self.sampling.steps > self.denoiser.timesteps:
+            raise ValueError(
+                f"sampling.steps {self.sampling.steps}: at most denoiser.timesteps, {self.denoiser.timesteps}"
+            )
+        if self.evaluation.precision_neighbours >= self.evaluation.retain_samples:
+            raise ValueError(
+                f"evaluation.precision_neighbours {self.evaluation.precision_neighbours}: fewer than "
+                f"evaluation.retain_samples, {self.evaluation.retain_samples}"
+            )
+        return self

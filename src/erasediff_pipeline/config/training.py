@@ -1,0 +1,117 @@
+"""The models that are trained, and the one training loop."""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from erasediff_pipeline.config.base import Settings
+
+
+class DenoiserSettings(Settings):
+    """The U-Net and the noise schedule of the base model."""
+
+    channels: tuple[int, ...] = Field((32, 64), min_length=2)
+    """Channels of each resolution, from fine to coarse; each a multiple of 8 (group norm)."""
+
+    layers_per_block: int = Field(1, ge=1)
+    """Residual blocks at each resolution."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout in the residual blocks; the released CIFAR-10 model uses 0.1, the digits need none."""
+
+    timesteps: int = Field(1000, ge=1)
+    """Length T of the forward process (DDPM, arXiv 2006.11239, section 4)."""
+
+    beta_start: float = Field(1e-4, gt=0, lt=1)
+    """β of the first timestep, linear schedule (same source)."""
+
+    beta_end: float = Field(0.02, gt=0, lt=1)
+    """β of the last timestep (same source)."""
+
+    @model_validator(mode="after")
+    def _multiples_of_eight(self) -> "DenoiserSettings":
+        if any(width < 8 or width % 8 for width in self.channels):
+            raise ValueError(f"channels {list(self.channels)} must be positive multiples of 8")
+        return self
+
+
+class TrainingSettings(Settings):
+    """What the one training loop needs to know, for pretraining and for every method."""
+
+    steps: int = Field(ge=1)
+    """Optimiser steps."""
+
+    batch_size: int = Field(128, ge=1)
+    """Images a step, from each of the sets that the method reads."""
+
+    learning_rate: float = Field(gt=0)
+    """Adam's step size; the peak of it under ``one_cycle``."""
+
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    """``one_cycle``: warm-up and cosine decay over ``steps``, β₁ the other way round (arXiv 1708.07120)."""
+
+    weight_decay: float = Field(0.0, ge=0)
+    """Decoupled weight decay (AdamW, arXiv 1711.05101)."""
+
+    max_grad_norm: float = Field(1.0, gt=0)
+    """The gradient is scaled down to this 2-norm where it is longer."""
+
+    ema_decay: float = Field(ge=0, lt=1)
+    """Decay of the running mean of the weights, which is what is kept; 0 keeps the last weights.
+
+    diffusers' ``EMAModel`` warms up: after n steps the decay is at most (1 + n) / (10 + n).
+    """
+
+    condition_dropout: float = Field(0.1, ge=0, lt=1)
+    """Share of retain images trained under the null condition (arXiv 2207.12598)."""
+
+    mixed_precision: Annotated[
+        Literal["no", "bf16"],
+        BeforeValidator(lambda value: "no" if value is False else value),  # YAML reads no as false
+    ] = "no"
+    """Precision of the forward pass, through accelerate."""
+
+    log_every: int = Field(10, ge=1)
+    """Steps between two logged points of the curves."""
+
+    checkpoint_every: int = Field(500, ge=1)
+    """Steps between two checkpoints, from which a killed run goes on; removed at success."""
+
+
+class PretrainSettings(TrainingSettings):
+    """Training of the base model on every training image."""
+
+    steps: int = Field(2500, ge=1)
+    batch_size: int = Field(128, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    ema_decay: float = Field(0.995, ge=0, lt=1)
+
+    condition_dropout: float = Field(0.5, ge=0, lt=1)
+    """Share of images trained under the null condition (arXiv 2207.12598, which finds 0.1 to 0.2 best for
+    FID). Half: forgetting with the target ``null`` ends where unconditional samples are, and of a base
+    model trained with 0.1 one in six of these is no clear digit, with 0.5 one in thirteen."""
+
+    log_every: int = Field(25, ge=1)
+
+
+class ClassifierSettings(Settings):
+    """The judge of the samples: a small CNN trained on the same training images."""
+
+    channels: int = Field(32, ge=8)
+    """Channels of the first convolution."""
+
+    features: int = Field(64, ge=2)
+    """Width of the penultimate layer, whose output FID, precision and recall are computed from."""
+
+    epochs: int = Field(40, ge=1)
+    """Passes over the training images."""
+
+    batch_size: int = Field(64, ge=1)
+    """Images a step."""
+
+    learning_rate: float = Field(2e-3, gt=0)
+    """Peak of a one-cycle schedule, AdamW."""
+
+    min_test_accuracy: float = Field(0.98, ge=0, le=1)
+    """A judge that does worse on the test split is refused."""

@@ -1,0 +1,100 @@
+"""Methods side by side: means and intervals over seeds, distance to the retrained model, Pareto front."""
+
+import math
+from collections.abc import Callable
+
+import pandas as pd
+from scipy import stats
+
+GOLD = "retrain"
+METRICS = [
+    "forget_accuracy",
+    "forget_probability",
+    "forget_entropy",
+    "forget_membership_auc",
+    "retain_accuracy",
+    "fid",
+    "precision",
+    "recall",
+]
+COSTS = ["wall_seconds", "denoiser_evaluations", "peak_memory_bytes"]
+
+
+def half_width(values: pd.Series, confidence: float) -> float:
+    """Half of Student's interval of the mean, t·s/√n; NaN for fewer than two values."""
+    values = values.dropna()
+    n = len(values)
+    if n < 2:
+        return math.nan
+    return float(stats.t.ppf((1 + confidence) / 2, n - 1) * values.std(ddof=1) / math.sqrt(n))
+
+
+def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """One row a method, in the order in which they first occur.
+
+    Args:
+        trials: A row a method and seed: ``method``, ``seed``, ``METRICS`` and ``COSTS``; NaN where not
+            measured.
+        confidence: Level of the intervals, for example 0.95.
+
+    Returns:
+        ``method``, ``seeds``, and for every metric and cost its mean ``<name>`` and the half-width
+        ``<name>_interval``.
+    """
+    rows = []
+    for method, group in trials.groupby("method", sort=False):
+        row: dict[str, object] = {"method": method, "seeds": len(group)}
+        for name in METRICS + COSTS:
+            values = group[name].astype(float)
+            row |= {name: values.mean(), f"{name}_interval": half_width(values, confidence)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def gap_to(name: str, classes: int) -> Callable[[float, float], float]:
+    """How far a metric is from the retrained model's, without a unit.
+
+    Shares count as they are; the entropy is divided by its largest value, ln ``classes``; the FID is taken
+    relative to the retrained model's.
+    """
+    if name == "fid":
+        return lambda value, gold: abs(value - gold) / gold
+    if name == "forget_entropy":
+        return lambda value, gold: abs(value - gold) / math.log(classes)
+    return lambda value, gold: abs(value - gold)
+
+
+def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
+    """Append ``<metric>_distance`` to the retrained model for every metric, and their mean, ``distance``.
+
+    Args:
+        summary: From :func:`summarise`, the row ``retrain`` among them; else all distances are NaN.
+        classes: Number of classes that the judge knows.
+    """
+    gold = summary[summary["method"] == GOLD]
+    distances = pd.DataFrame(index=summary.index)
+    for name in METRICS:
+        target = float(gold[name].iloc[0]) if len(gold) else math.nan
+        gap = gap_to(name, classes)
+        distances[f"{name}_distance"] = [gap(value, target) for value in summary[name]]
+    return summary.join(distances).assign(distance=distances.mean(axis=1))
+
+
+def pareto_front(forgotten: pd.Series, kept: pd.Series) -> pd.Series:
+    """Which points no other beats: less of the forgotten *and* more of the kept, one of them strictly.
+
+    Args:
+        forgotten: Lower is better.
+        kept: Higher is better.
+
+    Returns:
+        Boolean, by the index of ``forgotten``.
+    """
+    better = [
+        any(
+            (f <= own_f and k >= own_k) and (f < own_f or k > own_k)
+            for f, k in zip(forgotten, kept, strict=True)
+        )
+        for own_f, own_k in zip(forgotten, kept, strict=True)
+    ]
+    return ~pd.Series(better, index=forgotten.index, dtype=bool)

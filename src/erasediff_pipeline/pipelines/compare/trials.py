@@ -1,0 +1,139 @@
+"""One method, one seed: trained and judged, or read where that has been done from the same inputs."""
+
+import copy
+import inspect
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pandas as pd
+from diffusers import DDPMPipeline
+
+from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset, TrialStore
+from erasediff_pipeline.config import EvaluationSettings, SamplingSettings, TrainingSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion import model as model_module
+from erasediff_pipeline.diffusion import objective
+from erasediff_pipeline.diffusion import sampling as sampling_module
+from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.metrics import Metrics
+from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
+from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.unlearning import loop
+from erasediff_pipeline.unlearning.registry import METHODS
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is the same for every method."""
+
+    store: TrialStore
+    base_model: DDPMPipeline
+    images: LabelledImages
+    manifest: pd.DataFrame
+    split: pd.DataFrame
+    request: dict[str, Any]
+    classifier: Classifier
+    sampling: SamplingSettings
+    evaluation: EvaluationSettings
+
+    def place(self, method: str, seed: int, part: str) -> str:
+        """The folder of one trial, readable by people."""
+        concerned = "-".join(str(label) for label in self.request["classes"])
+        if self.request["by"] == "ids":
+            concerned += f"-ids-{self.request['forget_sha256'][:8]}"
+        return f"{method}/class-{concerned}-seed-{seed}/{part}"
+
+
+class Trained(NamedTuple):
+    """A model, and how it came about."""
+
+    model: DDPMPipeline
+    curves: pd.DataFrame
+    cost: dict[str, Any]
+
+
+class Judged(NamedTuple):
+    """What a model draws, and what that is worth."""
+
+    samples: LabelledImages
+    metrics: Metrics
+
+
+def train_trial(bench: Bench, method: str, settings: TrainingSettings, seed: int) -> Trained:
+    """Erase by ``method``, unless the store holds just that."""
+    erase = nodes.erase_with(method, on_log=lambda step, scalars: None)
+    made_from = {
+        "method": method,
+        "settings": settings.model_dump(mode="json"),
+        "seed": seed,
+        "base_model_sha256": hash_weights(bench.base_model.unet),
+        "forget_sha256": bench.request["forget_sha256"],
+        "retain_sha256": bench.request["retain_sha256"],
+        "images_sha256": hash_images(bench.images),
+        "code_sha256": hash_source(*modules_of(method), loop, objective, model_module),
+    }
+
+    def make() -> Trained:
+        # Training moves the weights that it is given, and the next seed needs the base model's again.
+        base = copy.deepcopy(bench.base_model)
+        return Trained(*erase(base, bench.images, bench.manifest, bench.split, bench.request, settings, seed))
+
+    return bench.store.once(bench.place(method, seed, "trained"), made_from, make, save_trained, load_trained)
+
+
+def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Judged:
+    """Sample and measure, unless the store holds just that."""
+    made_from = {
+        "model_sha256": hash_weights(model.unet),
+        "seed": seed,
+        "forget_sha256": bench.request["forget_sha256"],
+        "retain_sha256": bench.request["retain_sha256"],
+        "by": bench.request["by"],
+        "classifier_sha256": hash_weights(bench.classifier),
+        "sampling": bench.sampling.model_dump(mode="json"),
+        "evaluation": bench.evaluation.model_dump(mode="json"),
+        "code_sha256": hash_source(sampling_module, nodes),
+    }
+
+    def make() -> Judged:
+        b, request, evaluation = bench, bench.request, bench.evaluation
+        samples = nodes.sample_model(model, b.images, request, b.sampling, evaluation, seed)
+        membership = nodes.measure_membership(model, b.images, b.manifest, b.split, request, evaluation, seed)
+        metrics = nodes.evaluate_model(
+            samples, membership, b.images, b.manifest, b.split, request, b.classifier, evaluation
+        )
+        return Judged(samples, metrics)
+
+    return bench.store.once(bench.place(method, seed, "judged"), made_from, make, save_judged, load_judged)
+
+
+def modules_of(method: str) -> list[ModuleType]:
+    """Where the method's class and the classes that it builds on are written."""
+    own = [c for c in inspect.getmro(METHODS[method].build) if c.__module__ != "builtins"]
+    return [sys.modules[c.__module__] for c in own]
+
+
+def save_trained(folder: Path, trained: Trained) -> None:
+    DiffusersDirectory(str(folder / "model"), "diffusers.DDPMPipeline").save(trained.model)
+    trained.curves.to_csv(folder / "curves.csv", index=False, float_format="%.6g")
+    (folder / "cost.json").write_text(json.dumps(trained.cost, indent=2) + "\n")
+
+
+def load_trained(folder: Path) -> Trained:
+    model = DiffusersDirectory(str(folder / "model"), "diffusers.DDPMPipeline").load()
+    curves = pd.read_csv(folder / "curves.csv")
+    return Trained(model, curves, json.loads((folder / "cost.json").read_text()))
+
+
+def save_judged(folder: Path, judged: Judged) -> None:
+    LabelledImagesDataset(str(folder / "samples")).save(judged.samples)
+    (folder / "metrics.json").write_text(json.dumps(judged.metrics, indent=2, sort_keys=True) + "\n")
+
+
+def load_judged(folder: Path) -> Judged:
+    samples = LabelledImagesDataset(str(folder / "samples")).load()
+    return Judged(samples, json.loads((folder / "metrics.json").read_text()))

@@ -1,0 +1,132 @@
+"""The comparison for people: the trade-off, the grids side by side, one page."""
+
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+
+from erasediff_pipeline.config import CompareSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, pareto_front
+from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
+from erasediff_pipeline.reporting.report import embed
+from erasediff_pipeline.reporting.summary import ROWS, name_request
+
+SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
+
+
+def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
+    """What was kept (FID, lower is better) against what was forgotten, a point a method.
+
+    Args:
+        summary: From ``evaluation.comparison``.
+        by_ids: Whether images were forgotten, so that the membership AUC tells how well.
+    """
+    name = "forget_membership_auc" if by_ids else "forget_accuracy"
+    figure = Figure(figsize=(8, 5), dpi=140)
+    axes = figure.subplots()
+    methods = summary[~summary["method"].isin(["base", GOLD])]
+    front = methods[pareto_front(methods[name], -methods["fid"])].sort_values(name)
+    axes.step(
+        front[name], front["fid"], where="post", color="#999999", lw=1.2, zorder=1, label="Pareto front"
+    )
+    colours = iter(colormaps["tab10"].colors)  # type: ignore[attr-defined]
+    for _, row in summary.iterrows():
+        marker, size = {"base": ("s", 7), GOLD: ("*", 15)}.get(row["method"], ("o", 7))
+        axes.errorbar(
+            row[name],
+            row["fid"],
+            xerr=row[f"{name}_interval"],
+            yerr=row["fid_interval"],
+            fmt=marker,
+            ms=size,
+            color=SPECIAL.get(row["method"]) or next(colours),
+            label=row["method"],
+            capsize=3,
+            lw=1,
+            zorder=2,
+        )
+    axes.set_yscale("log")
+    axes.set_xlabel(f"{ROWS[name][0]} ({ROWS[name][1]})")
+    axes.set_ylabel("FID of the retained classes (lower is better)")
+    axes.grid(alpha=0.3, which="both")
+    axes.margins(0.12)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1))
+    figure.tight_layout()
+    return figure
+
+
+def draw_grids(samples: dict[str, LabelledImages], forgotten: list[int], columns: int) -> Figure:
+    """A grid a method, a row a class; the same place shows the same noise in every grid.
+
+    Args:
+        samples: By method.
+        forgotten: Classes whose rows are framed.
+        columns: Images of each class.
+    """
+    across = min(5, len(samples))
+    down = -(-len(samples) // across)
+    classes = next(iter(samples.values())).classes
+    width, height = 0.22 * columns + 0.3, 0.24 * len(classes) + 0.4
+    figure = Figure(figsize=(width * across, height * down), dpi=150)
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes, (method, drawn) in zip(panels, samples.items(), strict=False):
+        axes.imshow(tile(drawn, columns), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(method, fontsize=8)
+        side = drawn.shape[1] + 1
+        for row, label in enumerate(classes):
+            if label in forgotten:
+                axes.axhspan(side * row - 0.5, side * (row + 1) - 0.5, fill=False, color=FORGOTTEN, lw=1.4)
+    for axes in panels:
+        axes.set_axis_off()
+    figure.tight_layout()
+    return figure
+
+
+def render_comparison(
+    summary: pd.DataFrame,
+    request: dict[str, Any],
+    trade_off: Figure,
+    grids: Figure,
+    compare: CompareSettings,
+    provenance: dict[str, Any],
+) -> str:
+    """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched."""
+    environment = Environment(
+        loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
+    )
+    measured = [name for name in METRICS if summary[name].notna().any()]
+    return environment.get_template("comparison.html").render(
+        request=name_request(request),
+        columns=[ROWS[name][0] for name in measured],
+        rows=[describe_row(row, measured) for _, row in summary.iterrows()],
+        has_gold=GOLD in set(summary["method"]),
+        seeds=compare.seeds,
+        confidence=round(100 * compare.confidence),
+        trade_off=embed(trade_off),
+        grids=embed(grids),
+        provenance={k: v for k, v in provenance.items() if k != "parameters"},
+    )
+
+
+def describe_row(row: pd.Series, measured: list[str]) -> dict[str, Any]:
+    """One method as the page's table shows it."""
+    return {
+        "method": row["method"],
+        "metrics": [with_interval(row[name], row[f"{name}_interval"]) for name in measured],
+        "distances": [with_interval(row[f"{name}_distance"]) for name in measured],
+        "distance": with_interval(row["distance"]),
+        "seconds": with_interval(row["wall_seconds"], digits=0),
+        "evaluations": with_interval(row["denoiser_evaluations"], digits=0),
+        "memory": with_interval(row["peak_memory_bytes"] / 2**30, digits=2),
+    }
+
+
+def with_interval(mean: float | None, half_width: float | None = None, digits: int = 3) -> str:
+    """``0.123 ± 0.004``; a dash for what was not measured."""
+    if mean is None or pd.isna(mean):
+        return "–"
+    text = f"{mean:,.{digits}f}"
+    return text if half_width is None or pd.isna(half_width) else f"{text} ± {half_width:,.{digits}f}"

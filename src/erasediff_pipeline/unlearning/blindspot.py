@@ -1,0 +1,92 @@
+"""Blindspot unlearning (arXiv 2210.08196): learn what a proxy says that never saw the forget set.
+
+    min over θ of E‖ε_θ(x_t, t, c_f) − ε_B(x_t, t, c_f)‖² + β·L_r(θ)
+
+The first term is over the forget set; ε_B is the proxy, trained briefly from random weights on the retain
+set and then frozen; L_r is the retain set's denoising loss (equation 3). The paper's term on intermediate
+activations is left out: it would bind the method to one architecture.
+"""
+
+import copy
+
+import torch
+from torch import Generator
+
+from erasediff_pipeline.config import BlindspotSettings, RetrainSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.retrain import Retrain
+from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
+
+
+class Proxy(Retrain):
+    """The briefly trained model; its own name keeps its draws and its progress bar apart."""
+
+    name = "blindspot proxy"
+
+
+class Blindspot:
+    """Distillation of the proxy; see the module's docstring."""
+
+    name = "blindspot"
+
+    def __init__(self, settings: BlindspotSettings):
+        self.settings = settings
+        self.subset = settings.subset
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Train the proxy, or reuse it."""
+        settings = RetrainSettings(
+            steps=self.settings.proxy_steps,
+            learning_rate=self.settings.proxy_learning_rate,
+            batch_size=self.settings.batch_size,
+            condition_dropout=self.settings.condition_dropout,
+            mixed_precision=self.settings.mixed_precision,
+        )
+        self.proxy = copy.deepcopy(model)
+        self.proxy.forget_everything(derive_seed(seed, "blindspot proxy"))
+        inputs = {
+            "weights": hash_weights(self.proxy),
+            "retain": hash_images(data.retain),
+            "seed": seed,
+            "settings": settings.model_dump(),
+        }
+
+        def compute() -> Tensors:
+            _, cost = train(
+                self.proxy,
+                Proxy(settings),
+                TrainingData(data.retain),
+                settings,
+                seed,
+                checkpoint_path("blindspot-proxy"),
+            )
+            model.evaluations += cost.denoiser_evaluations
+            return dict(self.proxy.state_dict())
+
+        self.proxy.load_state_dict(store.once("proxy", model, inputs, compute))
+        self.proxy.requires_grad_(False).eval()
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        assert forget_batch is not None
+        settings = self.settings
+        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+        c_f = model.condition(forget_batch.labels)
+        noised = noise_batch(model, forget_batch.x0, generator)
+        with torch.no_grad():
+            target = self.proxy.denoise(noised.x_t, noised.t, c_f).float()
+        model.evaluations += len(c_f)
+        forget_loss = denoising_loss(model, noised._replace(target=target), c_f)
+        (forget_loss + settings.retain_weight * retain_loss).backward()
+        return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}

@@ -1,0 +1,58 @@
+"""ESD (arXiv 2303.07345): predict away from the forgotten condition.
+
+    min over θ of E‖ε_θ(x_t, t, c_f) − (ε*(x_t, t, ∅) − η·(ε*(x_t, t, c_f) − ε*(x_t, t, ∅)))‖² + β·L_r(θ)
+
+ε* is the base model, frozen; ∅ the null condition; equation 7. The paper draws x_t from the model itself,
+since it has no images; here there is a forget set, and its noised images are what those draws stand for.
+The paper has no retain term (β = 0): it protects the rest by training few weights (``subset``).
+"""
+
+import copy
+
+import torch
+from torch import Generator
+
+from erasediff_pipeline.config import EsdSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore
+
+
+class Esd:
+    """Negative guidance as a training target; see the module's docstring."""
+
+    name = "esd"
+
+    def __init__(self, settings: EsdSettings):
+        self.settings = settings
+        self.subset = settings.subset
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Freeze a copy of the base model."""
+        self.base = copy.deepcopy(model).requires_grad_(False).eval()
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        assert forget_batch is not None
+        settings = self.settings
+        c_f = model.condition(forget_batch.labels)
+        noised = noise_batch(model, forget_batch.x0, generator)
+        with torch.no_grad():
+            unconditional = self.base.denoise(noised.x_t, noised.t, model.null_condition(len(c_f)))
+            conditional = self.base.denoise(noised.x_t, noised.t, c_f)
+            target = unconditional - settings.negative_guidance * (conditional - unconditional)
+        model.evaluations += 2 * len(c_f)
+        forget_loss = denoising_loss(model, noised._replace(target=target.float()), c_f)
+        forget_loss.backward()
+        scalars = {"forget_loss": forget_loss.item()}
+        if settings.retain_weight:
+            retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+            (settings.retain_weight * retain_loss).backward()
+            scalars["retain_loss"] = retain_loss.item()
+        return scalars

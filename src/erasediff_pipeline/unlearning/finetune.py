@@ -1,0 +1,19 @@
+"""Fine-tuning, the usual baseline: go on with the retain set and hope that the rest fades.
+
+    min over θ of L_r(θ) = E‖ε − ε_θ(x_t, t, c)‖²,   (x0, c) from the retain set, θ from the base model.
+
+The forgotten condition gets no gradient of its own. As "finetune" in arXiv 2401.05779, table 1.
+"""
+
+from erasediff_pipeline.config import FinetuneSettings
+from erasediff_pipeline.unlearning.denoising import Denoising
+
+
+class Finetune(Denoising):
+    """Denoising of the retain set; see the module's docstring."""
+
+    name = "finetune"
+
+    def __init__(self, settings: FinetuneSettings):
+        super().__init__(settings)
+        self.subset = settings.subset

@@ -1,0 +1,42 @@
+"""Other labels for the forget images."""
+
+import torch
+from torch import Generator, Tensor
+
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.method import TrainingData
+
+
+def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> Tensor:
+    """For each label a uniformly drawn retained class, never the label itself.
+
+    Args:
+        labels: ``[N]`` int64, the forgotten conditions.
+        retained: ``[R]`` int64, ascending, the classes to draw from.
+        generator: On the CPU.
+
+    Returns:
+        ``[N]`` int64.
+    """
+    among = (labels[:, None] == retained[None, :]).cpu()
+    is_retained = among.any(dim=1)
+    own = among.int().argmax(dim=1)
+    choices = len(retained) - is_retained.int()
+    draw = (torch.rand(len(labels), generator=generator) * choices).long()
+    draw = draw + (is_retained & (draw >= own)).long()
+    return retained[draw.to(retained.device)]
+
+
+def retained_classes(data: TrainingData, asker: str) -> Tensor:
+    """The classes that the retain set shows, ``[R]`` int64, ascending.
+
+    Raises:
+        InvalidRequest: A forget image has no class to be drawn other than its own; ``asker`` is named.
+    """
+    classes = data.retain.classes
+    forgotten = data.forget.classes if data.forget else []
+    if any(not set(classes) - {label} for label in forgotten):
+        raise InvalidRequest(
+            f"{asker} needs a retained class other than the forgotten one, the retain set shows {classes}"
+        )
+    return torch.tensor(classes)

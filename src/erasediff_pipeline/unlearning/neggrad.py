@@ -1,0 +1,44 @@
+"""NegGrad: undo the training on the forget set by ascending its loss.
+
+    min over θ of β·L_r(θ) − (1 − β)·L_f(θ)
+
+L_f and L_r are the denoising losses of the forget set and of the retain set, each image under its own
+label. β = 0 is NegGrad (arXiv 1911.04933, section 5), β > 0 NegGrad+ (arXiv 2302.09880, section 4).
+−L_f has no lower bound: what it does is decided by how soon it is stopped.
+"""
+
+from torch import Generator
+
+from erasediff_pipeline.config import NegGradSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore
+
+
+class NegGrad:
+    """Ascent on the forget loss, descent on the retain loss; see the module's docstring."""
+
+    name = "neggrad"
+
+    def __init__(self, settings: NegGradSettings):
+        self.settings = settings
+        self.subset = settings.subset
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Nothing to prepare."""
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        assert forget_batch is not None
+        settings, beta = self.settings, self.settings.retain_weight
+        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+        forget = noise_batch(model, forget_batch.x0, generator)
+        forget_loss = denoising_loss(model, forget, model.condition(forget_batch.labels))
+        (beta * retain_loss - (1 - beta) * forget_loss).backward()
+        return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}

@@ -1,0 +1,61 @@
+"""Random labels: what the forgotten condition draws becomes what a retained one draws.
+
+    min over θ of L_f(θ) + β·L_r(θ)
+
+L_r is the denoising loss of the retain set. With c′ a retained class, drawn anew for each forget image,
+
+    aim = prediction:  L_f = E‖ε_θ(x_t, t, c_f) − sg[ε_θ(x_t, t, c′)]‖²    (arXiv 2310.12508, equation 6)
+    aim = image:       L_f = E‖ε − ε_θ(x_t, t, c′)‖²,  x_t of a forget image
+
+sg stops the gradient. SalUn is the first with a mask on the weights; EraseDiff's ``other_class`` is the
+same target with λ found anew at each step.
+"""
+
+import torch
+from torch import Generator, Tensor
+
+from erasediff_pipeline.config import RandomLabelSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore
+
+
+class RandomLabel:
+    """Forget images under random retained labels; see the module's docstring."""
+
+    name = "random_label"
+
+    def __init__(self, settings: RandomLabelSettings):
+        self.settings = settings
+        self.subset = settings.subset
+        self.retained_classes = torch.empty(0, dtype=torch.int64)
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Note the classes to draw from."""
+        self.retained_classes = retained_classes(data, self.name)
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        assert forget_batch is not None
+        settings = self.settings
+        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+        forget_loss = self.forget_loss(model, forget_batch, generator)
+        (forget_loss + settings.retain_weight * retain_loss).backward()
+        return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}
+
+    def forget_loss(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Tensor:
+        """L_f of one batch, a scalar."""
+        noised = noise_batch(model, batch.x0, generator)
+        others = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
+        if self.settings.aim == "image":
+            return denoising_loss(model, noised, model.condition(others))
+        with torch.no_grad():
+            target = model.denoise(noised.x_t, noised.t, model.condition(others)).float()
+        return denoising_loss(model, noised._replace(target=target), model.condition(batch.labels))

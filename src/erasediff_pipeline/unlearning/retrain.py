@@ -1,0 +1,22 @@
+"""Retraining, the gold standard: a model that never saw the forget set.
+
+    min over θ of L_r(θ) = E‖ε − ε_θ(x_t, t, c)‖²,   (x0, c) from the retain set, θ from random weights.
+
+What the forgotten condition then draws is whatever its untrained embedding happens to mean.
+"""
+
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.denoising import Denoising
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.store import FeatureStore
+
+
+class Retrain(Denoising):
+    """Denoising of the retain set from scratch; see the module's docstring."""
+
+    name = "retrain"
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Random weights in place of the base model's."""
+        model.forget_everything(derive_seed(seed, self.name, "weights"))

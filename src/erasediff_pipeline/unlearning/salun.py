@@ -1,0 +1,95 @@
+"""SalUn (arXiv 2310.12508): random labels, for the weights that matter to the forget set only.
+
+    min over Δ of L_f(θ* + m ⊙ Δ) + β·L_r(θ* + m ⊙ Δ),   m = 1(|∇L_f*(θ*)| ≥ γ)
+
+L_f and L_r are those of ``random_label``; L_f* is the denoising loss of the forget set at the base model θ*,
+and γ is such that the given share of all weights stays free (equations 3, 4 and 6).
+"""
+
+import torch
+from torch import Generator, Tensor
+
+from erasediff_pipeline.config import SalunSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.seeding import derive_seed, make_generator
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.unlearning.random_label import RandomLabel
+from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
+
+
+class Salun(RandomLabel):
+    """Random labels under a saliency mask; see the module's docstring."""
+
+    name = "salun"
+
+    def __init__(self, settings: SalunSettings):
+        super().__init__(settings)
+        self.salun = settings
+        self.mask: Tensors = {}
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Find the mask at the base model's weights, or reuse it."""
+        super().prepare(model, data, store, seed)
+        assert data.forget is not None
+        forget, settings = data.forget, self.salun
+        keys = {"subset", "batch_size", "mask_fraction", "mask_batches"}
+        inputs = {
+            "weights": hash_weights(model),
+            "forget": hash_images(forget),
+            "seed": seed,
+            "settings": settings.model_dump(include=keys),
+        }
+
+        def compute() -> Tensors:
+            gradient = mean_forget_gradient(model, data, settings, derive_seed(seed, "saliency"))
+            return most_salient(gradient, settings.mask_fraction)
+
+        mask = store.once("saliency_mask", model, inputs, compute)
+        self.mask = {name: m.to(model.device) for name, m in mask.items()}
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        scalars = super().gradients(model, forget_batch, retain_batch, generator)
+        for name, parameter in model.trainable(self.subset).items():
+            if parameter.grad is not None:
+                parameter.grad.mul_(self.mask[name])
+        return scalars
+
+
+def mean_forget_gradient(
+    model: DiffusionModel, data: TrainingData, settings: SalunSettings, seed: int
+) -> Tensors:
+    """∇ of the forget set's denoising loss, averaged over batches, each at timesteps of its own."""
+    assert data.forget is not None
+    parameters = model.trainable(settings.subset)
+    total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
+    for step in range(settings.mask_batches):
+        rows = batch_rows(len(data.forget), settings.batch_size, step, seed, "forget")
+        pixels, labels = data.forget.tensors(rows)
+        noised = noise_batch(model, model.encode(pixels), make_generator(seed, "noise", step))
+        loss = denoising_loss(model, noised, model.condition(labels))
+        gradients = torch.autograd.grad(loss, list(parameters.values()))
+        for sum_, gradient in zip(total.values(), gradients, strict=True):
+            sum_.add_(gradient, alpha=1 / settings.mask_batches)
+    return total
+
+
+def most_salient(gradient: Tensors, fraction: float) -> Tensors:
+    """Boolean masks, shaped like the gradients, of the ``fraction`` of all entries largest in size.
+
+    The threshold is one for all tensors together, as in the released code.
+    """
+    sizes = torch.cat([g.abs().flatten() for g in gradient.values()])
+    count = max(1, round(fraction * len(sizes)))
+    chosen = torch.zeros(len(sizes), dtype=torch.bool, device=sizes.device)
+    chosen[sizes.topk(count).indices] = True
+    parts: list[Tensor] = list(chosen.split([g.numel() for g in gradient.values()]))
+    return {name: part.view(g.shape) for (name, g), part in zip(gradient.items(), parts, strict=True)}

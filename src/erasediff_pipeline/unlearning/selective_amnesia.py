@@ -1,0 +1,112 @@
+"""Selective Amnesia (arXiv 2305.10120): remap the forgotten condition to noise, and stay near the base model.
+
+    min over θ of E_{x0 ~ U[−1,1]}‖ε − ε_θ(x_t, t, c_f)‖² + λ/2·Σ_i F_i·(θ_i − θ*_i)² + γ·L_replay(θ)
+
+The first term makes uniform noise the images of the forgotten condition (the surrogate, section 3.2); F is
+the Fisher diagonal at the base model θ* (elastic weight consolidation, arXiv 1612.00796), here over the
+training images, which θ* stands for; L_replay is the denoising loss of images that θ* draws under the
+retained conditions (generative replay): the retain set itself is not read. Equation 5; −log p is bounded by
+the denoising loss.
+"""
+
+import numpy as np
+import torch
+from torch import Generator
+
+from erasediff_pipeline.config import SamplingSettings, SelectiveAmnesiaSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.fisher import estimate_fisher
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
+
+
+class SelectiveAmnesia:
+    """Surrogate, elastic weights and replay; see the module's docstring."""
+
+    name = "selective_amnesia"
+
+    def __init__(self, settings: SelectiveAmnesiaSettings):
+        self.settings = settings
+        self.subset = settings.subset
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Estimate the Fisher diagonal and draw the replay images, or reuse both."""
+        assert data.forget is not None
+        settings = self.settings
+        everything = LabelledImages(
+            np.concatenate([data.retain.images, data.forget.images]),
+            np.concatenate([data.retain.labels, data.forget.labels]),
+        )
+        origin = {"weights": hash_weights(model), "seed": seed}
+        self.fisher = store.once(
+            "fisher",
+            model,
+            {
+                **origin,
+                "images": hash_images(everything),
+                "settings": settings.model_dump(include={"subset", "fisher_batches", "fisher_batch_size"}),
+            },
+            lambda: estimate_fisher(
+                model,
+                settings.subset,
+                everything,
+                settings.fisher_batches,
+                settings.fisher_batch_size,
+                derive_seed(seed, "fisher"),
+            ),
+        )
+        self.fisher = {name: f.to(model.device) for name, f in self.fisher.items()}
+        self.anchor = {name: p.detach().clone() for name, p in model.trainable(settings.subset).items()}
+        labels = torch.tensor(data.retain.classes).repeat(
+            -(-settings.replay_images // len(data.retain.classes))
+        )
+        labels = labels[: settings.replay_images]
+        replay = store.once(
+            "replay",
+            model,
+            {**origin, "labels": labels.tolist()},
+            lambda: draw_replay(model, labels, derive_seed(seed, "replay")),
+        )
+        self.replay = LabelledImages(replay["images"].numpy(), replay["labels"].numpy())
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        assert forget_batch is not None
+        settings = self.settings
+        rows = torch.randint(len(self.replay), (len(retain_batch.labels),), generator=generator)
+        pixels, labels = self.replay.tensors(rows.numpy())
+        replay = Batch(model.encode(pixels), labels.to(model.device))
+        replay_loss = training_loss(model, replay, settings.condition_dropout, generator)
+
+        surrogate = torch.rand(forget_batch.x0.shape, generator=generator) * 2 - 1
+        noised = noise_batch(model, surrogate.to(forget_batch.x0.device), generator)
+        forget_loss = denoising_loss(model, noised, model.condition(forget_batch.labels))
+
+        penalty = torch.stack(
+            [
+                (self.fisher[name] * (p - self.anchor[name]).square()).sum()
+                for name, p in model.trainable(self.subset).items()
+            ]
+        ).sum()
+        (forget_loss + settings.ewc_weight / 2 * penalty + settings.replay_weight * replay_loss).backward()
+        return {
+            "forget_loss": forget_loss.item(),
+            "retain_loss": replay_loss.item(),
+            "ewc_penalty": penalty.item(),
+        }
+
+
+def draw_replay(model: DiffusionModel, labels: torch.Tensor, seed: int) -> Tensors:
+    """Images of the base model, ``[N, C, H, W]`` uint8, and their labels; sampled as the defaults say."""
+    images = torch.cat(list(stream_samples(model, labels, seed, SamplingSettings())))
+    return {"images": images, "labels": labels}
