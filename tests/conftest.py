@@ -38,7 +38,7 @@ class ToyModel(DiffusionModel):
         super().__init__()
         self.predict, self.shape, self.classes = predict, shape, classes
         self.scheduler = DDPMScheduler(**scheduler)
-        self.calls = []
+        self.calls, self.noised = [], []
         for name, value in parameters.items():
             self.register_parameter(name, nn.Parameter(value))
 
@@ -47,6 +47,10 @@ class ToyModel(DiffusionModel):
 
     def decode(self, x0):
         return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    def noise(self, x0, t, eps):
+        self.noised.append(x0.clone())
+        return super().noise(x0, t, eps)
 
     def condition(self, labels):
         return labels
@@ -91,14 +95,14 @@ def toy_model():
 def linear_model():
     """``linear_model(seed)``: ε(x_t, t, c) = W·x_t + b_c on 2×2 images, three classes and the null class."""
 
-    def make(seed=0, shape=(1, 2, 2), classes=3):
+    def make(seed=0, shape=(1, 2, 2), classes=3, **scheduler):
         generator = torch.Generator().manual_seed(seed)
         size = math.prod(shape)
         parameters = {
             "weight": torch.randn(size, size, generator=generator) / 2,
             "bias": torch.randn(classes + 1, size, generator=generator),
         }
-        return ToyModel(predict_linearly, parameters, shape, classes)
+        return ToyModel(predict_linearly, parameters, shape, classes, **scheduler)
 
     return make
 

@@ -1,9 +1,13 @@
 import copy
+import importlib.util
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
-from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
 
 
 def make(seed=0):
@@ -36,3 +40,49 @@ def test_names_and_shapes_count():
     flat, square, renamed = nn.Module(), nn.Module(), nn.Module()
     flat.w, square.w, renamed.v = table, nn.Parameter(table.detach().view(2, 3)), table
     assert len({hash_weights(module) for module in (flat, square, renamed)}) == 3
+
+
+def images(shape=(3, 1, 2, 2), labels=(0, 1, 1), changed=0):
+    pixels = np.arange(12, dtype=np.uint8)
+    pixels[-1] += changed
+    return LabelledImages(pixels.reshape(shape), np.array(labels))
+
+
+def test_same_images_same_hash():
+    assert hash_images(images()) == hash_images(images())
+    backwards = images().select(np.array([2, 1, 0]))
+    assert hash_images(backwards.select(np.array([2, 1, 0]))) == hash_images(images())
+
+
+def test_pixels_labels_order_and_shape_count():
+    different = [
+        images(),
+        images(changed=1),
+        images(labels=(0, 1, 2)),
+        images().select(np.array([0, 2, 1])),
+        images(shape=(3, 2, 1, 2)),
+        images().select(np.array([0, 1])),
+    ]
+    assert len({hash_images(each) for each in different}) == len(different)
+
+
+@pytest.fixture
+def module_of(tmp_path):
+    """``module_of(name, text)``: a module with this source."""
+
+    def make(name, text):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text)
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    return make
+
+
+def test_source_counts_and_its_place_does_not(module_of):
+    a, same, other = module_of("a", "x = 1\n"), module_of("same", "x = 1\n"), module_of("other", "x = 2\n")
+    assert hash_source(a) == hash_source(same) != hash_source(other)
+    assert hash_source(a, other) != hash_source(other, a)
+    assert hash_source(a, other) != hash_source(a)

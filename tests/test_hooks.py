@@ -1,13 +1,22 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
+from kedro.pipeline import node, pipeline
 from pydantic import ValidationError
 
 from erasediff_pipeline import hooks
 from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.errors import MissingInput, UserError
-from erasediff_pipeline.hooks import FlatParameters, KeepEarlierResult, check_shape, explain_validation
+from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
+from erasediff_pipeline.hooks import (
+    CheckFirst,
+    FlatParameters,
+    KeepEarlierResult,
+    check_shape,
+    explain_validation,
+)
+from erasediff_pipeline.unlearning.registry import METHODS
 
 
 class Catalog:
@@ -67,6 +76,12 @@ def test_two_forms_of_request_are_explained():
 
 def test_place_inside_a_list_is_named():
     assert explanation({"forget": {"classes": [0, "x"]}}).startswith("forget.classes.1: 'x' is refused")
+
+
+def test_unknown_method_names_the_methods():
+    line = explanation({"compare": {"methods": ["neggrad", "magic"]}})
+    assert line.startswith("compare.methods.1: 'magic' is refused")
+    assert all(repr(method) in line for method in METHODS)
 
 
 def test_more_problems_are_counted():
@@ -269,3 +284,38 @@ def test_full_disk_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(hooks.shutil, "disk_usage", lambda path: SimpleNamespace(free=3 * 2**20))
     with pytest.raises(UserError, match=r"metrics\.json: 3 MiB are free there, \d+ MiB are needed"):
         hooks.check_writable(tmp_path / "metrics.json")
+
+
+def check(chain, catalog, **parameters):
+    """What the hook says before this pipeline runs."""
+    hook = CheckFirst()
+    hook.parameters = Parameters.model_validate(parameters)
+    hook.before_pipeline_run({}, chain, catalog)
+
+
+@pytest.fixture
+def asking():
+    """A pipeline that reads a model and a request, and a catalog with what it needs."""
+    chain = pipeline([node(lambda *_: 0, ["manifest", "params:forget", "base_model"], "out", name="split")])
+    manifest = pd.DataFrame({"id": list("abcd"), "label": [0, 1, 2, 0], "split": "train"})
+    return chain, Catalog(manifest=manifest, base_model=SimpleNamespace(), **{"params:forget": None})
+
+
+@pytest.mark.parametrize("classes", [[0], [1, 2]])
+def test_request_to_a_base_model_is_accepted(asking, classes):
+    check(*asking, forget={"classes": classes})
+
+
+def test_request_is_held_against_what_the_model_has_forgotten(asking):
+    chain, catalog = asking
+    catalog.objects["base_model"].request_history = [{"by": "classes", "classes": [0]}]
+    check(chain, catalog, forget={"classes": [1]})
+    with pytest.raises(InvalidRequest, match="'0': forgotten by this model before"):
+        check(chain, catalog, forget={"classes": [0, 1]})
+
+
+def test_pretraining_into_the_place_of_an_erased_model_is_refused():
+    chain = pipeline([node(lambda _: 0, "images", "base_model", name="train")])
+    check(chain, Catalog(images=[]))
+    with pytest.raises(InvalidParameter, match="base: 'esd' is where pretraining would write: allowed is"):
+        check(chain, Catalog(images=[]), base="esd")

@@ -1,31 +1,40 @@
 import pytest
 import yaml
+from omegaconf.errors import InterpolationResolutionError
 
 from erasediff_pipeline.loader import ProjectConfigLoader, artifact_location, tracking_uri
 from erasediff_pipeline.paths import PROJECT_ROOT
 
 
 @pytest.fixture
-def load(tmp_path):
-    """``load(overlay, **runtime)``: the parameters, as settings.py has them merged."""
+def make_loader(tmp_path):
+    """``make_loader(overlay, **runtime)``: a loader that merges as settings.py has it."""
     (tmp_path / "base").mkdir()
     (tmp_path / "overlay").mkdir()
-    base = {"seed": 0, "forget": {"classes": [0]}, "unlearn": {"steps": 40, "eta": 1.0}}
+    base = {"seed": 0, "base": "base", "forget": {"classes": [0]}, "unlearn": {"steps": 40, "eta": 1.0}}
     (tmp_path / "base" / "parameters.yml").write_text(yaml.safe_dump(base))
+    model = {"type": "MemoryDataset", "metadata": "models/${parameter:base}"}
+    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": model}))
 
-    def load(overlay=None, **runtime):
+    def make(overlay=None, resolvers=None, **runtime):
         (tmp_path / "overlay" / "parameters.yml").write_text(yaml.safe_dump(overlay or {}))
-        loader = ProjectConfigLoader(
+        return ProjectConfigLoader(
             str(tmp_path),
             env="overlay",
             runtime_params=runtime,
             base_env="base",
             default_run_env="overlay",
             merge_strategy={"parameters": "soft"},
+            custom_resolvers=resolvers,
         )
-        return loader["parameters"]
 
-    return load
+    return make
+
+
+@pytest.fixture
+def load(make_loader):
+    """``load(overlay, **runtime)``: the parameters."""
+    return lambda overlay=None, **runtime: make_loader(overlay, **runtime)["parameters"]
 
 
 def test_request_by_ids_replaces_the_classes(load):
@@ -44,6 +53,36 @@ def test_one_knob_leaves_the_others(load):
 
 def test_environment_changes_one_knob(load):
     assert load({"unlearn": {"eta": 0.5}})["unlearn"] == {"steps": 40, "eta": 0.5}
+
+
+def model_of(loader):
+    return loader["catalog"]["base_model"]["metadata"]
+
+
+def test_catalog_takes_a_parameter_wherever_it_was_set(make_loader):
+    assert model_of(make_loader()) == "models/base"
+    assert model_of(make_loader({"base": "esd"})) == "models/esd"
+    assert model_of(make_loader({"base": "esd"}, base="salun")) == "models/salun"
+
+
+def test_each_loader_takes_its_own_parameters(make_loader):
+    """Resolvers are the whole process's, but a notebook may open a second session."""
+    first, second = make_loader(base="esd"), make_loader(base="salun")
+    assert model_of(second) == "models/salun"
+    assert model_of(first) == "models/esd"
+
+
+def test_other_resolvers_still_work(make_loader, tmp_path):
+    entry = {"type": "MemoryDataset", "metadata": "${double:${parameter:seed}}"}
+    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
+    assert model_of(make_loader(resolvers={"double": lambda value: 2 * value}, seed=3)) == 6
+
+
+def test_unknown_parameter_in_the_catalog_is_an_error(make_loader, tmp_path):
+    entry = {"type": "MemoryDataset", "metadata": "${parameter:bass}"}
+    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
+    with pytest.raises(InterpolationResolutionError, match="bass"):
+        model_of(make_loader())
 
 
 def test_mlflow_is_in_the_project_unless_a_server_is_named(monkeypatch):

@@ -1,7 +1,11 @@
+import re
+from typing import get_args
+
 import pytest
 import yaml
 
 from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.config.comparison import MethodName
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.pipeline_registry import register_pipelines
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -19,7 +23,7 @@ def inputs(pipeline):
 
 
 def test_the_names_that_can_be_run(pipelines):
-    assert {"prepare", "pretrain", "unlearn", "__default__"} <= set(pipelines)
+    assert {"prepare", "pretrain", "unlearn", "compare", "__default__"} <= set(pipelines)
     assert {entry.parameters for entry in METHODS.values()} <= set(pipelines)
 
 
@@ -59,9 +63,48 @@ def test_before_and_after_are_judged_alike(pipelines):
             next(node for node in pipelines["unlearn"].nodes if node.name.endswith(f"{task}_{which}"))
             for which in ("base", "erased")
         )
-        expected = [name.replace("base_model", "erasediff.model") for name in read(before, "base")]
+        expected = [name.replace("starting_model", "model") for name in read(before, "base")]
         assert read(after, "erased") == expected
         assert before.func is after.func
+
+
+def test_the_methods_are_the_same_everywhere():
+    """In the registry, in what ``compare.methods`` may name, and in the parameters' files."""
+    assert get_args(MethodName) == tuple(METHODS)
+    others = yaml.safe_load((PROJECT_ROOT / "conf/base/parameters_methods.yml").read_text())
+    main = yaml.safe_load((PROJECT_ROOT / "conf/base/parameters.yml").read_text())
+    assert others.pop("compare")
+    assert "unlearn" in main
+    assert ["unlearn", *others] == [entry.parameters for entry in METHODS.values()]
+
+
+def test_the_methods_page_has_a_row_for_each():
+    page = (PROJECT_ROOT / "docs/methods.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| `(\w+)\.py`", page, re.MULTILINE)
+    assert rows == [(entry.parameters, name) for name, entry in METHODS.items()]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
+    chain = pipelines[METHODS[method].parameters]
+    names = ("split", "erased_model", "base_metrics", "erased_metrics", "metrics", "run", "report")
+    assert {f"{method}.{name}" for name in names} <= chain.all_outputs()
+    assert inputs(chain) == MODELS_AND_DATA
+
+
+def test_compare_starts_from_what_unlearn_starts_from(pipelines):
+    assert inputs(pipelines["compare"]) == MODELS_AND_DATA | {"compare.store"}
+
+
+def test_compare_tries_the_base_model_and_every_method(pipelines):
+    assert {f"compare.{name}_trials" for name in ("base", *METHODS)} <= pipelines["compare"].all_outputs()
+    read = {name for name in pipelines["compare"].inputs() if name.startswith("params:")}
+    assert {f"params:{entry.parameters}" for entry in METHODS.values()} <= read
+
+
+def test_compare_writes_table_page_and_pictures(pipelines):
+    names = ("trials", "summary", "comparison", "trade_off", "grids", "report")
+    assert {f"compare.{name}" for name in names} <= pipelines["compare"].all_outputs()
 
 
 def test_contract_of_the_places_on_disk():

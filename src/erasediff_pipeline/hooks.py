@@ -21,7 +21,7 @@ from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import ClassConditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.paths import PROJECT_ROOT
-from erasediff_pipeline.reporting.summary import build_table
+from erasediff_pipeline.reporting.summary import build_comparison, build_table
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
@@ -79,6 +79,8 @@ class CheckFirst:
             path = file_of(catalog, name)
             if path is not None and not catalog.exists(name):
                 remedy = REMEDIES.get(name, "run the pipeline that writes it")
+                if name == "base_model" and self.parameters.base != "base":
+                    remedy = "run the pipeline that writes it, or leave out the parameter base"
                 raise MissingInput(f"{name}: {relative(path)} is missing: {remedy}")
         for name in sorted(pipeline.outputs() | pipeline.all_outputs()):
             path = file_of(catalog, name)
@@ -240,12 +242,15 @@ class ShowSummary:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """One table for each method that the run measured."""
-        for name in sorted(pipeline.all_outputs()):
+        """One table for each method that the run measured, and one for a comparison."""
+        made = pipeline.all_outputs()
+        for name in sorted(made):
             method = name.removesuffix(".metrics")
-            if name != method and f"{method}.run" in pipeline.all_outputs():
-                report = file_of(catalog, f"{method}.report")
-                table = build_table(
-                    catalog.load(name), catalog.load(f"{method}.run"), relative(report or Path())
-                )
-                Console().print(table)
+            if name != method and f"{method}.run" in made:
+                report = relative(file_of(catalog, f"{method}.report") or Path())
+                metrics, run = catalog.load(name), catalog.load(f"{method}.run")
+                Console().print(build_table(metrics, run, report))
+        if {"compare.summary", "compare.report"} <= made:
+            report = relative(file_of(catalog, "compare.report") or Path())
+            request = catalog.load("compare.comparison")["forget"]
+            Console().print(build_comparison(catalog.load("compare.summary"), request, report))

@@ -1,13 +1,20 @@
+import json
+
 import pytest
 import torch
+from diffusers import DDPMPipeline
 from kedro.io import DatasetError
 
-from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.catalog import DiffusersDirectory, history_of
+from erasediff_pipeline.catalog.diffusers_directory import HISTORY
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.hashing import hash_weights
 
 PIPELINE = "diffusers.DDPMPipeline"
 CLASSIFIER = "erasediff_pipeline.evaluation.classifier.Classifier"
+
+
+REQUESTS = [{"by": "classes", "classes": [0]}, {"by": "ids", "classes": [1], "ids": ["000007"]}]
 
 
 @pytest.fixture
@@ -84,3 +91,45 @@ def test_saved_model_does_not_say_where_it_came_from(pipeline, tmp_path):
     second.save(first.load())
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     assert not any(str(tmp_path).encode() in content for content in files_of(tmp_path / "b").values())
+
+
+def test_history_travels_with_the_weights(pipeline, tmp_path):
+    dataset = DiffusersDirectory(str(tmp_path / "erased"), PIPELINE)
+    pipeline.request_history = REQUESTS
+    dataset.save(pipeline)
+    assert json.loads((tmp_path / "erased" / HISTORY).read_text()) == REQUESTS
+    assert history_of(dataset.load()) == REQUESTS
+
+
+def test_history_goes_on_in_another_place(pipeline, tmp_path):
+    first, second = (DiffusersDirectory(str(tmp_path / name), PIPELINE) for name in "ab")
+    pipeline.request_history = REQUESTS[:1]
+    first.save(pipeline)
+    model = first.load()
+    model.request_history = [*history_of(model), REQUESTS[1]]
+    second.save(model)
+    assert history_of(second.load()) == REQUESTS
+    assert history_of(first.load()) == REQUESTS[:1]
+
+
+def test_base_model_has_no_history_and_no_file_of_it(pipeline, tmp_path):
+    dataset = DiffusersDirectory(str(tmp_path / "base"), PIPELINE)
+    assert history_of(pipeline) == []
+    dataset.save(pipeline)
+    assert not (tmp_path / "base" / HISTORY).exists()
+    assert history_of(dataset.load()) == []
+
+
+def test_history_of_an_earlier_model_does_not_stay(pipeline, unet_model, tmp_path):
+    dataset = DiffusersDirectory(str(tmp_path / "model"), PIPELINE)
+    pipeline.request_history = REQUESTS
+    dataset.save(pipeline)
+    dataset.save(unet_model().to_pipeline())
+    assert history_of(dataset.load()) == []
+
+
+def test_model_with_a_history_is_any_diffusers_model(pipeline, tmp_path):
+    pipeline.request_history = REQUESTS
+    DiffusersDirectory(str(tmp_path / "erased"), PIPELINE).save(pipeline)
+    loaded = DDPMPipeline.from_pretrained(tmp_path / "erased", local_files_only=True)
+    assert hash_weights(loaded.unet) == hash_weights(pipeline.unet)

@@ -1,4 +1,5 @@
 import hashlib
+import json
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
     forgotten_classes,
     hash_ids,
+    history_entry,
     read_ids,
     select_set,
     split_by_request,
@@ -46,9 +48,9 @@ def sets_of(split):
     return {name: set(split.table["id"][split.table["set"] == name]) for name in ("forget", "retain")}
 
 
-def refusal(manifest, **request):
+def refusal(manifest, earlier=None, **request):
     with pytest.raises(InvalidRequest) as error:
-        split_by_request(manifest, ForgetRequest(**request))
+        split_by_request(manifest, ForgetRequest(**request), earlier)
     message = error.value.format_message()
     assert "\n" not in message.strip()
     return message
@@ -217,3 +219,129 @@ def test_unseen_images_are_of_the_test_split(manifest):
     images = LabelledImages(pixels, manifest["label"].to_numpy())
     unseen = unseen_of_classes(images, manifest, [0, 2])
     assert unseen.images.ravel().tolist() == [row for row in range(4, 30, 5) if row % 3 != 1]
+
+
+def answered(manifest, *requests):
+    """The history of a model that has answered these requests, one after the other."""
+    history = []
+    for request in requests:
+        split = split_by_request(manifest, ForgetRequest(**request), history)
+        history.append(history_entry(split.description, split.table, "esd", "cafe"))
+    return history
+
+
+def train_ids(manifest, *classes):
+    train = manifest[manifest["split"] == "train"]
+    return set(train["id"][train["label"].isin(classes)])
+
+
+def test_history_of_a_request_by_class_is_short(manifest):
+    split = split_by_request(manifest, ForgetRequest(classes=[2, 0]))
+    assert history_entry(split.description, split.table, "esd", "cafe") == {
+        "by": "classes",
+        "classes": [0, 2],
+        "forget_sha256": split.description["forget_sha256"],
+        "method": "esd",
+        "base_model_sha256": "cafe",
+    }
+
+
+def test_history_of_a_request_by_ids_names_the_images(manifest, ids_file):
+    (entry,) = answered(manifest, {"ids_file": ids_file("id\n000007\n000003\n")})
+    assert entry["ids"] == ["000003", "000007"]
+    assert entry["forget_sha256"] == hash_ids(["000003", "000007"])
+
+
+def test_history_is_plain_json(manifest, ids_file):
+    history = answered(manifest, {"classes": [1]}, {"ids_file": ids_file("id\n000000\n")})
+    assert json.loads(json.dumps(history)) == history
+
+
+def test_class_forgotten_before_is_in_neither_set(manifest):
+    history = answered(manifest, {"classes": [0]})
+    split = split_by_request(manifest, ForgetRequest(classes=[1]), history)
+    assert sets_of(split) == {"forget": train_ids(manifest, 1), "retain": train_ids(manifest, 2)}
+    assert split.description["retain_images"] == len(train_ids(manifest, 2))
+    assert split.description["retain_sha256"] == hash_ids(train_ids(manifest, 2))
+    assert split.description["earlier"] == history
+    assert forgotten_classes(split.description) == [0, 1]
+
+
+def test_images_forgotten_before_are_in_neither_set(manifest, ids_file):
+    history = answered(manifest, {"ids_file": ids_file("id\n000000\n000001\n000002\n")})
+    sets = sets_of(split_by_request(manifest, ForgetRequest(classes=[1]), history))
+    gone = {"000000", "000001", "000002"}
+    assert sets == {"forget": train_ids(manifest, 1) - gone, "retain": train_ids(manifest, 0, 2) - gone}
+
+
+def test_images_after_a_class(manifest, ids_file):
+    history = answered(manifest, {"classes": [0]})
+    split = split_by_request(manifest, ForgetRequest(ids_file=ids_file("id\n000001\n000002\n")), history)
+    sets = sets_of(split)
+    assert sets["forget"] == {"000001", "000002"}
+    assert sets["retain"] == train_ids(manifest, 1, 2) - sets["forget"]
+    assert (split.description["by"], split.description["classes"]) == ("ids", [1, 2])
+    assert forgotten_classes(split.description) == [0]
+
+
+def test_three_requests_in_a_row(ids_file):
+    rows = np.arange(40)
+    manifest = pd.DataFrame({"id": [f"{row:06d}" for row in rows], "label": rows % 4, "split": "train"})
+    history = answered(manifest, {"classes": [0]}, {"ids_file": ids_file("id\n000001\n")}, {"classes": [2]})
+    assert [entry["by"] for entry in history] == ["classes", "ids", "classes"]
+    split = split_by_request(manifest, ForgetRequest(classes=[1]), history)
+    sets = sets_of(split)
+    assert sets["forget"] == train_ids(manifest, 1) - {"000001"}
+    assert sets["retain"] == train_ids(manifest, 3)
+    assert forgotten_classes(split.description) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("earlier", [None, []])
+def test_a_base_model_has_no_earlier_requests(manifest, earlier):
+    split = split_by_request(manifest, ForgetRequest(classes=[1]), earlier)
+    assert "earlier" not in split.description
+
+
+def test_the_same_class_twice(manifest):
+    history = answered(manifest, {"classes": [0]})
+    for classes in ([0], [1, 0]):
+        message = refusal(manifest, history, classes=classes)
+        assert "forget.classes: '0'" in message
+        assert "before" in message
+
+
+def test_the_same_image_twice(manifest, ids_file):
+    history = answered(manifest, {"ids_file": ids_file("id\n000000\n000003\n")})
+    path = ids_file("id\n000001\n000003\n")
+    message = refusal(manifest, history, ids_file=path)
+    assert f"forget.ids_file: {path}: '000003'" in message
+    assert "before" in message
+    assert "'000001'" not in message
+
+
+def test_image_of_a_class_forgotten_before(manifest, ids_file):
+    message = refusal(manifest, answered(manifest, {"classes": [0]}), ids_file=ids_file("id\n000003\n"))
+    assert "'000003': forgotten by this model before" in message
+
+
+def test_class_that_only_images_were_forgotten_of_can_still_be_forgotten(manifest, ids_file):
+    history = answered(manifest, {"ids_file": ids_file("id\n000000\n")})
+    sets = sets_of(split_by_request(manifest, ForgetRequest(classes=[0]), history))
+    assert sets["forget"] == train_ids(manifest, 0) - {"000000"}
+    assert sets["retain"] == train_ids(manifest, 1, 2)
+
+
+def test_class_that_every_image_was_forgotten_of_cannot(manifest, ids_file):
+    text = "id\n" + "\n".join(train_ids(manifest, 0)) + "\n"
+    history = answered(manifest, {"ids_file": ids_file(text)})
+    assert "'0': forgotten by this model before" in refusal(manifest, history, classes=[0])
+
+
+def test_last_class_left_must_be_retained(manifest):
+    message = refusal(manifest, answered(manifest, {"classes": [0]}), classes=[1, 2])
+    assert "[1, 2] is every class" in message
+
+
+def test_unknown_class_names_what_is_left(manifest):
+    message = refusal(manifest, answered(manifest, {"classes": [0]}), classes=[7])
+    assert "[7] not in the data: allowed are [1, 2]" in message

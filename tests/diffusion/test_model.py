@@ -138,3 +138,53 @@ def test_subset_that_selects_nothing_is_refused():
     model = ClassConditional(plain_unet(num_class_embeds=4), DDPMScheduler())
     with pytest.raises(InvalidParameter, match="'selfattn' selects no parameter"):
         model.trainable("selfattn")
+
+
+def shifted(model):
+    """The model with weights that no initialisation draws."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(1000)
+    return model
+
+
+def test_forgetting_everything_leaves_no_weight(unet_model):
+    model = shifted(unet_model())
+    model.forget_everything(0)
+    assert all(p.abs().max() < 10 for p in model.parameters())
+
+
+def test_forgetting_everything_is_ruled_by_its_seed_alone(unet_model):
+    hashes = []
+    for state, seed, model in ((1, 0, unet_model(seed=1)), (2, 0, unet_model(seed=2)), (2, 1, unet_model())):
+        torch.manual_seed(state)
+        model.forget_everything(seed)
+        hashes.append(hash_weights(model))
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_forgetting_everything_leaves_the_global_generator_alone(unet_model):
+    model = unet_model()
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    model.forget_everything(0)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
+    """The same spread in every tensor that is large enough to tell, and the same group norms."""
+    fresh, model = unet_model(seed=1), shifted(unet_model())
+    model.forget_everything(0)
+    compared = 0
+    for (name, new), old in zip(fresh.named_parameters(), model.parameters(), strict=True):
+        if new.numel() >= 250:
+            assert float(old.detach().std()) == pytest.approx(float(new.detach().std()), rel=0.15), name
+            compared += 1
+        elif ".norm" in name or "_norm" in name:
+            assert torch.equal(old, new), name
+    assert compared > 20
+
+
+def test_call_is_denoise(model):
+    x_t, t, c = torch.randn(2, 1, 8, 8), torch.tensor([3, 900]), torch.tensor([0, 3])
+    assert torch.equal(model(x_t, t, c), model.denoise(x_t, t, c))

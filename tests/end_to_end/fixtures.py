@@ -15,11 +15,31 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
 QUICK = "unlearn.steps=2,evaluation.forget_samples=8,evaluation.retain_samples=8,sampling.steps=3"
 """Parameters of a run that is whole but small."""
+TINY = {
+    "unlearn": {"steps": 2},
+    "finetune": {"steps": 2},
+    "neggrad": {"steps": 2},
+    "random_label": {"steps": 2},
+    "salun": {"steps": 2, "mask_batches": 1},
+    "selective_amnesia": {
+        "steps": 2,
+        "replay_images": 18,
+        "fisher_batches": 1,
+        "fisher_batch_size": 4,
+    },
+    "esd": {"steps": 2},
+    "blindspot": {"steps": 2, "proxy_steps": 2},
+    "retrain": {"steps": 2},
+    "sampling": {"steps": 3},
+    "evaluation": {"forget_samples": 8, "retain_samples": 8},
+}
+"""The same for every method."""
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
 """What the caller's environment must not decide."""
 
@@ -75,6 +95,28 @@ def hash_tree(directory):
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def kept(project):
+    """All that a run writes: the results and MLflow's store."""
+    return hash_tree(project / "data"), hash_tree(project / "mlartifacts")
+
+
+def assert_one_line(run, *said):
+    """The last line, and only it, says what is wrong and what is allowed."""
+    assert run.code != 0, run.output
+    assert "Traceback" not in run.output
+    # Indented is what kedro logs of the exception where it comes from within a node.
+    errors = [line for line in run.output.splitlines() if "Error" in line and not line.startswith(" ")]
+    assert errors == run.output.splitlines()[-1:], run.output
+    assert errors[0].startswith("Error: ")
+    for words in said:
+        assert words in errors[0]
+
+
+def configure(project, settings):
+    """A user's own parameters, over those of ``conf/base``."""
+    (project / "conf/local/parameters.yml").write_text(yaml.safe_dump(settings))
 
 
 def git(directory, *arguments):

@@ -11,33 +11,16 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import BIN, QUICK, clean_environment, hash_tree
+from end_to_end.fixtures import BIN, QUICK, assert_one_line, clean_environment, hash_tree, kept
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.model import build_class_conditional
-
-
-def assert_one_line(run, *said):
-    """The last line, and only it, says what is wrong and what is allowed."""
-    assert run.code != 0, run.output
-    assert "Traceback" not in run.output
-    errors = [line for line in run.output.splitlines() if "Error" in line]
-    assert errors == run.output.splitlines()[-1:], run.output
-    assert errors[0].startswith("Error: ")
-    for words in said:
-        assert words in errors[0]
-
-
-def kept(project):
-    """All that a run writes: the results and MLflow's store."""
-    return hash_tree(project / "data"), hash_tree(project / "mlartifacts")
-
 
 PARAMETERS = {
     "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
     "forget.class=3": ["forget.class", "classes, ids_file"],
     "forget.ids_file=nowhere.csv": ["forget.ids_file", "nowhere.csv", "does not exist"],
     "unlearn.stepz=3": ["unlearn.stepz", "unknown", "steps, batch_size"],
-    "unlern.steps=3": ["unlern", "unknown", "unlearn, sampling"],
+    "unlern.steps=3": ["unlern", "unknown", "unlearn, finetune", "compare, sampling"],
     "unlearn.steps=0": ["unlearn.steps", "0", "greater than or equal to 1"],
     "unlearn.learning_rate=-1": ["unlearn.learning_rate", "-1", "greater than 0"],
     "unlearn.control=paper": ["unlearn.control", "'paper'", "'grad_norm', 'value_gap', 'cosine' or 'fixed'"],

@@ -115,6 +115,23 @@ def test_metrics_diff(own):
     assert "0.125" in output
 
 
+def test_an_experiment_is_recorded(own):
+    small = {
+        "conf/base/parameters.yml:unlearn.steps": 2,
+        "conf/base/parameters_evaluation.yml:sampling.steps": 3,
+        "conf/base/parameters_evaluation.yml:evaluation.retain_samples": 8,
+        "conf/base/parameters_evaluation.yml:evaluation.forget_samples": 8,
+    }
+    changes = [word for key, value in small.items() for word in ("-S", f"{key}={value}")]
+    output = dvc(own, "exp", "run", *changes)
+    assert "Running stage 'unlearn'" in output
+    assert "Running stage 'pretrain'" not in output
+    run = json.loads((own / "data/08_reporting/erasediff/run.json").read_text())
+    assert run["cost"]["steps"] == 2
+    recorded = dvc(own, "exp", "show", "--csv").splitlines()
+    assert len(recorded) == 4  # header, workspace, main, the experiment
+
+
 def test_plots_show(own):
     output = dvc(own, "plots", "show")
     page = own / "dvc_plots/index.html"

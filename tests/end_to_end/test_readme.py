@@ -82,11 +82,20 @@ MADE = {
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),
     "make sweep": ("dvc pull", "python benchmarks/sweep.py"),
+    "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
 }
 ELSEWHERE = {
     "kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv": (
         "end_to_end/test_unlearn.py::test_a_request_by_ids_measures_membership"
+    ),
+    "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1": (
+        "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
+    ),
+    "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
+    "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
+    "dvc exp run -S conf/base/parameters.yml:unlearn.steps=60": (
+        "end_to_end/test_dvc.py::test_an_experiment_is_recorded"
     ),
     "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
     "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",

@@ -10,6 +10,7 @@ from end_to_end.fixtures import QUICK
 
 KEYS = {
     "forget_accuracy",
+    "forget_accuracy_by_class",
     "forget_probability",
     "forget_entropy",
     "forget_membership_auc",
@@ -50,6 +51,8 @@ def test_metrics_keep_the_contract(metrics):
 def test_the_digit_is_gone(metrics):
     assert metrics["base"]["forget_accuracy"] >= 0.95
     assert metrics["erased"]["forget_accuracy"] <= 0.02
+    for which in ("base", "erased"):
+        assert metrics[which]["forget_accuracy_by_class"] == {"0": metrics[which]["forget_accuracy"]}
 
 
 def test_the_rest_still_works(metrics):
@@ -93,6 +96,7 @@ def test_the_model_is_a_diffusers_directory(unlearned):
         "config.json",
         "scheduler_config.json",
         "diffusion_pytorch_model.safetensors",
+        "request_history.json",
     }
 
 

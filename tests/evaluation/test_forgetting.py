@@ -31,4 +31,17 @@ def test_four_samples_counted_by_hand():
 
 def test_gone_is_zero():
     measured = measure_forgetting(torch.eye(3)[[1, 2, 1]], torch.tensor([0, 0, 0]))
-    assert measured == {"forget_accuracy": 0, "forget_probability": 0, "forget_entropy": 0}
+    assert measured == {
+        "forget_accuracy": 0,
+        "forget_accuracy_by_class": {"0": 0},
+        "forget_probability": 0,
+        "forget_entropy": 0,
+    }
+
+
+def test_each_class_has_an_accuracy_of_its_own():
+    """All of class 7, one in three of class 2, none of class 5, in any order."""
+    seen, asked = torch.tensor([2, 7, 1, 7, 3, 2]), torch.tensor([2, 7, 2, 7, 2, 5])
+    measured = measure_forgetting(torch.eye(8)[seen], asked)
+    assert measured["forget_accuracy_by_class"] == pytest.approx({"2": 1 / 3, "5": 0, "7": 1})
+    assert measured["forget_accuracy"] == pytest.approx(3 / 6)

@@ -82,7 +82,7 @@ def test_counts_and_backend_stand_beside_the_figures(judge, toy_images, kept):
 
 def test_request_by_ids_measures_no_forgotten_class(judge, toy_images):
     metrics = evaluate_samples(toy_images, [], toy_images, judge, SETTINGS)
-    for key in ("forget_accuracy", "forget_probability", "forget_entropy"):
+    for key in ("forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"):
         assert metrics[key] is None
     assert (metrics["forget_samples"], metrics["retain_samples"]) == (0, 120)
 
@@ -93,10 +93,24 @@ def test_both_kinds_of_request_have_the_same_keys(judge, toy_images, kept):
     assert list(by_class) == list(by_ids)
 
 
+def test_two_forgotten_classes_are_told_apart(judge, toy_images):
+    """Class 0 is gone, class 2 is not: under 0 the model shows class 1."""
+    class_1 = toy_images.select(toy_images.labels == 1)
+    others = toy_images.select(toy_images.labels != 0)
+    samples = LabelledImages(
+        np.concatenate([class_1.images, others.images]),
+        np.concatenate([np.zeros(len(class_1), np.int64), others.labels]),
+    )
+    metrics = evaluate_samples(samples, [0, 2], class_1, judge, SETTINGS)
+    assert metrics["forget_accuracy_by_class"] == {"0": 0, "2": 1}
+    assert metrics["forget_accuracy"] == 0.5
+
+
 def test_rounding_touches_floats_only():
-    assert round_metrics({"a": 0.12345678, "b": 3, "c": None, "d": "x"}) == {
+    assert round_metrics({"a": 0.12345678, "b": 3, "c": None, "d": "x", "e": {"0": 0.12345678, "1": 1}}) == {
         "a": 0.123457,
         "b": 3,
         "c": None,
         "d": "x",
+        "e": {"0": 0.123457, "1": 1},
     }

@@ -74,3 +74,9 @@ def test_curves_show_what_was_logged():
     lines = [line for axes in figure.axes for line in axes.lines]
     assert [line.get_ydata().tolist() for line in lines] == [[3, 2, 1], [0, 0.5, 1]]
     assert all(line.get_xdata().tolist() == [0, 5, 9] for line in lines)
+
+
+def test_curve_of_a_method_with_one_loss_is_shown():
+    curves = pd.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], "gradient_norm": [0.5, 0.4]})
+    lines = [line for axes in draw_curves(curves).axes for line in axes.lines]
+    assert [line.get_ydata().tolist() for line in lines] == [[2, 1]]

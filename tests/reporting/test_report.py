@@ -1,11 +1,10 @@
 import base64
-import re
-from html.parser import HTMLParser
 
 import pytest
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.report import render_report
+from reporting.page import Reader, assert_self_contained
 
 NAMES = {
     "forget_accuracy": "forget accuracy",
@@ -24,32 +23,6 @@ def render(metrics, run):
     return lambda: render_report(metrics, run, Figure(figsize=(1, 1)), Figure(figsize=(1, 1)))
 
 
-class Reader(HTMLParser):
-    """The cells of every table row, and every attribute that a browser could fetch."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.rows, self.fetched, self.tags, self.cell = [], [], [], False
-        self.feed(page)
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append(tag)
-        self.fetched += [v for k, v in attributes if k in ("src", "href", "srcset", "action", "data")]
-        if tag == "tr":
-            self.rows.append([])
-        if tag in ("td", "th"):
-            self.rows[-1].append("")
-            self.cell = True
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.cell = False
-
-    def handle_data(self, data):
-        if self.cell:
-            self.rows[-1][-1] += data
-
-
 def figures_in(page):
     """``{name: (before, after)}``."""
     return {row[0]: tuple(row[1:3]) for row in Reader(page).rows if len(row) == 4 and row[0]}
@@ -58,20 +31,25 @@ def figures_in(page):
 def test_every_figure_is_that_of_the_metrics(render, metrics):
     shown = {key: name for key, name in NAMES.items() if metrics["base"][key] is not None}
     assert len(shown) == 7
+    figures = {name: [metrics[which][key] for which in ("base", "erased")] for key, name in shown.items()}
+    for label in ("0", "3"):
+        both = [metrics[which]["forget_accuracy_by_class"][label] for which in ("base", "erased")]
+        figures[f"… of class {label}"] = both
     assert figures_in(render()) == {
-        name: (f"{metrics['base'][key]:.4f}", f"{metrics['erased'][key]:.4f}") for key, name in shown.items()
+        name: (f"{before:.4f}", f"{after:.4f}") for name, (before, after) in figures.items()
     }
 
 
 def test_request_by_ids_shows_membership_and_no_forgotten_class(render, metrics):
     metrics["forget"]["by"] = "ids"
     for which, auc in (("base", 0.7), ("erased", 0.55)):
-        metrics[which] |= dict.fromkeys(("forget_accuracy", "forget_probability", "forget_entropy"))
+        metrics[which] |= dict.fromkeys(key for key in NAMES if key.startswith("forget"))
+        metrics[which]["forget_accuracy_by_class"] = None
         metrics[which]["forget_membership_auc"] = auc
     page = render()
     figures = figures_in(page)
     assert figures["membership AUC"] == ("0.7000", "0.5500")
-    assert not [name for name in figures if name.startswith("forget")]
+    assert not [name for name in figures if name.startswith("forget") or "of class" in name]
     assert "142 images of class 0, 3" in page
 
 
@@ -106,11 +84,8 @@ def test_values_are_escaped(render, metrics, run):
 
 def test_page_fetches_nothing(render):
     page = render()
-    reader = Reader(page)
-    assert len(reader.fetched) == 2
-    assert all(value.startswith("data:image/png;base64,") for value in reader.fetched)
-    assert not {"script", "link", "iframe", "object", "base"} & set(reader.tags)
-    assert not re.search(r"url\(|@import|https?://", page)
+    assert len(Reader(page).fetched) == 2
+    assert_self_contained(page)
 
 
 def test_pictures_are_png(render):

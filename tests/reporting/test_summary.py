@@ -1,7 +1,7 @@
 import pytest
 from rich.console import Console
 
-from erasediff_pipeline.reporting.summary import build_table, format_metric, name_request
+from erasediff_pipeline.reporting.summary import ROWS, build_table, format_metric, list_rows, name_request
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,41 @@ from erasediff_pipeline.reporting.summary import build_table, format_metric, nam
 )
 def test_request_in_words(metrics, by, words):
     assert name_request({**metrics["forget"], "by": by}) == words
+
+
+def test_earlier_requests_are_named(metrics):
+    earlier = [{"by": "classes", "classes": [1, 4]}, {"by": "classes", "classes": [7]}]
+    assert name_request({**metrics["forget"], "earlier": earlier}) == "class 0, 3 (142 images), after 1, 4, 7"
+
+
+def test_each_of_several_forgotten_classes_has_a_row_below_the_accuracy_of_all(metrics):
+    rows = list_rows(metrics)
+    assert [row[0] for row in rows[:4]] == [
+        "forget accuracy",
+        "… of class 0",
+        "… of class 3",
+        "forget probability",
+    ]
+    for (_, before, after, hint), label in zip(rows[1:3], ("0", "3"), strict=True):
+        assert before == metrics["base"]["forget_accuracy_by_class"][label]
+        assert after == metrics["erased"]["forget_accuracy_by_class"][label]
+        assert hint == "0 is gone"
+
+
+def test_a_single_class_is_not_told_twice(metrics):
+    for which in ("base", "erased"):
+        metrics[which]["forget_accuracy_by_class"] = {"0": metrics[which]["forget_accuracy"]}
+    names = [row[0] for row in list_rows(metrics)]
+    assert names == [name for key, (name, _) in ROWS.items() if key != "forget_membership_auc"]
+
+
+def test_what_was_not_measured_has_no_row(metrics):
+    for which in ("base", "erased"):
+        metrics[which] |= {key: None for key in metrics[which] if key.startswith("forget_")}
+        metrics[which]["forget_membership_auc"] = 0.5
+    names = [row[0] for row in list_rows(metrics)]
+    keys = ("forget_membership_auc", "retain_accuracy", "fid", "precision", "recall")
+    assert names == [ROWS[key][0] for key in keys]
 
 
 def test_what_was_not_measured_is_a_dash():
@@ -22,8 +57,9 @@ def test_table_holds_every_figure(metrics, run):
     text = capture.get()
     for which in ("base", "erased"):
         for value in metrics[which].values():
-            if isinstance(value, float):
-                assert f"{value:.4f}" in text
+            for figure in value.values() if isinstance(value, dict) else [value]:
+                if isinstance(figure, float):
+                    assert f"{figure:.4f}" in text
     assert "membership" not in text
     assert "data/report.html" in text
     assert "15,360 denoiser evaluations" in text

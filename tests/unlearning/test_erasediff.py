@@ -5,36 +5,19 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import UnlearnSettings
-from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, draw_other_class
+from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.store import FeatureStore
+from unlearning.by_hand import RETAINED, batches, flat, generator, images_of, loss_and_gradient
 
 CONTROLS = ["grad_norm", "value_gap", "cosine", "fixed"]
-RETAINED = [1, 2]
-
-
-def generator(seed=0):
-    return torch.Generator().manual_seed(seed)
-
-
-def images_of(labels, shape=(1, 2, 2)):
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (len(labels), *shape), dtype=np.uint8)
-    return LabelledImages(pixels, np.array(labels))
-
-
-def batches(seed, retain_size=6, forget_size=4, shape=(1, 2, 2)):
-    """A forget batch of class 0 and a retain batch of the others; their sizes tell their calls apart."""
-    g = generator(seed)
-    forget = Batch(torch.randn(forget_size, *shape, generator=g), torch.zeros(forget_size, dtype=torch.int64))
-    retain = Batch(torch.randn(retain_size, *shape, generator=g), 1 + torch.arange(retain_size) % 2)
-    return forget, retain
 
 
 def build(model, **settings):
     method = EraseDiff(UnlearnSettings(**{"inner_learning_rate": 0.3, **settings}))
-    method.prepare(model, TrainingData(retain=images_of(RETAINED * 2), forget=images_of([0, 0])))
+    data = TrainingData(retain=images_of(RETAINED * 2), forget=images_of([0, 0]))
+    method.prepare(model, data, FeatureStore(), seed=0)
     return method
 
 
@@ -43,20 +26,6 @@ def run(model, seed, **settings):
     forget, retain = batches(seed)
     scalars = build(model, **settings).gradients(model, forget, retain, generator(seed))
     return flat([p.grad for p in model.trainable("full").values()]), scalars
-
-
-def flat(tensors):
-    return np.concatenate([np.asarray(tensor, dtype=np.float64).ravel() for tensor in tensors])
-
-
-def loss_and_gradient(weight, bias, x_t, c, target):
-    """Mean squared error of W·x + b_c, and its gradient, by hand in float64."""
-    x, y = x_t.reshape(len(x_t), -1), target.reshape(len(target), -1)
-    residual = x @ weight.T + bias[c] - y
-    slope = 2 * residual / residual.size
-    bias_slope = np.zeros_like(bias)
-    np.add.at(bias_slope, c, slope)
-    return (residual**2).mean(), slope.T @ x, bias_slope
 
 
 class Problem:
@@ -230,43 +199,18 @@ def test_value_gap_sees_the_inner_steps_under_bf16(linear_model):
     assert gap == pytest.approx(exact, rel=0.1)
 
 
-@pytest.mark.parametrize("forgotten", [0, 4, 9])
-def test_other_class_by_class_is_uniform_over_the_retained(forgotten):
-    retained = torch.tensor([label for label in range(10) if label != forgotten])
-    for seed in range(20):
-        drawn = draw_other_class(torch.full((4500,), forgotten), retained, generator(seed))
-        counts = torch.bincount(drawn, minlength=10)
-        assert counts[forgotten] == 0
-        assert counts[retained].min() > 380
-        assert counts[retained].max() < 620
-
-
-def test_other_class_by_ids_is_uniform_over_all_but_its_own():
-    """A request by ids keeps its classes, so the own class is among the retained ones."""
-    labels, retained = torch.arange(5).repeat(2000), torch.arange(5)
-    for seed in range(20):
-        drawn = draw_other_class(labels, retained, generator(seed))
-        assert not (drawn == labels).any()
-        table = torch.zeros(5, 5).index_put((labels, drawn), torch.ones(len(labels)), accumulate=True)
-        others = table[~torch.eye(5, dtype=torch.bool)]
-        assert others.min() > 400
-        assert others.max() < 600
-
-
-def test_other_class_where_some_labels_are_retained_and_some_are_not():
-    labels, retained = torch.tensor([0, 2, 5] * 3000), torch.tensor([2, 5, 7])
-    drawn = draw_other_class(labels, retained, generator())
-    assert set(drawn[labels == 0].tolist()) == {2, 5, 7}
-    assert set(drawn[labels == 2].tolist()) == {5, 7}
-    assert set(drawn[labels == 5].tolist()) == {2, 7}
+def prepare_other_class(model, retained, forgotten):
+    method = EraseDiff(UnlearnSettings(forget_target="other_class"))
+    data = TrainingData(retain=images_of(retained), forget=images_of(forgotten))
+    method.prepare(model, data, FeatureStore(), seed=0)
+    return method
 
 
 @pytest.mark.parametrize("retained", [RETAINED, [0, 1, 2]])
 def test_the_aim_is_never_the_forgotten_class(linear_model, retained):
     """Through the method itself, by classes and by ids."""
     model = linear_model()
-    method = EraseDiff(UnlearnSettings(forget_target="other_class"))
-    method.prepare(model, TrainingData(retain=images_of(retained), forget=images_of([0])))
+    method = prepare_other_class(model, retained, [0])
     forget, _ = batches(0)
     for seed in range(50):
         method.aim(model, forget, generator(seed))
@@ -275,15 +219,21 @@ def test_the_aim_is_never_the_forgotten_class(linear_model, retained):
 
 
 def test_no_other_class_is_left(linear_model):
-    method = EraseDiff(UnlearnSettings(forget_target="other_class"))
-    with pytest.raises(InvalidRequest, match=r"unlearn\.forget_target.*allowed are 'null', 'uniform_noise'"):
-        method.prepare(linear_model(), TrainingData(retain=images_of([1, 1]), forget=images_of([1])))
+    with pytest.raises(
+        InvalidRequest, match=r"unlearn\.forget_target: 'other_class'.*retain set shows \[1\]"
+    ):
+        prepare_other_class(linear_model(), retained=[1, 1], forgotten=[1])
+
+
+@pytest.mark.parametrize("target", ["null", "uniform_noise"])
+def test_other_targets_need_no_other_class(linear_model, target):
+    method = EraseDiff(UnlearnSettings(forget_target=target))
+    data = TrainingData(retain=images_of([1, 1]), forget=images_of([1]))
+    method.prepare(linear_model(), data, FeatureStore(), seed=0)
 
 
 def test_one_other_class_is_enough(linear_model):
-    method = EraseDiff(UnlearnSettings(forget_target="other_class"))
-    method.prepare(linear_model(), TrainingData(retain=images_of([1, 1]), forget=images_of([0])))
-    assert method.retained_classes.tolist() == [1]
+    assert prepare_other_class(linear_model(), [1, 1], [0]).retained_classes.tolist() == [1]
 
 
 def test_target_other_class(linear_model):
@@ -358,9 +308,3 @@ def test_vanishing_forget_gradient_keeps_lambda_finite(linear_model):
     assert scalars["forget_loss"] == 0
     assert math.isfinite(scalars["lambda"])
     assert np.isfinite(direction).all()
-
-
-def test_forget_batch_is_needed(linear_model):
-    model = linear_model()
-    with pytest.raises(ValueError, match="forget batch"):
-        build(model).gradients(model, None, batches(0)[1], generator())

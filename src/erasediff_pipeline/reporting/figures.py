@@ -8,6 +8,7 @@ from erasediff_pipeline.data.images import LabelledImages
 
 FORGOTTEN = "#b3261e"
 CURVES = {
+    "loss": "Loss",
     "retain_loss": "Retain loss L_r",
     "forget_loss": "Forget loss L_f",
     "lambda": "λ, weight of the forget gradient",
@@ -58,8 +59,12 @@ def tile(samples: LabelledImages, columns: int) -> np.ndarray:
 def draw_curves(curves: pd.DataFrame) -> Figure:
     """Losses, λ and the gradients' cosine over the steps; whatever of them the method logs."""
     shown = {key: title for key, title in CURVES.items() if key in curves}
-    figure = Figure(figsize=(8, 2.3 * ((len(shown) + 1) // 2) + 0.4), dpi=120)
-    panels = figure.subplots((len(shown) + 1) // 2, 2, squeeze=False).flat
+    across = min(2, len(shown))
+    down = -(-len(shown) // across)
+    figure = Figure(figsize=(4 * across, 2.3 * down + 0.4), dpi=120)
+    panels = list(figure.subplots(down, across, squeeze=False).flat)
+    for axes in panels[len(shown) :]:
+        axes.set_axis_off()
     for axes, (key, title) in zip(panels, shown.items(), strict=False):
         axes.plot(curves["step"], curves[key], lw=1.4, color="#3b5b92")
         axes.set_title(title, fontsize=9)

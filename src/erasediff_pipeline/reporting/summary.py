@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 from rich.table import Table
 
 ROWS = {
@@ -23,7 +24,8 @@ def name_request(forget: dict[str, Any]) -> str:
         words = f"class {classes} ({forget['forget_images']} images)"
     else:
         words = f"{forget['forget_images']} images of class {classes}"
-    earlier = [str(label) for entry in forget.get("earlier", []) for label in entry["classes"]]
+    before = [entry for entry in forget.get("earlier", []) if entry["by"] == "classes"]
+    earlier = [str(label) for entry in before for label in entry["classes"]]
     return f"{words}, after {', '.join(earlier)}" if earlier else words
 
 
@@ -62,4 +64,22 @@ def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Ta
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for name, before, after, hint in list_rows(metrics):
         table.add_row(name, format_metric(before), format_metric(after), hint)
+    return table
+
+
+def build_comparison(summary: pd.DataFrame, request: dict[str, Any], report: str) -> Table:
+    """The methods, nearest to the retrained model first, for the terminal."""
+    table = Table(
+        title=f"compare: {name_request(request)} forgotten",
+        caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
+        caption_justify="left",
+    )
+    forgotten = "forget_membership_auc" if request["by"] == "ids" else "forget_accuracy"
+    columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
+    table.add_column("method")
+    for name in columns:
+        table.add_column(ROWS[name][0] if name in ROWS else name.replace("wall_", ""), justify="right")
+    for _, row in summary.sort_values("distance").iterrows():
+        cells = ["–" if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in columns.items()]
+        table.add_row(row["method"], *cells)
     return table

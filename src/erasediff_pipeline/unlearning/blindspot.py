@@ -45,7 +45,6 @@ class Blindspot:
             steps=self.settings.proxy_steps,
             learning_rate=self.settings.proxy_learning_rate,
             batch_size=self.settings.batch_size,
-            condition_dropout=self.settings.condition_dropout,
             mixed_precision=self.settings.mixed_precision,
         )
         self.proxy = copy.deepcopy(model)

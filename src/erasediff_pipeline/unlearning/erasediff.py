@@ -72,7 +72,8 @@ class EraseDiff:
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Note which classes may be aimed at."""
         if self.settings.forget_target == "other_class":
-            self.retained_classes = retained_classes(data, "unlearn.forget_target: 'other_class'")
+            asker, remedy = "unlearn.forget_target: 'other_class'", "allowed are 'null', 'uniform_noise'"
+            self.retained_classes = retained_classes(data, asker, remedy)
 
     def gradients(
         self,

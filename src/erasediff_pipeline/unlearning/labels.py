@@ -27,16 +27,18 @@ def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> 
     return retained[draw.to(retained.device)]
 
 
-def retained_classes(data: TrainingData, asker: str) -> Tensor:
+def retained_classes(data: TrainingData, asker: str, remedy: str = "forget fewer classes") -> Tensor:
     """The classes that the retain set shows, ``[R]`` int64, ascending.
 
     Raises:
-        InvalidRequest: A forget image has no class to be drawn other than its own; ``asker`` is named.
+        InvalidRequest: A forget image has no class to be drawn other than its own; the message names
+            ``asker`` and ``remedy``.
     """
     classes = data.retain.classes
     forgotten = data.forget.classes if data.forget else []
     if any(not set(classes) - {label} for label in forgotten):
         raise InvalidRequest(
-            f"{asker} needs a retained class other than the forgotten one, the retain set shows {classes}"
+            f"{asker} needs a retained class other than the forgotten one, the retain set shows {classes}: "
+            f"{remedy}"
         )
     return torch.tensor(classes)

@@ -38,6 +38,7 @@ class Salun(RandomLabel):
         keys = {"subset", "batch_size", "mask_fraction", "mask_batches"}
         inputs = {
             "weights": hash_weights(model),
+            "schedule": model.scheduler.to_json_string(),
             "forget": hash_images(forget),
             "seed": seed,
             "settings": settings.model_dump(include=keys),

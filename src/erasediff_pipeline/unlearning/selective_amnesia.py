@@ -42,7 +42,11 @@ class SelectiveAmnesia:
             np.concatenate([data.retain.images, data.forget.images]),
             np.concatenate([data.retain.labels, data.forget.labels]),
         )
-        origin = {"weights": hash_weights(model), "seed": seed}
+        origin = {
+            "weights": hash_weights(model),
+            "schedule": model.scheduler.to_json_string(),
+            "seed": seed,
+        }
         self.fisher = store.once(
             "fisher",
             model,
@@ -69,7 +73,7 @@ class SelectiveAmnesia:
         replay = store.once(
             "replay",
             model,
-            {**origin, "labels": labels.tolist()},
+            {**origin, "labels": labels.tolist(), "sampling": SamplingSettings().model_dump()},
             lambda: draw_replay(model, labels, derive_seed(seed, "replay")),
         )
         self.replay = LabelledImages(replay["images"].numpy(), replay["labels"].numpy())

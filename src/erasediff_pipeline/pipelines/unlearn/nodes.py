@@ -1,6 +1,7 @@
 """Nodes of the unlearning chain, the same for every method."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -52,12 +53,14 @@ from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.store import FeatureStore
 
+logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
 VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
 
 
-def start_from(base_model: DDPMPipeline) -> DDPMPipeline:
-    """Take the model to start from into memory: a later request may write where it lies."""
+def start_from(base_model: DDPMPipeline, name: str) -> DDPMPipeline:
+    """Take the model to start from into memory: this very run may write where it lies."""
+    logger.info("starting from %r, which has forgotten %d requests", name, len(history_of(base_model)))
     return base_model
 
 

@@ -13,7 +13,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
     settings = f"params:{METHODS[method].parameters}"
     chain = pipeline(
         [
-            node(nodes.start_from, "base_model", "starting_model", name="start"),
+            node(nodes.start_from, ["base_model", "params:base"], "starting_model", name="start"),
             node(
                 nodes.split_data,
                 ["manifest", "params:forget", "starting_model"],

@@ -1,0 +1,138 @@
+import json
+
+import pytest
+from kedro.io import DatasetError
+
+from erasediff_pipeline.catalog import TrialStore, TrialStoreDataset
+from erasediff_pipeline.catalog.trial_store import KEY
+
+PLACE = "neggrad/class-0-seed-3/trained"
+FIRST = {"method": "neggrad", "seed": 3, "settings": {"steps": 2, "rate": 0.1, "widths": (8, 16)}}
+SECOND = {**FIRST, "settings": {**FIRST["settings"], "steps": 3}}
+
+
+class Workshop:
+    """A store, and how often it had something made and read."""
+
+    def __init__(self, folder):
+        self.store, self.made, self.read = TrialStore(folder), 0, 0
+
+    def once(self, text, made_from=FIRST, place=PLACE, make=None, save=None):
+        def make_text():
+            self.made += 1
+            return text
+
+        def load(folder):
+            self.read += 1
+            return (folder / "text").read_text()
+
+        return self.store.once(place, made_from, make or make_text, save or write, load)
+
+
+def write(folder, text):
+    assert list(folder.iterdir()) == []
+    (folder / "text").write_text(text)
+
+
+@pytest.fixture
+def workshop(tmp_path):
+    return Workshop(tmp_path / "compare")
+
+
+def test_what_is_missing_is_made_and_read_back(workshop):
+    assert workshop.once("a") == "a"
+    assert (workshop.made, workshop.read) == (1, 1)
+    kept = workshop.store.folder / PLACE
+    assert {path.name for path in kept.iterdir()} == {"text", KEY}
+
+
+def test_the_same_is_made_once(workshop):
+    assert [workshop.once(text) for text in "abc"] == ["a", "a", "a"]
+    assert (workshop.made, workshop.read) == (1, 3)
+
+
+def test_another_process_finds_it(workshop):
+    workshop.once("a")
+    assert Workshop(workshop.store.folder).once("b") == "a"
+
+
+def test_from_something_else_it_is_made_anew(workshop):
+    assert [workshop.once("a"), workshop.once("b", SECOND), workshop.once("c", SECOND)] == ["a", "b", "b"]
+    assert [workshop.once("d"), workshop.once("e", SECOND)] == ["d", "e"]  # only the last one is kept
+
+
+def test_a_piece_made_anew_leaves_nothing_of_the_earlier_one(workshop):
+    def write_more(folder, text):
+        write(folder, text)
+        (folder / "more").write_text(text)
+
+    workshop.once("a", save=write_more)
+    workshop.once("b", SECOND)
+    assert {path.name for path in (workshop.store.folder / PLACE).iterdir()} == {"text", KEY}
+
+
+def test_pieces_do_not_disturb_each_other(workshop):
+    other = "neggrad/class-0-seed-4/trained"
+    assert [workshop.once("a"), workshop.once("b", SECOND, place=other)] == ["a", "b"]
+    assert [workshop.once("c"), workshop.once("d", SECOND, place=other)] == ["a", "b"]
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_failing_make_leaves_what_was_there(workshop, earlier):
+    if earlier:
+        workshop.once("a")
+
+    def fail():
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        workshop.once("b", SECOND, make=fail)
+    assert workshop.store.holds(PLACE, FIRST) == earlier
+    assert not workshop.store.holds(PLACE, SECOND)
+    assert workshop.once("c") == ("a" if earlier else "c")
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_failing_save_leaves_what_was_there(workshop, earlier):
+    if earlier:
+        workshop.once("a")
+
+    def fail(folder, text):
+        write(folder, "half")
+        raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        workshop.once("b", SECOND, save=fail)
+    assert workshop.once("c") == ("a" if earlier else "c")
+    assert [path.name for path in (workshop.store.folder / PLACE).parent.iterdir()] == ["trained"]
+
+
+@pytest.mark.parametrize("damage", [b"", b'{"method": "neg', b"\xff\xfe\x00", b"null", b"[]"])
+def test_a_damaged_key_means_made_anew(workshop, damage):
+    workshop.once("a")
+    (workshop.store.folder / PLACE / KEY).write_bytes(damage)
+    assert [workshop.once("b"), workshop.once("c")] == ["b", "b"]
+
+
+def test_a_piece_without_its_key_is_made_anew(workshop):
+    workshop.once("a")
+    (workshop.store.folder / PLACE / KEY).unlink()
+    assert workshop.once("b") == "b"
+
+
+def test_the_key_is_readable_json(workshop):
+    workshop.once("a")
+    key = json.loads((workshop.store.folder / PLACE / KEY).read_text())
+    assert key["settings"] == {"steps": 2, "rate": 0.1, "widths": [8, 16]}
+
+
+def test_the_catalog_hands_over_the_store_even_where_it_is_empty(tmp_path):
+    dataset = TrialStoreDataset(str(tmp_path / "compare"))
+    assert dataset.exists()
+    assert dataset.load().folder == tmp_path / "compare"
+    assert not (tmp_path / "compare").exists()
+
+
+def test_the_catalog_saves_no_store(tmp_path):
+    with pytest.raises(DatasetError, match="writes to the store itself"):
+        TrialStoreDataset(str(tmp_path)).save(TrialStore(tmp_path))

@@ -1,0 +1,88 @@
+import json
+
+import mlflow
+import pandas as pd
+import pytest
+
+from erasediff_pipeline.config import CompareSettings, Parameters, ReportSettings
+from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.pipelines.compare import nodes
+
+REQUEST = {"by": "classes", "classes": [0], "forget_images": 40, "retain_images": 80}
+JUDGE = Classifier(channels=8, features=4, classes=3)
+METRICS_OF = {"base": 4.0, "esd": 6.0, "retrain": 5.0}
+
+
+@pytest.fixture
+def trials(toy_images):
+    """Trials of the base model and two methods; a third was left out of the comparison."""
+
+    def trial(method, seed, fid):
+        measured = {**dict.fromkeys(METRICS), "forget_accuracy": 0.5, "fid": fid + seed}
+        costs = dict.fromkeys(COSTS, None if method == "base" else 7)
+        curves = None if method == "base" else pd.DataFrame({"step": [0, 5], "forget_loss": [0.2, 0.1]})
+        row = {"method": method, "seed": seed, "fid_backend": "classifier", **measured, **costs}
+        return {"row": row, "samples": toy_images, "curves": curves}
+
+    return [*([trial(name, seed, fid) for seed in (0, 1)] for name, fid in METRICS_OF.items()), []]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "tried"), [(None, True), (["esd"], True), (["retrain", "esd"], True), (["retrain"], False)]
+)
+def test_a_method_is_tried_where_the_comparison_names_it_or_names_none(monkeypatch, chosen, tried):
+    calls = []
+    monkeypatch.setattr(nodes, "try_once", lambda bench, method, settings, seed: calls.append((method, seed)))
+    compare = CompareSettings(methods=chosen, seeds=2)
+    nodes.try_method("esd")(None, compare, Parameters().esd, 5)
+    assert calls == ([("esd", 5), ("esd", 6)] if tried else [])
+
+
+def test_tables_have_a_row_a_trial_and_a_row_a_method(trials):
+    rows, summary, _ = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)
+    assert list(rows.columns) == ["method", "seed", *METRICS, *COSTS]
+    assert list(zip(rows["method"], rows["seed"], strict=True)) == [
+        (name, seed) for name in METRICS_OF for seed in (0, 1)
+    ]
+    assert dict(zip(summary["method"], summary["fid"], strict=True)) == {
+        name: fid + 0.5 for name, fid in METRICS_OF.items()
+    }
+
+
+def test_entropy_is_taken_relative_to_the_classes_that_the_judge_knows(trials):
+    for trial in trials[1]:
+        trial["row"]["forget_entropy"] = 1.0
+    for trial in trials[2]:
+        trial["row"]["forget_entropy"] = 0.0
+    _, summary, _ = nodes.tabulate(REQUEST, JUDGE, CompareSettings(), *trials)
+    assert summary["forget_entropy_distance"][1] == pytest.approx(1 / 1.0986123)  # ln 3
+
+
+def test_the_document_is_json_without_nan(trials):
+    _, summary, document = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert document["forget"] == REQUEST
+    assert [row["method"] for row in document["methods"]] == list(METRICS_OF)
+    base = document["methods"][0]
+    assert base["precision"] is None
+    assert base["wall_seconds"] is None
+    assert base["fid"] == 4.5
+    assert set(base) == set(summary.columns)
+
+
+def test_report_is_of_the_first_seed_and_of_what_was_tried(trials):
+    summary = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)[1]
+    trade_off, grids, page = nodes.report_comparison(
+        summary, REQUEST, CompareSettings(seeds=2), ReportSettings(grid_columns=2), *trials
+    )
+    titles = [axes.get_title() for axes in grids.axes]
+    assert titles == list(METRICS_OF)
+    assert "FID" in trade_off.axes[0].get_ylabel()
+    assert page.startswith("<!doctype html>")
+
+
+def test_without_a_run_nothing_is_tracked(trials):
+    assert mlflow.active_run() is None
+    summary = nodes.tabulate(REQUEST, JUDGE, CompareSettings(), *trials)[1]
+    nodes.track_methods(summary, {}, *trials)

@@ -1,0 +1,120 @@
+"""The linear toy model's losses and gradients, written out in float64, and small batches to ask for them."""
+
+import numpy as np
+import torch
+
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.unlearning.method import Batch
+
+RETAINED = [1, 2]
+NULL = 3
+"""The null class of ``linear_model``."""
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images_of(labels, shape=(1, 2, 2), seed=0):
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 256, (len(labels), *shape), dtype=np.uint8)
+    return LabelledImages(pixels, np.array(labels))
+
+
+def batches(seed, retain_size=6, forget_size=4, shape=(1, 2, 2)):
+    """A forget batch of class 0 and a retain batch of the others; their sizes tell their calls apart."""
+    g = generator(seed)
+    forget = Batch(torch.randn(forget_size, *shape, generator=g), torch.zeros(forget_size, dtype=torch.int64))
+    retain = Batch(torch.randn(retain_size, *shape, generator=g), 1 + torch.arange(retain_size) % 2)
+    return forget, retain
+
+
+def flat(tensors):
+    return np.concatenate([np.asarray(tensor, dtype=np.float64).ravel() for tensor in tensors])
+
+
+def loss_and_gradient(weight, bias, x_t, c, target):
+    """Mean squared error of W·x + b_c, and its gradient, by hand in float64."""
+    x, y = x_t.reshape(len(x_t), -1), target.reshape(len(target), -1)
+    residual = x @ weight.T + bias[c] - y
+    slope = 2 * residual / residual.size
+    bias_slope = np.zeros_like(bias)
+    np.add.at(bias_slope, c, slope)
+    return (residual**2).mean(), slope.T @ x, bias_slope
+
+
+def noise_in(call, x0, alpha_bar):
+    """The target ε of a call, from x_t = √ᾱ·x0 + √(1 − ᾱ)·ε."""
+    a = alpha_bar[call.t].view(-1, 1, 1, 1)
+    return ((call.x_t.double() - a.sqrt() * x0.double()) / (1 - a).sqrt()).numpy()
+
+
+class Weights:
+    """The linear model's weights as they are now, which nothing moves."""
+
+    def __init__(self, model):
+        self.weight, self.bias = (
+            p.detach().double().numpy().copy() for p in model.trainable("full").values()
+        )
+
+    @property
+    def vector(self):
+        return flat([self.weight, self.bias])
+
+    def predict(self, x_t, c):
+        x = x_t.double().numpy().reshape(len(x_t), -1)
+        return (x @ self.weight.T + self.bias[np.asarray(c)]).reshape(tuple(x_t.shape))
+
+    def solve(self, call, target):
+        """The loss of a call that should have predicted ``target``, and its gradient as one vector."""
+        x_t, c = call.x_t.double().numpy(), call.c.numpy()
+        loss, *gradient = loss_and_gradient(self.weight, self.bias, x_t, c, np.asarray(target))
+        return loss, flat(gradient)
+
+
+class Step:
+    """One call of ``gradients`` on the linear model: what it asked the model, and what it left.
+
+    ``retain`` and ``forget`` are the calls that gradients flow through, None where there is none;
+    ``aims`` the others of the forget batch.
+    """
+
+    def __init__(self, model, method, alpha_bar, seed=0):
+        model.calls.clear()
+        model.noised.clear()
+        model.zero_grad()
+        self.weights, self.alpha_bar = Weights(model), alpha_bar
+        forget, retain = batches(seed)
+        self.scalars = method.gradients(model, forget, retain, generator(seed + 100))
+        self.update = flat([p.grad for p in model.trainable("full").values()])
+        self.calls, self.noised = list(model.calls), list(model.noised)
+        self.retain, self.forget = (self.only(size) for size in (6, 4))
+        self.aims = [call for call in self.calls if not call.grad and len(call.x_t) == 4]
+        self.retain_x0, self.forget_x0 = retain.x0, forget.x0
+
+    def only(self, size):
+        calls = [call for call in self.calls if call.grad and len(call.x_t) == size]
+        assert len(calls) <= 1
+        return calls[0] if calls else None
+
+    def noised_of(self, size):
+        """The one x0 of this batch size that was noised."""
+        (x0,) = (x0 for x0 in self.noised if len(x0) == size)
+        return x0
+
+    def retain_loss(self, x0=None):
+        """L_r and its gradient."""
+        x0 = self.retain_x0 if x0 is None else x0
+        return self.weights.solve(self.retain, noise_in(self.retain, x0, self.alpha_bar))
+
+    def forget_loss(self, target=None):
+        """Loss and gradient of the forget batch; without a target, that of denoising."""
+        if target is None:
+            target = noise_in(self.forget, self.forget_x0, self.alpha_bar)
+        return self.weights.solve(self.forget, target)
+
+
+def assert_update(step, expected):
+    """Float32 against float64; the gradients are of the order of one."""
+    assert np.abs(expected).max() > 0.05
+    np.testing.assert_allclose(step.update, expected, atol=2e-4, rtol=2e-3)

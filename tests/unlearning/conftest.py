@@ -1,0 +1,20 @@
+import pytest
+
+from erasediff_pipeline import paths
+from erasediff_pipeline.unlearning.method import TrainingData
+
+
+@pytest.fixture(autouse=True)
+def own_checkpoints(monkeypatch, tmp_path_factory):
+    """Blindspot's proxy has a checkpoint in the project: keep the tests out of there."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    monkeypatch.setattr(paths, "CHECKPOINTS", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(toy_images):
+    """Class 0 is to be forgotten."""
+    return TrainingData(
+        retain=toy_images.select(toy_images.labels != 0), forget=toy_images.select(toy_images.labels == 0)
+    )

@@ -1,0 +1,60 @@
+"""Short trainings, killed where a test wants it."""
+
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.registry import METHODS
+
+CHEAP = {
+    "salun": {"mask_batches": 2},
+    "selective_amnesia": {"replay_images": 6, "fisher_batches": 2, "fisher_batch_size": 4},
+    "blindspot": {"proxy_steps": 3},
+}
+"""Settings that make a method's preparation short."""
+
+
+class Killed(Exception):
+    pass
+
+
+def watch(method, before_step):
+    """Call ``before_step(n)`` ahead of the n-th gradients."""
+    original, calls = method.gradients, []
+
+    def gradients(*arguments):
+        calls.append(1)
+        before_step(len(calls))
+        return original(*arguments)
+
+    method.gradients, method.calls = gradients, calls
+    return method
+
+
+def kill_at(call):
+    def before_step(n):
+        if n == call:
+            raise Killed
+
+    return before_step
+
+
+def small(**changes):
+    values = {"steps": 6, "batch_size": 4, "checkpoint_every": 2, "log_every": 1, "learning_rate": 1e-3}
+    return {**values, **changes}
+
+
+def build(name, **changes):
+    """A method of the registry with small settings, and these settings."""
+    entry = METHODS[name]
+    settings = entry.settings(**small(**{**CHEAP.get(name, {}), **changes}))
+    return entry.build(settings), settings
+
+
+def run(name, model, data, checkpoint, seed=0, before_step=lambda n: None, store=None, **changes):
+    """Train by a method of the registry; return its curves, its cost and the method."""
+    method, settings = build(name, **changes)
+    watch(method, before_step)
+    history, cost = train(model, method, data, settings, seed, checkpoint, store=store)
+    return history, cost, method
+
+
+def weights_of(model):
+    return {name: p.detach().numpy().tobytes() for name, p in model.named_parameters()}

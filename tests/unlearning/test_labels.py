@@ -1,0 +1,75 @@
+import pytest
+import torch
+
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
+from erasediff_pipeline.unlearning.method import TrainingData
+from unlearning.by_hand import generator, images_of
+
+
+def retained_of(retained, forgotten):
+    return retained_classes(TrainingData(retain=images_of(retained), forget=images_of(forgotten)), "asker")
+
+
+@pytest.mark.parametrize("forgotten", [0, 4, 9])
+def test_other_class_by_class_is_uniform_over_the_retained(forgotten):
+    retained = torch.tensor([label for label in range(10) if label != forgotten])
+    for seed in range(20):
+        drawn = draw_other_class(torch.full((4500,), forgotten), retained, generator(seed))
+        counts = torch.bincount(drawn, minlength=10)
+        assert counts[forgotten] == 0
+        assert counts[retained].min() > 380
+        assert counts[retained].max() < 620
+
+
+def test_other_class_by_ids_is_uniform_over_all_but_its_own():
+    """A request by ids keeps its classes, so the own class is among the retained ones."""
+    labels, retained = torch.arange(5).repeat(2000), torch.arange(5)
+    for seed in range(20):
+        drawn = draw_other_class(labels, retained, generator(seed))
+        assert not (drawn == labels).any()
+        table = torch.zeros(5, 5).index_put((labels, drawn), torch.ones(len(labels)), accumulate=True)
+        others = table[~torch.eye(5, dtype=torch.bool)]
+        assert others.min() > 400
+        assert others.max() < 600
+
+
+def test_other_class_where_some_labels_are_retained_and_some_are_not():
+    labels, retained = torch.tensor([0, 2, 5] * 3000), torch.tensor([2, 5, 7])
+    drawn = draw_other_class(labels, retained, generator())
+    assert set(drawn[labels == 0].tolist()) == {2, 5, 7}
+    assert set(drawn[labels == 2].tolist()) == {5, 7}
+    assert set(drawn[labels == 5].tolist()) == {2, 7}
+
+
+def test_same_generator_same_draw():
+    labels, retained = torch.zeros(50, dtype=torch.int64), torch.arange(1, 10)
+    first, second, other = (draw_other_class(labels, retained, generator(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+def test_retained_classes_are_those_that_the_retain_set_shows():
+    classes = retained_of([7, 2, 5, 2, 7], [0])
+    assert classes.tolist() == [2, 5, 7]
+    assert classes.dtype == torch.int64
+
+
+def test_one_class_is_enough_where_it_is_another():
+    assert retained_of([1, 1], [0]).tolist() == [1]
+
+
+def test_by_ids_the_own_class_stays_among_them():
+    assert retained_of([0, 1, 1], [0, 1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(("retained", "forgotten"), [([1, 1], [1]), ([2], [0, 2]), ([], [0])])
+def test_no_other_class_is_refused_in_the_name_of_the_asker(retained, forgotten):
+    with pytest.raises(
+        InvalidRequest, match=rf"^asker needs .* the retain set shows \{sorted(set(retained))}"
+    ):
+        retained_of(retained, forgotten)
+
+
+def test_without_a_forget_set_there_is_nothing_to_refuse():
+    assert retained_classes(TrainingData(retain=images_of([1])), "asker").tolist() == [1]

@@ -1,0 +1,251 @@
+"""What holds for every method."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from erasediff_pipeline.config import Parameters, PretrainSettings
+from erasediff_pipeline.unlearning.denoising import Denoising
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.unlearning.store import FeatureStore
+from unlearning.by_hand import NULL, RETAINED, batches, flat, generator, images_of
+from unlearning.runs import CHEAP, Killed, build, kill_at, run, weights_of
+
+KEEPERS = ["salun", "selective_amnesia", "blindspot"]
+"""The methods that keep something in the store."""
+
+RETAIN_ONLY = ["finetune", "retrain"]
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+@pytest.fixture(scope="module")
+def whole(unet_model, data, tmp_path_factory):
+    """``whole(name)``: the weights, curves and evaluations of one undisturbed run, with dropout."""
+    runs = {}
+
+    def get(name):
+        if name not in runs:
+            torch.manual_seed(1)
+            model = unet_model(dropout=0.3)
+            history, cost, _ = run(name, model, data, tmp_path_factory.mktemp("whole") / "c", steps=4)
+            runs[name] = weights_of(model), json.dumps(history), cost.denoiser_evaluations
+        return runs[name]
+
+    return get
+
+
+@every_method
+def test_key_names_the_method_and_its_settings(name):
+    entry = METHODS[name]
+    method, settings = build(name)
+    assert method.name == name
+    assert type(getattr(Parameters(), entry.parameters)) is entry.settings
+    assert method.subset == getattr(settings, "subset", "full")
+
+
+def resume(name, unet_model, data, checkpoint, folder):
+    """Kill a run ahead of its last update, with a checkpoint after the second, and finish it."""
+    killed, model = unet_model(dropout=0.3), unet_model(dropout=0.3)
+    with pytest.raises(Killed):
+        run(name, killed, data, checkpoint, before_step=kill_at(4), store=FeatureStore(folder), steps=4)
+    assert checkpoint.exists()
+    history, cost, method = run(name, model, data, checkpoint, store=FeatureStore(folder), steps=4)
+    assert len(method.calls) == 2
+    assert not checkpoint.exists()
+    return weights_of(model), json.dumps(history), cost.denoiser_evaluations
+
+
+@every_method
+def test_killed_and_resumed_is_the_same_byte_for_byte(unet_model, data, tmp_path, whole, name):
+    assert resume(name, unet_model, data, tmp_path / "c.safetensors", folder=None) == whole(name)
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_resumed_with_what_the_killed_run_has_kept(unet_model, data, tmp_path, whole, name):
+    kept = tmp_path / "kept"
+    assert resume(name, unet_model, data, tmp_path / "c.safetensors", folder=kept) == whole(name)
+    assert list(kept.iterdir())
+
+
+@every_method
+def test_same_seed_same_bytes_whatever_the_global_generators(unet_model, data, tmp_path, whole, name):
+    model = unet_model(dropout=0.3)
+    torch.manual_seed(12345)
+    np.random.seed(12345)
+    history, cost, _ = run(name, model, data, tmp_path / "c", steps=4)
+    assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
+
+
+@every_method
+def test_other_seed_other_bytes(linear_model, data, tmp_path, name):
+    models = [linear_model(shape=(1, 8, 8)) for _ in range(3)]
+    for seed, model in zip((0, 0, 1), models, strict=True):
+        run(name, model, data, tmp_path / "c", seed=seed, steps=2)
+    first, same, other = (weights_of(model) for model in models)
+    assert first == same
+    assert all(first[parameter] != other[parameter] for parameter in first)
+
+
+@pytest.mark.parametrize("name", KEEPERS)
+def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
+    unet_model, data, tmp_path, whole, name
+):
+    for reused in (False, True):
+        model, store = unet_model(dropout=0.3), FeatureStore(tmp_path / "kept")
+        history, cost, _ = run(name, model, data, tmp_path / "c", store=store, steps=4)
+        assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
+        assert (store.reused_seconds > 0) == reused
+        assert cost.wall_seconds > store.reused_seconds
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in KEEPERS])
+def test_others_keep_nothing(unet_model, data, tmp_path, name):
+    run(name, unet_model(), data, tmp_path / "c", steps=1, store=FeatureStore(tmp_path / "kept"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@every_method
+@pytest.mark.parametrize("subset", ["selfattn", "class_embedding"])
+def test_only_the_subset_moves(unet_model, data, tmp_path, name, subset):
+    model = unet_model()
+    before = weights_of(model)
+    changes = {} if name == "retrain" else {"subset": subset}
+    run(name, model, data, tmp_path / "c", steps=2, **changes)
+    after = weights_of(model)
+    moved = {n.removeprefix("unet.") for n in before if before[n] != after[n]}
+    allowed = set(model.trainable("full" if name == "retrain" else subset))
+    assert moved <= allowed
+    assert len(moved) > 0.6 * len(allowed)
+    assert all(p.requires_grad for p in model.parameters())
+    assert not model.training
+
+
+@pytest.mark.parametrize("name", [*KEEPERS, "esd"])
+def test_training_is_with_dropout_whatever_was_prepared(unet_model, data, tmp_path, name):
+    """Sampling switches it off, which must not reach the training."""
+    model, modes = unet_model(dropout=0.3).eval(), []
+    run(name, model, data, tmp_path / "c", steps=2, before_step=lambda n: modes.append(model.training))
+    assert modes == [True, True]
+
+
+@every_method
+def test_rough_precision_roughly_gives_the_same_gradient(unet_model, data, name):
+    """Under bf16 no weight may be cut off from its gradient, nor fall out of the second of two terms."""
+    gradients = []
+    for rough in (False, True):
+        model = unet_model()
+        method, _ = build(name, **({"retain_weight": 0.5} if name == "esd" else {}))
+        method.prepare(model, data, FeatureStore(), seed=0)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rough):
+            method.gradients(model, *batches(0, 32, 30, shape=(1, 8, 8)), generator())
+        assert all(p.grad is not None for p in model.parameters())
+        gradients.append(flat(p.grad for p in model.parameters()))
+    exact, rough = gradients
+    assert exact @ rough / np.linalg.norm(exact) / np.linalg.norm(rough) > 0.98
+    assert np.linalg.norm(rough) == pytest.approx(np.linalg.norm(exact), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["finetune", "blindspot"])
+def test_precision_is_that_of_the_settings(unet_model, data, tmp_path, name):
+    """Also where a method trains something of its own first."""
+    model, seen = unet_model(dropout=0.3), []
+    model.unet.conv_out.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    run(name, model, data, tmp_path / "c", mixed_precision="bf16", steps=2)
+    assert set(seen) == {torch.bfloat16}
+    assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in RETAIN_ONLY])
+def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_model, name):
+    """Only the retain set's conditions are dropped."""
+    model = linear_model()
+    method, _ = build(
+        name, condition_dropout=0.9, **({"retain_weight": 0.5} if name == "esd" else {"batch_size": 4})
+    )
+    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
+    method.prepare(model, data, FeatureStore(), seed=0)
+    model.calls.clear()
+    forget, retain = batches(0, retain_size=300, forget_size=299)
+    method.gradients(model, forget, retain, generator())
+    of_retain, of_forget = (
+        next(call for call in model.calls if call.grad and len(call.x_t) == n) for n in (300, 299)
+    )
+    assert (of_retain.t[:299] == of_forget.t).double().mean() < 0.05
+    assert abs(np.corrcoef(of_retain.t[:299], of_forget.t)[0, 1]) < 0.2
+    assert 0.8 < (of_retain.c == NULL).double().mean() < 0.97
+    assert (of_forget.c == 0).all()
+
+
+@pytest.mark.parametrize("name", [name for name in METHODS if name not in RETAIN_ONLY])
+def test_forget_batch_is_needed(linear_model, name):
+    model = linear_model()
+    method, _ = build(name)
+    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
+    method.prepare(model, data, FeatureStore(), seed=0)
+    with pytest.raises(AssertionError):
+        method.gradients(model, None, batches(0)[1], generator())
+
+
+@every_method
+def test_what_is_logged_are_plain_numbers(linear_model, name):
+    model = linear_model()
+    method, _ = build(name)
+    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
+    method.prepare(model, data, FeatureStore(), seed=0)
+    scalars = method.gradients(model, *batches(0), generator())
+    assert all(type(value) is float and math.isfinite(value) for value in scalars.values())
+    assert "loss" in scalars if name in RETAIN_ONLY else "forget_loss" in scalars
+
+
+@pytest.fixture(scope="module")
+def base(unet_model, data, toy_images, tmp_path_factory):
+    """``base()``: a model that knows the toy classes, more or less."""
+    model, settings = unet_model(), PretrainSettings(steps=60, batch_size=8, learning_rate=5e-3)
+    checkpoint = tmp_path_factory.mktemp("base") / "c"
+    train(model, Denoising(settings), TrainingData(toy_images), settings, 0, checkpoint)
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+    def make():
+        copy = unet_model()
+        copy.load_state_dict(state)
+        return copy
+
+    return make
+
+
+LONGER = {"blindspot": {"proxy_steps": 20, "proxy_learning_rate": 5e-3}, "neggrad": {"retain_weight": 0.5}}
+
+
+def objective(method, model, data):
+    """The loss that the method logs for the forget set, or for what it trains on, on fixed draws."""
+    batch = [
+        Batch(model.encode(pixels), labels)
+        for pixels, labels in (d.tensors(slice(0, 24)) for d in reversed(data))
+    ]
+    scalars = method.gradients(model, *batch, generator(5))
+    return scalars["loss"] if method.name in RETAIN_ONLY else scalars["forget_loss"]
+
+
+@every_method
+def test_it_learns(base, unet_model, data, tmp_path, name):
+    """The objective falls; the forget loss that NegGrad ascends rises."""
+    make = unet_model if name == "finetune" else base  # there is little left to learn of the retain set
+    model, start = make(), make()
+    settings = {
+        **CHEAP.get(name, {}),
+        **LONGER.get(name, {}),
+        **{"steps": 12, "batch_size": 8, "learning_rate": 4e-3, "ema_decay": 0, "checkpoint_every": 99},
+    }
+    _, _, method = run(name, model, data, tmp_path / "c", **settings)
+    if name == "retrain":
+        method.prepare(start, data, FeatureStore(), seed=0)
+    before, after = objective(method, start, data), objective(method, model, data)
+    if name == "neggrad":
+        assert after > 1.5 * before
+    else:
+        assert after < 0.9 * before

@@ -1,0 +1,193 @@
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from erasediff_pipeline.config import SalunSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.salun import Salun, most_salient
+from erasediff_pipeline.unlearning.store import FeatureStore
+from unlearning.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
+from unlearning.runs import run, small, weights_of
+
+PIXELS = np.array([10, 80, 200, 255], dtype=np.uint8).reshape(1, 2, 2)
+
+
+@pytest.fixture(scope="module")
+def alike():
+    """Forget images that are all the same, so that x0 is known whichever rows are drawn."""
+    forget = LabelledImages(np.stack([PIXELS] * 8), np.zeros(8, dtype=np.int64))
+    return TrainingData(retain=images_of(RETAINED * 3), forget=forget)
+
+
+def prepared(model, data, store=None, seed=0, **settings):
+    method = Salun(SalunSettings(**{**small(batch_size=5), "mask_batches": 3, **settings}))
+    method.prepare(model, data, store or FeatureStore(), seed)
+    return method
+
+
+def flat_mask(method, model):
+    """In the order of the parameters; the mask itself goes by name."""
+    return flat(method.mask[name] for name in model.trainable(method.subset)).astype(bool)
+
+
+def saliency_by_hand(model, alpha_bar):
+    """∇L_f, averaged over the batches that the mask was found on."""
+    x0 = torch.from_numpy(PIXELS).double() / 127.5 - 1
+    weights, calls = Weights(model), [call for call in model.calls if len(call.x_t) == 5]
+    return len(calls), np.mean([weights.solve(c, noise_in(c, x0, alpha_bar))[1] for c in calls], axis=0)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("batches", [1, 3])
+def test_mask_is_of_the_largest_mean_forget_gradients(linear_model, alike, alpha_bar, fraction, batches):
+    for seed in range(5):
+        model = linear_model(seed)
+        method = prepared(model, alike, seed=seed, mask_fraction=fraction, mask_batches=batches)
+        mask = flat_mask(method, model)
+        calls, gradient = saliency_by_hand(model, alpha_bar)
+        assert calls == batches
+        expected = np.zeros(len(mask), dtype=bool)
+        expected[np.argsort(-np.abs(gradient))[: round(fraction * len(mask))]] = True
+        np.testing.assert_array_equal(mask, expected)
+
+
+def test_the_forget_gradient_is_under_the_forgotten_condition(linear_model, alike):
+    """Each batch has timesteps of its own; the retain set plays no part."""
+    model = linear_model()
+    prepared(model, alike)
+    assert [call.c.tolist() for call in model.calls] == [[0] * 5] * 3
+    assert len({tuple(call.t.tolist()) for call in model.calls}) == 3
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.6])
+@pytest.mark.parametrize("fraction", [0.25, 1.0])
+def test_update_is_that_of_random_labels_under_the_mask(linear_model, alike, alpha_bar, beta, fraction):
+    for seed in range(5):
+        model = linear_model(seed)
+        method = prepared(model, alike, seed=seed, mask_fraction=fraction, retain_weight=beta)
+        mask = flat_mask(method, model)
+        step = Step(model, method, alpha_bar, seed)
+        (call,) = step.aims
+        _, g_forget = step.forget_loss(step.weights.predict(step.forget.x_t, call.c))
+        assert_update(step, mask * (g_forget + beta * step.retain_loss()[1]))
+        assert (step.update[~mask] == 0).all()
+        assert set(call.c.tolist()) <= set(RETAINED)
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.1, 0.5, 0.9, 1.0])
+def test_mask_has_exactly_its_fraction_and_one_threshold_for_all_tensors(fraction):
+    g = torch.Generator().manual_seed(0)
+    gradient = {"small": torch.randn(20, 30, generator=g) / 100, "large": torch.randn(400, generator=g)}
+    mask = most_salient(gradient, fraction)
+    inside = torch.cat([gradient[name][mask[name]].abs() for name in gradient])
+    outside = torch.cat([gradient[name][~mask[name]].abs() for name in gradient])
+    assert len(inside) == round(fraction * 1000)
+    assert fraction == 1 or inside.min() > outside.max()
+    assert {name: m.shape for name, m in mask.items()} == {name: g.shape for name, g in gradient.items()}
+    assert all(m.dtype == torch.bool for m in mask.values())
+
+
+def test_mask_keeps_its_fraction_where_gradients_tie_and_is_never_empty():
+    gradient = {"a": torch.zeros(10), "b": torch.zeros(2, 5)}
+    for fraction, count in ((0.25, 5), (0.001, 1)):
+        assert sum(int(m.sum()) for m in most_salient(gradient, fraction).values()) == count
+
+
+def test_fraction_is_of_the_subset(unet_model, data):
+    model = unet_model()
+    method = prepared(model, data, subset="selfattn", mask_fraction=0.2)
+    chosen = model.trainable("selfattn")
+    assert set(method.mask) == set(chosen)
+    assert int(flat_mask(method, model).sum()) == round(0.2 * sum(p.numel() for p in chosen.values()))
+
+
+def moved(model, before):
+    """Boolean, one entry a weight."""
+    after = flat(p.detach() for p in model.trainable("full").values())
+    return after != before
+
+
+@pytest.mark.parametrize("ema_decay", [0.0, 0.9])
+def test_only_the_mask_moves_in_training(unet_model, data, tmp_path, ema_decay):
+    model = unet_model()
+    before = flat(p.detach() for p in model.trainable("full").values())
+    _, _, method = run("salun", model, data, tmp_path / "c", mask_fraction=0.3, ema_decay=ema_decay)
+    mask = flat_mask(method, model)
+    changed = moved(model, before)
+    assert int(mask.sum()) == round(0.3 * len(mask))
+    assert not changed[~mask].any()
+    assert changed[mask].mean() > 0.99
+
+
+def test_without_a_mask_nearly_all_move(unet_model, data, tmp_path):
+    """The negative control of the test above."""
+    model = unet_model()
+    before = flat(p.detach() for p in model.trainable("full").values())
+    run("random_label", model, data, tmp_path / "c")
+    assert moved(model, before).mean() > 0.99
+
+
+def test_whole_mask_is_random_label(unet_model, data, tmp_path, monkeypatch):
+    """Byte for byte, once the draws of both have the same name."""
+    monkeypatch.setattr(Salun, "name", "random_label")
+    masked, plain = unet_model(), unet_model()
+    run("salun", masked, data, tmp_path / "c", mask_fraction=1.0)
+    run("random_label", plain, data, tmp_path / "c")
+    assert weights_of(masked) == weights_of(plain)
+
+
+@pytest.mark.parametrize("decay", [0.01, 1.0])
+def test_weight_decay_is_refused(decay):
+    """AdamW would move the weights outside the mask."""
+    with pytest.raises(ValidationError, match="weight_decay"):
+        SalunSettings(weight_decay=decay)
+
+
+def test_mask_is_reused_at_the_same_cost(linear_model, alike, tmp_path):
+    masks, evaluations = [], []
+    for rate in (0.1, 0.5):
+        model = linear_model()
+        method = prepared(model, alike, FeatureStore(tmp_path), learning_rate=rate)
+        masks.append(flat_mask(method, model))
+        evaluations.append((model.evaluations, len(model.calls)))
+    np.testing.assert_array_equal(*masks)
+    assert evaluations == [(15, 3), (15, 0)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mask_fraction": 0.4},
+        {"mask_batches": 2},
+        {"batch_size": 4},
+        {"subset": "class_embedding"},
+        {"seed": 1},
+        {"model": 1},
+        {"forget": 1},
+    ],
+)
+def test_mask_of_other_inputs_is_found_anew(linear_model, alike, tmp_path, change):
+    prepared(linear_model(), alike, FeatureStore(tmp_path))
+    settings = dict(change)
+    model = linear_model(settings.pop("model", 0))
+    data = alike._replace(forget=images_of([0] * 8)) if settings.pop("forget", 0) else alike
+    found = flat_mask(prepared(model, data, FeatureStore(tmp_path), **settings), model)
+    assert len(model.calls) == settings.get("mask_batches", 3)
+    np.testing.assert_array_equal(found, flat_mask(prepared(model, data, **settings), model))
+
+
+def test_finding_the_mask_leaves_the_model_alone(unet_model, data):
+    model = unet_model()
+    before = weights_of(model)
+    prepared(model, data)
+    assert weights_of(model) == before
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_no_other_class_is_refused(linear_model):
+    data = TrainingData(retain=images_of([1, 1]), forget=images_of([1]))
+    with pytest.raises(InvalidRequest, match="salun needs a retained class other than"):
+        prepared(linear_model(), data)

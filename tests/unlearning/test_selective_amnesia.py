@@ -1,0 +1,203 @@
+import numpy as np
+import pytest
+import torch
+
+from erasediff_pipeline.config import SelectiveAmnesiaSettings
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
+from erasediff_pipeline.unlearning.store import FeatureStore
+from unlearning.by_hand import RETAINED, Step, Weights, assert_update, batches, flat, generator, images_of
+from unlearning.runs import run, small
+
+DATA = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4, seed=1))
+
+
+def prepared(model, data=DATA, store=None, seed=0, **settings):
+    cheap = {"replay_images": 6, "fisher_batches": 3, "fisher_batch_size": 4}
+    method = SelectiveAmnesia(SelectiveAmnesiaSettings(**{**small(), **cheap, **settings}))
+    method.prepare(model, data, store or FeatureStore(), seed)
+    return method
+
+
+def push(model, size=0.2, seed=7):
+    """Move the weights, as earlier steps would have done."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(size * torch.randn(p.shape, generator=generator(seed)))
+
+
+def fisher_of(method):
+    return flat(method.fisher[name] for name in ("weight", "bias"))
+
+
+@pytest.mark.parametrize(("ewc", "replay"), [(0.0, 0.0), (10.0, 0.0), (0.0, 0.5), (3.0, 1.0)])
+def test_update_is_surrogate_plus_penalty_plus_replay(linear_model, alpha_bar, ewc, replay):
+    for seed in range(5):
+        model = linear_model(seed)
+        method = prepared(model, seed=seed, ewc_weight=ewc, replay_weight=replay)
+        base, fisher = Weights(model).vector, fisher_of(method)
+        push(model)
+        step = Step(model, method, alpha_bar, seed)
+        away = step.weights.vector - base
+        step.forget_x0 = step.noised_of(4)
+        forget_loss, g_forget = step.forget_loss()
+        replay_loss, g_replay = step.retain_loss(step.noised_of(6))
+        assert_update(step, g_forget + ewc * fisher * away + replay * g_replay)
+        assert step.scalars == {
+            "forget_loss": pytest.approx(forget_loss, rel=1e-4),
+            "retain_loss": pytest.approx(replay_loss, rel=1e-4),
+            "ewc_penalty": pytest.approx((fisher * away**2).sum(), rel=1e-4),
+        }
+
+
+def test_penalty_pulls_back_to_the_base_model(linear_model, alpha_bar):
+    """The force on each weight is λ·F_i·(θ_i − θ*_i), of the sign of θ_i − θ*_i."""
+    model = linear_model()
+    base = Weights(model).vector
+    methods = [prepared(model, ewc_weight=weight) for weight in (0.0, 8.0)]
+    fisher = fisher_of(methods[0])
+    push(model)
+    without, with_it = (Step(model, method, alpha_bar).update for method in methods)
+    away = Weights(model).vector - base
+    np.testing.assert_allclose(with_it - without, 8 * fisher * away, atol=1e-4, rtol=1e-3)
+    assert np.abs(8 * fisher * away).max() > 0.1
+
+
+def test_penalty_vanishes_at_the_base_model(linear_model, alpha_bar):
+    model = linear_model()
+    assert Step(model, prepared(model), alpha_bar).scalars["ewc_penalty"] == 0
+
+
+def test_surrogate_is_uniform_noise_under_the_forgotten_condition(linear_model):
+    model = linear_model()
+    method = prepared(model)
+    model.calls.clear()
+    model.noised.clear()
+    forget = Batch(torch.full((20_000, 1, 2, 2), 0.9), torch.zeros(20_000, dtype=torch.int64))
+    method.gradients(model, forget, batches(0)[1], generator())
+    (surrogate,) = (x0 for x0 in model.noised if len(x0) == 20_000)
+    assert -1 <= surrogate.min() < -0.999
+    assert 0.999 < surrogate.max() <= 1
+    assert float(surrogate.mean()) == pytest.approx(0, abs=0.01)
+    assert float(surrogate.var()) == pytest.approx(1 / 3, abs=0.01)
+    quarter = (surrogate < -0.5).float().mean()
+    assert float(quarter) == pytest.approx(0.25, abs=0.01)
+    (call,) = (call for call in model.calls if len(call.x_t) == 20_000)
+    assert (call.c == 0).all()
+
+
+@pytest.mark.parametrize("changed", ["retain", "forget"])
+def test_pixels_of_neither_batch_are_read(linear_model, changed):
+    updates = []
+    for shift in (0.0, 5.0):
+        model = linear_model()
+        given = dict(zip(("forget", "retain"), batches(0), strict=True))
+        given[changed] = given[changed]._replace(x0=given[changed].x0 + shift)
+        prepared(model).gradients(model, given["forget"], given["retain"], generator())
+        updates.append(flat(p.grad for p in model.parameters()))
+    assert updates[0].tobytes() == updates[1].tobytes()
+
+
+def test_replay_is_a_batch_of_the_replayed_images_under_their_labels(linear_model, alpha_bar):
+    model = linear_model()
+    method = prepared(model, condition_dropout=0.0)
+    pairs = {
+        (image.tobytes(), int(label))
+        for image, label in zip(method.replay.images, method.replay.labels, strict=True)
+    }
+    assert len(pairs) > 3
+    drawn = set()
+    for seed in range(20):
+        step = Step(model, method, alpha_bar, seed)
+        pixels = ((step.noised_of(6) + 1) * 127.5).round().to(torch.uint8).numpy()
+        drawn |= {(image.tobytes(), c) for image, c in zip(pixels, step.retain.c.tolist(), strict=True)}
+    assert drawn == pairs
+
+
+@pytest.mark.parametrize(("images", "counts"), [(6, [3, 3]), (7, [4, 3]), (1, [1])])
+def test_replay_is_of_the_retained_labels_evenly(linear_model, images, counts):
+    method = prepared(linear_model(), replay_images=images)
+    assert [int((method.replay.labels == label).sum()) for label in RETAINED[: len(counts)]] == counts
+    assert len(method.replay) == images
+
+
+def test_replay_is_what_the_base_model_draws_under_these_labels(toy_model, alpha_bar, data):
+    """ε is exact for one image a class, so that each sample is this image, guided: 3·x*_c − 2·x*_null."""
+    x_star = torch.tensor([-0.25, 0.1, 0.2, 0.0])
+
+    def exact(model, x_t, t, c):
+        a = alpha_bar[t].view(-1, 1, 1, 1)
+        return ((x_t - a.sqrt() * x_star[c].view(-1, 1, 1, 1)) / (1 - a).sqrt()).float()
+
+    method = prepared(toy_model(exact), data, replay_images=5)
+    assert method.replay.labels.tolist() == [1, 2, 1, 2, 1]
+    for image, label in zip(method.replay.images, method.replay.labels, strict=True):
+        expected = (3 * float(x_star[label]) + 1) * 127.5
+        assert np.abs(image.astype(float) - expected).max() <= 1
+
+
+def test_fisher_is_over_all_training_images(linear_model):
+    """θ* stands for what it was trained on; the retain set alone would leave the forgotten condition free."""
+    model = linear_model()
+    method = prepared(model, fisher_batches=5, fisher_batch_size=4)
+    assert (method.fisher["bias"][:3] > 0).all()
+    assert (method.fisher["bias"][3] == 0).all()
+    seen = {tuple(x) for x in torch.cat(model.noised).flatten(1).tolist()}
+    pixels = np.concatenate([DATA.retain.images, DATA.forget.images])
+    assert seen == {tuple(x) for x in model.encode(torch.from_numpy(pixels)).flatten(1).tolist()}
+
+
+def test_preparation_leaves_the_weights_alone_and_costs_what_it_draws(linear_model):
+    """15 sampling steps with guidance, and the Fisher batches."""
+    model = linear_model()
+    before = Weights(model).vector
+    prepared(model)
+    assert (Weights(model).vector == before).all()
+    assert model.evaluations == 6 * 15 * 2 + 3 * 4
+
+
+def test_fisher_and_replay_are_reused_at_the_same_cost(linear_model, tmp_path):
+    first, second = linear_model(), linear_model()
+    computed = prepared(first, store=FeatureStore(tmp_path))
+    reused = prepared(second, store=FeatureStore(tmp_path), ewc_weight=3.0, replay_weight=0.1)
+    assert second.calls == []
+    assert second.evaluations == first.evaluations
+    assert (fisher_of(computed) == fisher_of(reused)).all()
+    assert (computed.replay.images == reused.replay.images).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fisher.safetensors", "replay.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("change", "fisher_batches", "sampling_steps"),
+    [
+        ({"seed": 1}, 3, 15),
+        ({"model": 1}, 3, 15),
+        ({"replay_images": 4}, 0, 15),
+        ({"fisher_batches": 2}, 2, 0),
+        ({"fisher_batch_size": 3}, 3, 0),
+        ({"subset": "class_embedding"}, 3, 0),
+        ({"forget": 1}, 3, 0),
+        ({"learning_rate": 0.5}, 0, 0),
+    ],
+)
+def test_what_has_other_inputs_is_computed_anew(
+    linear_model, tmp_path, change, fisher_batches, sampling_steps
+):
+    """Replay does not depend on pixels, nor Fisher on how many are replayed."""
+    prepared(linear_model(), store=FeatureStore(tmp_path))
+    settings = dict(change)
+    model = linear_model(settings.pop("model", 0))
+    data = DATA._replace(forget=images_of([0] * 3)) if settings.pop("forget", 0) else DATA
+    prepared(model, data, FeatureStore(tmp_path), **settings)
+    assert len(model.noised) == fisher_batches
+    assert len([call for call in model.calls if not call.grad]) == sampling_steps
+
+
+def test_a_heavier_penalty_stays_nearer_to_the_base_model(unet_model, data, tmp_path):
+    distances = []
+    for weight in (0.0, 1e6):
+        model, base = unet_model(), unet_model()
+        run("selective_amnesia", model, data, tmp_path / "c", ewc_weight=weight, steps=6, checkpoint_every=9)
+        pairs = zip(model.parameters(), base.parameters(), strict=True)
+        distances.append(sum(float((p - q).detach().square().sum()) for p, q in pairs) ** 0.5)
+    assert distances[1] < 0.7 * distances[0]
