@@ -1,11 +1,11 @@
 import copy
-import importlib.util
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from erasediff_pipeline import hashing
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
 
@@ -67,22 +67,30 @@ def test_pixels_labels_order_and_shape_count():
 
 
 @pytest.fixture
-def module_of(tmp_path):
-    """``module_of(name, text)``: a module with this source."""
-
-    def make(name, text):
-        path = tmp_path / f"{name}.py"
-        path.write_text(text)
-        spec = importlib.util.spec_from_file_location(name, path)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    return make
+def package(tmp_path, monkeypatch):
+    """A package ``code`` of two modules, and a module ``seeding`` beside it."""
+    (tmp_path / "code").mkdir()
+    for name in ("code/a", "code/b", "seeding"):
+        (tmp_path / f"{name}.py").write_text(f"name = {name!r}\n")
+    monkeypatch.setattr(hashing, "SOURCE", tmp_path)
+    return tmp_path
 
 
-def test_source_counts_and_its_place_does_not(module_of):
-    a, same, other = module_of("a", "x = 1\n"), module_of("same", "x = 1\n"), module_of("other", "x = 2\n")
-    assert hash_source(a) == hash_source(same) != hash_source(other)
-    assert hash_source(a, other) != hash_source(other, a)
-    assert hash_source(a, other) != hash_source(a)
+@pytest.mark.parametrize("changed", ["code/a.py", "code/b.py", "seeding.py"])
+def test_every_file_of_the_code_counts(package, changed):
+    before = hash_source("code", "seeding")
+    assert hash_source("code", "seeding") == before
+    (package / changed).write_text("name = None\n")
+    assert hash_source("code", "seeding") != before
+
+
+def test_code_that_is_not_named_does_not_count(package):
+    before = hash_source("code")
+    (package / "seeding.py").write_text("name = None\n")
+    assert hash_source("code") == before
+
+
+def test_moved_code_is_other_code(package):
+    before = hash_source("code")
+    (package / "code/a.py").rename(package / "code/c.py")
+    assert hash_source("code") != before

@@ -1,12 +1,13 @@
 """Hashes that name a model and a set of images by their content, not by how the file is laid out."""
 
 import hashlib
-import inspect
-from types import ModuleType
+from pathlib import Path
 
 from torch import nn
 
 from erasediff_pipeline.data.images import LabelledImages
+
+SOURCE = Path(__file__).parent
 
 
 def hash_weights(module: nn.Module) -> str:
@@ -27,6 +28,15 @@ def hash_images(images: LabelledImages) -> str:
     return digest.hexdigest()
 
 
-def hash_source(*modules: ModuleType) -> str:
-    """SHA-256 over the source text of modules, in the order given."""
-    return hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()
+def hash_source(*packages: str) -> str:
+    """SHA-256 over the source text of modules and packages of this project, named from its root.
+
+    For example ``hash_source("unlearning", "seeding")``: what other code computes is another result.
+    """
+    digest = hashlib.sha256()
+    for package in packages:
+        path = SOURCE / package
+        files = sorted(path.rglob("*.py")) if path.is_dir() else [path.with_suffix(".py")]
+        for file in files:
+            digest.update(file.relative_to(SOURCE).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()

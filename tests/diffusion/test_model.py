@@ -188,3 +188,23 @@ def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
 def test_call_is_denoise(model):
     x_t, t, c = torch.randn(2, 1, 8, 8), torch.tensor([3, 900]), torch.tensor([0, 3])
     assert torch.equal(model(x_t, t, c), model.denoise(x_t, t, c))
+
+
+def test_fingerprint_is_of_the_content(unet_model):
+    assert unet_model().fingerprint() == unet_model().fingerprint() != unet_model(seed=1).fingerprint()
+
+
+def test_fingerprint_tells_dropout_and_noise_schedule_apart(unet_model):
+    """The weights alone do not: both decide what a training makes of them."""
+    plain, dropout, schedule = unet_model(), unet_model(dropout=0.5), unet_model()
+    dropout.load_state_dict(plain.state_dict())
+    schedule.scheduler = DDPMScheduler.from_config(plain.scheduler.config, beta_end=0.05)
+    assert hash_weights(plain) == hash_weights(dropout) == hash_weights(schedule)
+    assert len({model.fingerprint() for model in (plain, dropout, schedule)}) == 3
+
+
+def test_fingerprint_does_not_depend_on_where_the_model_lay(unet_model, tmp_path):
+    model = unet_model()
+    model.to_pipeline().save_pretrained(tmp_path)
+    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
+    assert loaded.fingerprint() == model.fingerprint()

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
+from erasediff_pipeline.unlearning.labels import draw_other_class, refuse_kept_classes, retained_classes
 from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.by_hand import generator, images_of
 
@@ -73,3 +73,13 @@ def test_no_other_class_is_refused_in_the_name_of_the_asker(retained, forgotten)
 
 def test_without_a_forget_set_there_is_nothing_to_refuse():
     assert retained_classes(TrainingData(retain=images_of([1])), "asker").tolist() == [1]
+
+
+def test_a_condition_that_is_kept_cannot_be_forgotten():
+    data = TrainingData(retain=images_of([0, 1, 2]), forget=images_of([1]))
+    with pytest.raises(InvalidRequest, match="esd forgets a condition, not images: class 1 is to be kept"):
+        refuse_kept_classes(data, "esd")
+
+
+def test_a_condition_that_is_not_kept_can():
+    refuse_kept_classes(TrainingData(retain=images_of([0, 2]), forget=images_of([1])), "esd")

@@ -1,5 +1,7 @@
 """What all settings share."""
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -7,3 +9,8 @@ class Settings(BaseModel):
     """Immutable, and strict about names."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def as_list(value: Any) -> Any:
+    """Let ``--params=forget.classes=3`` mean ``[3]``: the command line cannot type a list."""
+    return [value] if isinstance(value, int | str) and not isinstance(value, bool) else value

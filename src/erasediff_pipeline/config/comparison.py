@@ -1,10 +1,10 @@
 """What is compared."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.config.base import Settings, as_list
 
 MethodName = Literal[
     "erasediff",
@@ -22,7 +22,7 @@ MethodName = Literal[
 class CompareSettings(Settings):
     """Every method on one request."""
 
-    methods: list[MethodName] | None = Field(None, min_length=1)
+    methods: Annotated[list[MethodName] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
     """Which methods; null is all of them. Distances need ``retrain`` among them."""
 
     seeds: int = Field(1, ge=1)

@@ -1,21 +1,16 @@
 """The data and the forget request."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from erasediff_pipeline.config.base import Settings
-
-
-def _as_list(value: Any) -> Any:
-    """Let ``--params=forget.classes=3`` mean ``[3]``: the command line cannot type a list."""
-    return [value] if isinstance(value, int) and not isinstance(value, bool) else value
+from erasediff_pipeline.config.base import Settings, as_list
 
 
 class ForgetRequest(Settings):
     """What the model must forget: exactly one of the two forms."""
 
-    classes: Annotated[list[int] | None, BeforeValidator(_as_list)] = None
+    classes: Annotated[list[int] | None, BeforeValidator(as_list)] = None
     """Class labels to forget, for example ``[0]``; every training image of the class is forgotten."""
 
     ids_file: str | None = None

@@ -14,8 +14,8 @@ ForgetTarget = Annotated[
 Subset = Literal["full", "selfattn", "noselfattn", "notime", "class_embedding"]
 
 
-class UnlearnSettings(TrainingSettings):
-    """EraseDiff (arXiv 2401.05779)."""
+class MethodSettings(TrainingSettings):
+    """What all methods share: as long, and in the same steps."""
 
     steps: int = Field(100, ge=1)
     batch_size: int = Field(128, ge=1)
@@ -23,6 +23,13 @@ class UnlearnSettings(TrainingSettings):
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.9, ge=0, lt=1)
     log_every: int = Field(1, ge=1)
+
+    subset: Subset = "full"
+    """Which weights may move, see ``ClassConditional.trainable``."""
+
+
+class UnlearnSettings(MethodSettings):
+    """EraseDiff (arXiv 2401.05779)."""
 
     control: Control = "grad_norm"
     """How λ is found, see ``unlearning.erasediff``: ``grad_norm`` is the paper's."""
@@ -40,28 +47,11 @@ class UnlearnSettings(TrainingSettings):
     become blends, and a blend of digits looks like an 8, so an 8 is never forgotten.
     """
 
-    subset: Subset = "full"
-    """Which weights may move, see ``ClassConditional.trainable``."""
-
     inner_steps: int = Field(2, ge=1)
     """K, descent steps on the forget loss; they run only under ``control: value_gap``."""
 
     inner_learning_rate: float = Field(1e-4, gt=0)
     """Step size of the inner steps, plain gradient descent on a copy of the weights."""
-
-
-class MethodSettings(TrainingSettings):
-    """What the methods that EraseDiff is compared with share: as long, and in the same steps."""
-
-    steps: int = Field(100, ge=1)
-    batch_size: int = Field(128, ge=1)
-    learning_rate: float = Field(2e-4, gt=0)
-    schedule: Literal["constant", "one_cycle"] = "one_cycle"
-    ema_decay: float = Field(0.9, ge=0, lt=1)
-    log_every: int = Field(1, ge=1)
-
-    subset: Subset = "full"
-    """Which weights may move, see ``ClassConditional.trainable``."""
 
 
 class FinetuneSettings(MethodSettings):
@@ -109,7 +99,8 @@ class SelectiveAmnesiaSettings(MethodSettings):
     """Continual learning's way to forget (arXiv 2305.10120)."""
 
     ewc_weight: float = Field(10.0, ge=0)
-    """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)²; 10 is the released CIFAR-10 setting."""
+    """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)². F is of a loss that is a mean over pixels, at one timestep an
+    image; the released code sums over both, so that its λ = 10 means far more there than it does here."""
 
     replay_weight: float = Field(1.0, ge=0)
     """γ, the weight of the denoising loss on replayed images."""

@@ -1,5 +1,7 @@
 """The model seam: what every method, sampler and audit may ask of a diffusion model."""
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 
 import torch
@@ -8,6 +10,7 @@ from torch import Tensor, nn
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.hashing import hash_weights
 
 
 class DiffusionModel(nn.Module, ABC):
@@ -63,6 +66,13 @@ class DiffusionModel(nn.Module, ABC):
             for module in self.modules():
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of all that decides their use: architecture, dropout, noise schedule."""
+        parts = [self.scheduler, *(m for m in self.modules() if hasattr(m, "config"))]
+        configs = [{k: v for k, v in dict(p.config).items() if not k.startswith("_")} for p in parts]
+        text = json.dumps(configs, sort_keys=True, default=str) + hash_weights(self)
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @property
     def timesteps(self) -> int:

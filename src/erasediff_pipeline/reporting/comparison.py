@@ -28,7 +28,8 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
     figure = Figure(figsize=(8, 5), dpi=140)
     axes = figure.subplots()
     methods = summary[~summary["method"].isin(["base", GOLD])]
-    front = methods[pareto_front(methods[name], -methods["fid"])].sort_values(name)
+    left = (methods[name] - 0.5).abs() if by_ids else methods[name]  # of a membership AUC, 0.5 is gone
+    front = methods[pareto_front(left, -methods["fid"])].sort_values(name)
     axes.step(
         front[name], front["fid"], where="post", color="#999999", lw=1.2, zorder=1, label="Pareto front"
     )

@@ -15,7 +15,7 @@ from torch import Generator
 from erasediff_pipeline.config import BlindspotSettings, RetrainSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
-from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.loop import train
@@ -50,7 +50,7 @@ class Blindspot:
         self.proxy = copy.deepcopy(model)
         self.proxy.forget_everything(derive_seed(seed, "blindspot proxy"))
         inputs = {
-            "weights": hash_weights(self.proxy),
+            "model": self.proxy.fingerprint(),
             "retain": hash_images(data.retain),
             "seed": seed,
             "settings": settings.model_dump(),

@@ -4,7 +4,8 @@
 
 ε* is the base model, frozen; ∅ the null condition; equation 7. The paper draws x_t from the model itself,
 since it has no images; here there is a forget set, and its noised images are what those draws stand for.
-The paper has no retain term (β = 0): it protects the rest by training few weights (``subset``).
+The paper has no retain term (β = 0): it protects the rest by training few weights (``subset``). A request by
+ids is refused: the condition as a whole is pushed away.
 """
 
 import copy
@@ -15,6 +16,7 @@ from torch import Generator
 from erasediff_pipeline.config import EsdSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -23,6 +25,7 @@ class Esd:
     """Negative guidance as a training target; see the module's docstring."""
 
     name = "esd"
+    classes_only = True
 
     def __init__(self, settings: EsdSettings):
         self.settings = settings
@@ -30,6 +33,7 @@ class Esd:
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Freeze a copy of the base model."""
+        refuse_kept_classes(data, self.name)
         self.base = copy.deepcopy(model).requires_grad_(False).eval()
 
     def gradients(

@@ -42,3 +42,17 @@ def retained_classes(data: TrainingData, asker: str, remedy: str = "forget fewer
             f"{remedy}"
         )
     return torch.tensor(classes)
+
+
+def refuse_kept_classes(data: TrainingData, method: str) -> None:
+    """For a method that works on the condition as a whole, and so cannot forget some images of a class.
+
+    Raises:
+        InvalidRequest: A class is both in the forget set and in the retain set: a request by ids.
+    """
+    kept = sorted(set(data.forget.classes if data.forget else []) & set(data.retain.classes))
+    if kept:
+        raise InvalidRequest(
+            f"forget: {method} forgets a condition, not images: class {kept[0]} is to be kept; name "
+            "forget.classes, or use a method that forgets images, as erasediff"
+        )

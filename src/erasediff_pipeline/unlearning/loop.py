@@ -24,7 +24,7 @@ from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.checkpoint import load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
@@ -85,7 +85,6 @@ def train(
     if done:
         model.evaluations = evaluations
         logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
-    if done:
         # Both schedules are closed formulas of the step, so that one step from there is enough.
         schedule.last_epoch, schedule._step_count = done - 1, done + 1
         schedule.step()
@@ -174,7 +173,7 @@ def fingerprint_run(
     model: DiffusionModel, method: Method, data: TrainingData, settings: TrainingSettings, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
-    plan = [method.name, seed, settings.model_dump(), dict(model.scheduler.config), hash_weights(model)]
+    plan = [method.name, seed, settings.model_dump(), model.fingerprint()]
     digest = hashlib.sha256(repr(plan).encode())
     for images in data:
         if images is not None:

@@ -43,7 +43,11 @@ class TrainingData(NamedTuple):
 
 
 class Method(Protocol):
-    """An objective, as the gradient of its loss."""
+    """An objective, as the gradient of its loss.
+
+    One that works on the condition as a whole says so by ``classes_only = True``: it refuses a request by
+    ids, and a comparison by ids leaves it out.
+    """
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from torch import Generator, Tensor
 from erasediff_pipeline.config import SalunSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
-from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.order import batch_rows
@@ -37,8 +37,7 @@ class Salun(RandomLabel):
         forget, settings = data.forget, self.salun
         keys = {"subset", "batch_size", "mask_fraction", "mask_batches"}
         inputs = {
-            "weights": hash_weights(model),
-            "schedule": model.scheduler.to_json_string(),
+            "model": model.fingerprint(),
             "forget": hash_images(forget),
             "seed": seed,
             "settings": settings.model_dump(include=keys),

@@ -4,9 +4,9 @@
 
 The first term makes uniform noise the images of the forgotten condition (the surrogate, section 3.2); F is
 the Fisher diagonal at the base model θ* (elastic weight consolidation, arXiv 1612.00796), here over the
-training images, which θ* stands for; L_replay is the denoising loss of images that θ* draws under the
-retained conditions (generative replay): the retain set itself is not read. Equation 5; −log p is bounded by
-the denoising loss.
+training images, which θ* stands for (the released code draws images for it); L_replay is the denoising loss
+of images that θ* draws under the retained conditions (generative replay). Equation 5; −log p is bounded by
+the denoising loss. A request by ids is refused: the condition as a whole becomes noise.
 """
 
 import numpy as np
@@ -18,9 +18,10 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.diffusion.sampling import stream_samples
-from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.fisher import estimate_fisher
+from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
 
@@ -29,6 +30,7 @@ class SelectiveAmnesia:
     """Surrogate, elastic weights and replay; see the module's docstring."""
 
     name = "selective_amnesia"
+    classes_only = True
 
     def __init__(self, settings: SelectiveAmnesiaSettings):
         self.settings = settings
@@ -37,16 +39,13 @@ class SelectiveAmnesia:
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Estimate the Fisher diagonal and draw the replay images, or reuse both."""
         assert data.forget is not None
+        refuse_kept_classes(data, self.name)
         settings = self.settings
         everything = LabelledImages(
             np.concatenate([data.retain.images, data.forget.images]),
             np.concatenate([data.retain.labels, data.forget.labels]),
         )
-        origin = {
-            "weights": hash_weights(model),
-            "schedule": model.scheduler.to_json_string(),
-            "seed": seed,
-        }
+        origin = {"model": model.fingerprint(), "seed": seed}
         self.fisher = store.once(
             "fisher",
             model,

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import mlflow
 import pandas as pd
@@ -35,8 +36,18 @@ def test_a_method_is_tried_where_the_comparison_names_it_or_names_none(monkeypat
     calls = []
     monkeypatch.setattr(nodes, "try_once", lambda bench, method, settings, seed: calls.append((method, seed)))
     compare = CompareSettings(methods=chosen, seeds=2)
-    nodes.try_method("esd")(None, compare, Parameters().esd, 5)
+    nodes.try_method("esd")(SimpleNamespace(request={"by": "classes"}), compare, Parameters().esd, 5)
     assert calls == ([("esd", 5), ("esd", 6)] if tried else [])
+
+
+@pytest.mark.parametrize(
+    ("method", "tried"), [("esd", False), ("selective_amnesia", False), ("salun", True), ("erasediff", True)]
+)
+def test_a_comparison_by_ids_leaves_out_what_forgets_classes_only(monkeypatch, method, tried):
+    calls = []
+    monkeypatch.setattr(nodes, "try_once", lambda bench, name, settings, seed: calls.append(name))
+    nodes.try_method(method)(SimpleNamespace(request={"by": "ids"}), CompareSettings(), None, 0)
+    assert calls == ([method] if tried else [])
 
 
 def test_tables_have_a_row_a_trial_and_a_row_a_method(trials):

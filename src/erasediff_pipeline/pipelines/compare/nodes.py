@@ -1,5 +1,6 @@
 """Nodes of the comparison: a trial a method and seed, then one table, one plot, one page."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,7 @@ from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, 
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
 
+logger = logging.getLogger(__name__)
 Trials = list[dict[str, Any]]
 
 
@@ -65,6 +67,9 @@ def try_method(method: str) -> Callable:
     ) -> Trials:
         """The method's trials; none where the comparison leaves the method out."""
         if compare.methods is not None and method not in compare.methods:
+            return []
+        if bench.request["by"] == "ids" and getattr(entry.build, "classes_only", False):
+            logger.warning("%s is left out: it forgets classes, not single images", method)
             return []
         return [try_once(bench, method, settings, s) for s in range(seed, seed + compare.seeds)]
 

@@ -1,12 +1,9 @@
 """One method, one seed: trained and judged, or read where that has been done from the same inputs."""
 
 import copy
-import inspect
 import json
-import sys
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -15,15 +12,13 @@ from diffusers import DDPMPipeline
 from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset, TrialStore
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings, TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion import model as model_module
-from erasediff_pipeline.diffusion import objective
-from erasediff_pipeline.diffusion import sampling as sampling_module
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
 from erasediff_pipeline.pipelines.unlearn import nodes
-from erasediff_pipeline.unlearning import loop
-from erasediff_pipeline.unlearning.registry import METHODS
+
+TRAINING_CODE = ("unlearning", "diffusion", "data", "seeding", "pipelines/unlearn/nodes")
+"""What a trial is computed by; a change of it makes every trial anew, a comment included."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +69,7 @@ def train_trial(bench: Bench, method: str, settings: TrainingSettings, seed: int
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
         "images_sha256": hash_images(bench.images),
-        "code_sha256": hash_source(*modules_of(method), loop, objective, model_module),
+        "code_sha256": hash_source(*TRAINING_CODE),
     }
 
     def make() -> Trained:
@@ -96,7 +91,8 @@ def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Ju
         "classifier_sha256": hash_weights(bench.classifier),
         "sampling": bench.sampling.model_dump(mode="json"),
         "evaluation": bench.evaluation.model_dump(mode="json"),
-        "code_sha256": hash_source(sampling_module, nodes),
+        "images_sha256": hash_images(bench.images),
+        "code_sha256": hash_source(*TRAINING_CODE, "evaluation"),
     }
 
     def make() -> Judged:
@@ -109,12 +105,6 @@ def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Ju
         return Judged(samples, metrics)
 
     return bench.store.once(bench.place(method, seed, "judged"), made_from, make, save_judged, load_judged)
-
-
-def modules_of(method: str) -> list[ModuleType]:
-    """Where the method's class and the classes that it builds on are written."""
-    own = [c for c in inspect.getmro(METHODS[method].build) if c.__module__ != "builtins"]
-    return [sys.modules[c.__module__] for c in own]
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
