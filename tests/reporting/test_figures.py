@@ -18,7 +18,7 @@ def test_forgotten_rows_are_framed_before_and_after(toy_images, forgotten):
     assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
     for axes in figure.axes:
         assert sorted(frame.get_y() for frame in frames(axes)) == [9 * row - 0.5 for row in forgotten]
-        assert all(frame.get_height() == 9 and not frame.get_fill() for frame in frames(axes))
+        assert all(frame.get_height() == 8 and not frame.get_fill() for frame in frames(axes))
         assert all(same_color(frame.get_edgecolor(), FORGOTTEN) for frame in frames(axes))
         marked = [int(t.get_text()) for t in axes.get_yticklabels() if same_color(t.get_color(), FORGOTTEN)]
         assert marked == forgotten

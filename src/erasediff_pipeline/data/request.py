@@ -165,7 +165,9 @@ def _refuse_twice(gone: pd.DataFrame, train: pd.DataFrame, request: ForgetReques
         again = sorted(set(read_ids(str(request.ids_file))) & set(gone["id"]))
         where = f"forget.ids_file: {request.ids_file}"
     if again:
-        raise InvalidRequest(f"{where}: {_some(again)}: forgotten by this model before, see its history")
+        raise InvalidRequest(
+            f"{where}: {_some(again)}: forgotten by this model before, see its request_history.json"
+        )
 
 
 def history_entry(description: dict, table: pd.DataFrame, method: str, base_sha256: str) -> dict:

@@ -34,13 +34,14 @@ def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int]
             if label in forgotten:
                 text.set_color(FORGOTTEN)
                 text.set_fontweight("bold")
-                axes.axhspan(
-                    height * row - 0.5, height * (row + 1) - 0.5, fill=False, color=FORGOTTEN, lw=1.8
+                frame = axes.axhspan(
+                    height * row - 0.5, height * (row + 1) - 1.5, fill=False, color=FORGOTTEN, lw=1.8
                 )
+                frame.set_clip_on(False)
     if forgotten:
         names = ", ".join(str(label) for label in forgotten)
         figure.text(0.5, 0.01, f"framed: forgotten ({names})", ha="center", fontsize=8, color=FORGOTTEN)
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    figure.tight_layout(rect=(0, 0.03, 1, 0.98))
     return figure
 
 

@@ -60,7 +60,7 @@ VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "gi
 
 def start_from(base_model: DDPMPipeline, name: str) -> DDPMPipeline:
     """Take the model to start from into memory: this very run may write where it lies."""
-    logger.info("starting from %r, which has forgotten %d requests", name, len(history_of(base_model)))
+    logger.info("starting from %r, requests answered before: %d", name, len(history_of(base_model)))
     return base_model
 
 
