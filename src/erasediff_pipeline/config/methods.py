@@ -59,7 +59,10 @@ class FinetuneSettings(MethodSettings):
 
 
 class RetrainSettings(PretrainSettings):
-    """From scratch on the retain set: trained exactly as the base model was."""
+    """From scratch on the retain set, by default as the base model is trained.
+
+    Nothing ties the two: where ``pretrain`` is changed, change ``retrain`` alike, or it is no gold standard.
+    """
 
 
 class NegGradSettings(MethodSettings):
@@ -129,7 +132,7 @@ class BlindspotSettings(MethodSettings):
     """A proxy that never saw the forget set, distilled into the model (arXiv 2210.08196)."""
 
     proxy_steps: int = Field(300, ge=1)
-    """Steps of the proxy, from random weights on the retain set, trained as the base model was otherwise."""
+    """Steps of the proxy, from random weights on the retain set, else with the defaults of ``pretrain``."""
 
     proxy_learning_rate: float = Field(2e-3, gt=0)
     """Peak of its one-cycle schedule."""

@@ -89,8 +89,8 @@ class PretrainSettings(TrainingSettings):
 
     condition_dropout: float = Field(0.5, ge=0, lt=1)
     """Share of images trained under the null condition (arXiv 2207.12598, which finds 0.1 to 0.2 best for
-    FID). Half: forgetting with the target ``null`` ends where unconditional samples are, and of a base
-    model trained with 0.1 one in six of these is no clear digit, with 0.5 one in thirteen."""
+    FID). Half, since forgetting with the target ``null`` ends where the unconditional samples are: the more
+    of these are clear digits, the fewer are taken for the forgotten one."""
 
     log_every: int = Field(25, ge=1)
 

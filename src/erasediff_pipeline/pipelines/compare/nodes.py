@@ -22,6 +22,7 @@ from erasediff_pipeline.data.request import forgotten_classes
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
 from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
+from erasediff_pipeline.pipelines.unlearn.nodes import as_plain
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -128,15 +129,10 @@ def track_methods(summary: pd.DataFrame, parameters: dict[str, Any], *trials: Tr
             mlflow.set_tag("method", method)
             mlflow.log_metrics({key: float(value) for key, value in numbers.items()})
             if method in METHODS:
-                settings = parameters[METHODS[method].parameters]
-                mlflow.log_params({"method": method, **flatten(settings)})
+                settings = as_plain(parameters)[METHODS[method].parameters]
+                mlflow.log_params({"method": method, **settings})
             if of_method[0]["curves"] is not None:
                 for point in of_method[0]["curves"].to_dict("records"):
                     mlflow.log_metrics(
                         {k: v for k, v in point.items() if k != "step"}, step=int(point["step"])
                     )
-
-
-def flatten(settings: Any) -> dict[str, Any]:
-    """A method's settings by name."""
-    return settings if isinstance(settings, dict) else settings.model_dump()
