@@ -80,7 +80,6 @@ def test_unknown_section_is_refused():
         ("esd", "retain_weight", -1),
         ("blindspot", "proxy_steps", 0),
         ("blindspot", "proxy_learning_rate", 0),
-        ("retrain", "steps", 0),
         ("pretrain", "batch_size", 0),
         ("pretrain", "schedule", "cosine"),
         ("source", "test_fraction", 1),

@@ -7,7 +7,7 @@ from torch import nn
 
 from erasediff_pipeline import hashing
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
+from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights, imported_by
 
 
 def make(seed=0):
@@ -68,29 +68,46 @@ def test_pixels_labels_order_and_shape_count():
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package ``code`` of two modules, and a module ``seeding`` beside it."""
-    (tmp_path / "code").mkdir()
-    for name in ("code/a", "code/b", "seeding"):
-        (tmp_path / f"{name}.py").write_text(f"name = {name!r}\n")
-    monkeypatch.setattr(hashing, "SOURCE", tmp_path)
-    return tmp_path
+    """``loop`` imports ``models.unet``, which imports ``seeding``; nobody imports ``report``."""
+    files = {
+        "loop": "import torch\nfrom project.models import unet\nfrom project.config import Settings\n",
+        "models/__init__": "",
+        "models/unet": "def build():\n    from project.seeding import make_generator\n",
+        "seeding": "import hashlib\nfrom project.loop import train\n",
+        "config": "class Settings: ...\n",
+        "report": "from project.loop import train\n",
+    }
+    root = tmp_path / "project"
+    (root / "models").mkdir(parents=True)
+    for name, text in files.items():
+        (root / f"{name}.py").write_text(text)
+    monkeypatch.setattr(hashing, "SOURCE", root)
+    monkeypatch.setattr(hashing, "PACKAGE", "project")
+    return root
 
 
-@pytest.mark.parametrize("changed", ["code/a.py", "code/b.py", "seeding.py"])
-def test_every_file_of_the_code_counts(package, changed):
-    before = hash_source("code", "seeding")
-    assert hash_source("code", "seeding") == before
-    (package / changed).write_text("name = None\n")
-    assert hash_source("code", "seeding") != before
+def test_what_a_module_imports(package):
+    assert imported_by("project.loop") == {
+        "project.loop",
+        "project.models",
+        "project.models.unet",
+        "project.seeding",
+    }
 
 
-def test_code_that_is_not_named_does_not_count(package):
-    before = hash_source("code")
-    (package / "seeding.py").write_text("name = None\n")
-    assert hash_source("code") == before
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [("loop", True), ("models/unet", True), ("seeding", True), ("config", False), ("report", False)],
+)
+def test_the_code_that_is_imported_counts(package, changed, counts):
+    before = hash_source("project.loop")
+    assert hash_source("project.loop") == before
+    (package / f"{changed}.py").open("a").write("name = None\n")
+    assert (hash_source("project.loop") != before) is counts
 
 
-def test_moved_code_is_other_code(package):
-    before = hash_source("code")
-    (package / "code/a.py").rename(package / "code/c.py")
-    assert hash_source("code") != before
+def test_one_method_does_not_count_for_another():
+    """So the retrained model, the dearest, stays when EraseDiff is worked on."""
+    code = imported_by("erasediff_pipeline.unlearning.loop", "erasediff_pipeline.unlearning.retrain")
+    assert {"erasediff_pipeline.unlearning.denoising", "erasediff_pipeline.diffusion.model"} <= code
+    assert not {name for name in code if name.endswith((".erasediff", ".registry", ".esd", ".nodes"))}

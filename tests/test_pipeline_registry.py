@@ -24,7 +24,7 @@ def inputs(pipeline):
 
 def test_the_names_that_can_be_run(pipelines):
     assert {"prepare", "pretrain", "unlearn", "compare", "__default__"} <= set(pipelines)
-    assert {entry.parameters for entry in METHODS.values()} <= set(pipelines)
+    assert {entry.pipeline for entry in METHODS.values()} <= set(pipelines)
 
 
 def test_default_needs_no_data_and_makes_everything(pipelines):
@@ -65,7 +65,7 @@ def test_before_and_after_are_judged_alike(pipelines):
         )
         expected = [name.replace("starting_model", "model") for name in read(before, "base")]
         assert read(after, "erased") == expected
-        assert before.func is after.func
+        assert before.func.__qualname__ == after.func.__qualname__
 
 
 def test_the_methods_are_the_same_everywhere():
@@ -75,18 +75,18 @@ def test_the_methods_are_the_same_everywhere():
     main = yaml.safe_load((PROJECT_ROOT / "conf/base/parameters.yml").read_text())
     assert others.pop("compare")
     assert "unlearn" in main
-    assert ["unlearn", *others] == [entry.parameters for entry in METHODS.values()]
+    assert ["unlearn", *others, "pretrain"] == [entry.parameters for entry in METHODS.values()]
 
 
 def test_the_methods_page_has_a_row_for_each():
     page = (PROJECT_ROOT / "docs/methods.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)\.py`", page, re.MULTILINE)
-    assert rows == [(entry.parameters, name) for name, entry in METHODS.items()]
+    assert rows == [(entry.pipeline, name) for name, entry in METHODS.items()]
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
-    chain = pipelines[METHODS[method].parameters]
+    chain = pipelines[METHODS[method].pipeline]
     names = ("split", "erased_model", "base_metrics", "erased_metrics", "metrics", "run", "report")
     assert {f"{method}.{name}" for name in names} <= chain.all_outputs()
     assert inputs(chain) == MODELS_AND_DATA

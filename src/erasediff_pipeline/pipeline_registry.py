@@ -8,7 +8,7 @@ from erasediff_pipeline.unlearning.registry import METHODS
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Every pipeline by name; written out, since a sum over ``find_pipelines`` misses some."""
-    methods = {entry.parameters: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
+    methods = {entry.pipeline: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
     return {
         "prepare": prepare.create_pipeline(),
         "pretrain": pretrain.create_pipeline(),

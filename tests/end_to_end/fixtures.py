@@ -35,7 +35,7 @@ TINY = {
     },
     "esd": {"steps": 2},
     "blindspot": {"steps": 2, "proxy_steps": 2},
-    "retrain": {"steps": 2},
+    "pretrain": {"steps": 2},
     "sampling": {"steps": 3},
     "evaluation": {"forget_samples": 8, "retain_samples": 8},
 }

@@ -86,7 +86,7 @@ def trained(run):
 
 
 def sampled(run):
-    return len(re.findall(r"sample: .* 0/80 \[00:00<\?, \?image/s\]", run.output))
+    return len(re.findall(r"sample \w+: .* 0/80 \[00:00<\?, \?image/s\]", run.output))
 
 
 def test_every_trial_was_trained_and_judged_once(compared):

@@ -25,7 +25,7 @@ def shared(earlier, tmp_path_factory):
 @pytest.mark.parametrize("method", [method for method in METHODS if method != "erasediff"])
 def test_method(shared, quick_run, method):
     others = {name: hash_tree(shared / "data" / name) for name in ("03_primary", "06_models/base")}
-    run = quick_run(shared, f"--pipeline={METHODS[method].parameters}")
+    run = quick_run(shared, f"--pipeline={METHODS[method].pipeline}")
     assert run.code == 0, run.output
     assert f"{method}: forgot class 0" in run.output
 

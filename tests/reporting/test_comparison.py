@@ -67,7 +67,8 @@ def render():
         request = request or {"by": "classes", "classes": [0], "forget_images": 142}
         compare = CompareSettings(seeds=options.get("seeds", 1))
         pictures = Figure(figsize=(1, 1)), Figure(figsize=(1, 1))
-        return render_comparison(summary, request, *pictures, compare, provenance or {"python": "3.12"})
+        provenance = {"python": "3.12", "parameters": {}} if provenance is None else provenance
+        return render_comparison(summary, request, *pictures, compare, provenance)
 
     return make
 
@@ -162,7 +163,7 @@ def test_values_are_escaped(render):
     rows = trials().replace({"method": {"esd": EVIL}})
     page = render(
         {"by": "classes", "classes": [EVIL], "forget_images": EVIL},
-        {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1},
+        {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1, "parameters": {EVIL: EVIL}},
         summary=add_distances(summarise(rows, 0.95), classes=10),
     )
     assert "script" not in Reader(page).tags
@@ -170,12 +171,14 @@ def test_values_are_escaped(render):
     assert page.count("&lt;script&gt;") >= 10
 
 
-def test_provenance_is_told_and_parameters_are_not(render):
+def test_provenance_and_settings_are_told(render):
     provenance = {"git_commit": "0123abcd", "packages": {"torch": "2", "kedro": "1"}, "parameters": {"a": 1}}
-    rows = {row[0]: row[1] for row in Reader(render(provenance=provenance)).rows if len(row) == 2}
+    page = render(provenance=provenance)
+    rows = {row[0]: row[1] for row in Reader(page).rows if len(row) == 2}
     assert rows["git commit"] == "0123abcd"
     assert rows["packages"] == "torch 2, kedro 1"
     assert "parameters" not in rows
+    assert re.search(r"<pre>\{\s+&#34;a&#34;: 1\s+\}</pre>", page)
 
 
 @pytest.mark.parametrize(

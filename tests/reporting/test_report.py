@@ -1,4 +1,5 @@
 import base64
+import re
 
 import pytest
 from matplotlib.figure import Figure
@@ -51,6 +52,7 @@ def test_request_by_ids_shows_membership_and_no_forgotten_class(render, metrics)
     assert figures["membership AUC"] == ("0.7000", "0.5500")
     assert not [name for name in figures if name.startswith("forget") or "of class" in name]
     assert "142 images of class 0, 3" in page
+    assert "an AUC of 0.70 before and 0.55 after" in " ".join(page.split())
 
 
 def test_counts_cost_and_request_are_told(render):
@@ -59,6 +61,19 @@ def test_counts_cost_and_request_are_told(render):
         assert text in page
     for text in ("40 steps", "15,360 denoiser evaluations", "12.3 s", "2.00 GiB", "abcdef012345"):
         assert text in page
+
+
+def test_a_sentence_says_it_without_terms(render, metrics):
+    words = " ".join(re.sub(r"<[^>]+>", "", render()).split())
+    assert "stop drawing class 0, 3 (142 images)" in words
+    before, after = (metrics[which] for which in ("base", "erased"))
+    for key, text in (
+        ("forget_accuracy", "the model before drew it in {} of the samples"),
+        ("retain_accuracy", "keep, {} of"),
+    ):
+        assert text.format(f"{100 * before[key]:.1f} %") in words
+    assert f"the model after in {100 * after['forget_accuracy']:.1f} %" in words
+    assert "AUC" not in words.split("Method")[0]
 
 
 def test_provenance_and_parameters_are_told(render):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import BlindspotSettings, RetrainSettings
+from erasediff_pipeline.config import BlindspotSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.unlearning import blindspot as module
 from erasediff_pipeline.unlearning.blindspot import Blindspot
@@ -85,7 +85,7 @@ def test_proxy_is_trained_as_the_base_model_was(unet_model, data, tmp_path, monk
     monkeypatch.setattr(module.Proxy, "name", "retrain")
     options = {"subset": "selfattn", "proxy_steps": 4, "proxy_learning_rate": 0.01, "condition_dropout": 0.5}
     proxy = prepared(unet_model(), data, **options).proxy
-    settings = RetrainSettings(steps=4, learning_rate=0.01, batch_size=4, condition_dropout=0.5)
+    settings = PretrainSettings(steps=4, learning_rate=0.01, batch_size=4, condition_dropout=0.5)
     model = unet_model()
     train(model, Retrain(settings), data, settings, 0, tmp_path / "c")
     assert weights_of(proxy) == weights_of(model)

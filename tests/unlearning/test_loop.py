@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pytest
@@ -74,6 +75,21 @@ def test_killed_twice(unet_model, data, tmp_path):
             unlearn(unet_model(), data, checkpoint, before_step=kill_at(call))
     unlearn(resumed, data, checkpoint)
     assert weights_of(resumed) == weights_of(whole)
+
+
+def test_cost_counts_the_time_of_the_killed_run(unet_model, data, tmp_path):
+    """Four steps of 0.2 s are in the checkpoint; those after it are quick."""
+
+    def slow_then_killed(n):
+        time.sleep(0.2)
+        kill_at(5)(n)
+
+    checkpoint = tmp_path / "c.safetensors"
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, checkpoint, before_step=slow_then_killed)
+    (_, cost), method = unlearn(unet_model(), data, checkpoint)
+    assert len(method.calls) == 2
+    assert cost.wall_seconds > 4 * 0.2
 
 
 def test_checkpoint_of_another_seed_is_not_continued(unet_model, data, tmp_path):

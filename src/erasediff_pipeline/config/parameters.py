@@ -17,7 +17,6 @@ from erasediff_pipeline.config.methods import (
     FinetuneSettings,
     NegGradSettings,
     RandomLabelSettings,
-    RetrainSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     UnlearnSettings,
@@ -47,7 +46,6 @@ class Parameters(Settings):
     selective_amnesia: SelectiveAmnesiaSettings = SelectiveAmnesiaSettings()
     esd: EsdSettings = EsdSettings()
     blindspot: BlindspotSettings = BlindspotSettings()
-    retrain: RetrainSettings = RetrainSettings()
     compare: CompareSettings = CompareSettings()
     sampling: SamplingSettings = SamplingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

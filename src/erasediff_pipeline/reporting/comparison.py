@@ -1,5 +1,6 @@
 """The comparison for people: the trade-off, the grids side by side, one page."""
 
+import json
 from typing import Any
 
 import pandas as pd
@@ -109,6 +110,7 @@ def render_comparison(
         trade_off=embed(trade_off),
         grids=embed(grids),
         provenance={k: v for k, v in provenance.items() if k != "parameters"},
+        parameters=json.dumps(provenance["parameters"], indent=2, sort_keys=True),
     )
 
 

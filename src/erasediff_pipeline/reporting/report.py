@@ -29,6 +29,7 @@ def render_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, cu
         parameters=json.dumps(run["provenance"]["parameters"], indent=2, sort_keys=True),
         grid=embed(grid),
         curves=embed(curves),
+        percent=lambda share: f"{100 * share:.1f} %",
     )
 
 

@@ -12,7 +12,7 @@ import copy
 import torch
 from torch import Generator
 
-from erasediff_pipeline.config import BlindspotSettings, RetrainSettings
+from erasediff_pipeline.config import BlindspotSettings, PretrainSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
@@ -41,7 +41,7 @@ class Blindspot:
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Train the proxy, or reuse it."""
-        settings = RetrainSettings(
+        settings = PretrainSettings(
             steps=self.settings.proxy_steps,
             learning_rate=self.settings.proxy_learning_rate,
             batch_size=self.settings.batch_size,

@@ -5,6 +5,7 @@ Neither random state nor data order is kept: both are functions of seed and step
 
 import json
 import os
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
@@ -16,6 +17,20 @@ from torch.optim import Optimizer
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 """AdamW's state for one parameter."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a training has come."""
+
+    step: int = 0
+    """Steps done."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """The logged points so far."""
+    evaluations: int = 0
+    """Images through the denoiser so far."""
+    seconds: float = 0.0
+    """Wall time of these steps, in all the runs that they took; without the preparation."""
 
 
 def _flatten(
@@ -32,23 +47,16 @@ def _flatten(
 
 def save_checkpoint(
     path: Path,
-    step: int,
     fingerprint: str,
-    history: list[dict[str, float]],
-    evaluations: int,
+    progress: Progress,
     parameters: dict[str, nn.Parameter],
     optimiser: Optimizer,
     ema: EMAModel | None,
 ) -> None:
-    """Write the state after ``step`` steps to a temporary file, then rename it into place."""
+    """Write the state to a temporary file, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
-    metadata = {
-        "step": str(step),
-        "fingerprint": fingerprint,
-        "history": json.dumps(history),
-        "evaluations": str(evaluations),
-    }
+    metadata = {"fingerprint": fingerprint, "progress": json.dumps(asdict(progress))}
     try:
         save_file(_flatten(parameters, optimiser, ema), temporary, metadata)
         os.replace(temporary, path)
@@ -62,19 +70,19 @@ def load_checkpoint(
     parameters: dict[str, nn.Parameter],
     optimiser: Optimizer,
     ema: EMAModel | None,
-) -> tuple[int, list[dict[str, float]], int]:
+) -> Progress:
     """Restore the state in place, if a checkpoint of this very run is there.
 
     Returns:
-        Steps done, history and denoiser evaluations so far; zeros where there is nothing to go on
-        from, which includes a checkpoint of another configuration.
+        How far it has come; nowhere, where there is nothing to go on from, which includes a
+        checkpoint of another configuration.
     """
     if not path.exists():
-        return 0, [], 0
+        return Progress()
     with safe_open(path, "pt") as saved:
         metadata = saved.metadata()
         if metadata["fingerprint"] != fingerprint:
-            return 0, [], 0
+            return Progress()
         with torch.no_grad():
             for name, parameter in parameters.items():
                 parameter.copy_(saved.get_tensor(f"weight/{name}"))
@@ -84,11 +92,11 @@ def load_checkpoint(
                     )
                     for moment in MOMENTS
                 }
-    step = int(metadata["step"])
+    progress = Progress(**json.loads(metadata["progress"]))
     if ema:
         with safe_open(path, "pt") as saved:
             ema.shadow_params = [
                 saved.get_tensor(f"ema/{name}").to(p.device) for name, p in parameters.items()
             ]
-        ema.optimization_step = step
-    return step, json.loads(metadata["history"]), int(metadata["evaluations"])
+        ema.optimization_step = progress.step
+    return progress

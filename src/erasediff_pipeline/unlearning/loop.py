@@ -23,10 +23,10 @@ from tqdm.auto import tqdm
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.errors import Diverged
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
-from erasediff_pipeline.unlearning.checkpoint import load_checkpoint, save_checkpoint
+from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
 from erasediff_pipeline.unlearning.order import batch_rows
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -75,15 +75,18 @@ def train(
     accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     model.evaluations = 0
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
+    prepared = time.perf_counter()
+    preparation = prepared - started + store.reused_seconds
     parameters = freeze_all_but(model.train(), method.subset)
     optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = build_schedule(optimiser, settings)
     ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
 
     fingerprint = fingerprint_run(model, method, data, settings, seed)
-    done, history, evaluations = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
+    before = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
+    done, history = before.step, before.history
     if done:
-        model.evaluations = evaluations
+        model.evaluations = before.evaluations
         logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
         # Both schedules are closed formulas of the step, so that one step from there is enough.
         schedule.last_epoch, schedule._step_count = done - 1, done + 1
@@ -101,7 +104,7 @@ def train(
             scalars = method.gradients(model, forget, retain, generator)
         norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
         if not math.isfinite(norm):
-            raise UserError(
+            raise Diverged(
                 f"{method.name}: the gradient is {float(norm)} at step {step}: lower its learning_rate "
                 f"(now {settings.learning_rate})"
             )
@@ -118,22 +121,15 @@ def train(
             on_log(step, scalars)
             progress.set_postfix({k: f"{v:.3g}" for k, v in scalars.items() if "loss" in k})
         if not last and (step + 1) % settings.checkpoint_every == 0:
-            save_checkpoint(
-                checkpoint,
-                step + 1,
-                fingerprint,
-                history,
-                model.evaluations,
-                parameters,
-                optimiser,
-                ema,
-            )
+            seconds = before.seconds + time.perf_counter() - prepared
+            so_far = Progress(step + 1, history, model.evaluations, seconds)
+            save_checkpoint(checkpoint, fingerprint, so_far, parameters, optimiser, ema)
 
     if ema:
         ema.copy_to(parameters.values())
     model.requires_grad_(True).eval()
     checkpoint.unlink(missing_ok=True)
-    seconds = time.perf_counter() - started + store.reused_seconds
+    seconds = preparation + before.seconds + time.perf_counter() - prepared
     return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
 
 

@@ -7,8 +7,8 @@ from erasediff_pipeline.config import (
     EsdSettings,
     FinetuneSettings,
     NegGradSettings,
+    PretrainSettings,
     RandomLabelSettings,
-    RetrainSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     TrainingSettings,
@@ -31,18 +31,23 @@ class Entry(NamedTuple):
     build: type[Any]
     """A ``Method``, made from its settings."""
     settings: type[TrainingSettings]
+    pipeline: str
+    """Name of the Kedro pipeline."""
     parameters: str
-    """Top-level key of the parameters; also the name of the Kedro pipeline."""
+    """Top-level key of the parameters."""
 
 
 METHODS = {
-    "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn"),
-    "finetune": Entry(Finetune, FinetuneSettings, "finetune"),
-    "neggrad": Entry(NegGrad, NegGradSettings, "neggrad"),
-    "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label"),
-    "salun": Entry(Salun, SalunSettings, "salun"),
-    "selective_amnesia": Entry(SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia"),
-    "esd": Entry(Esd, EsdSettings, "esd"),
-    "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot"),
-    "retrain": Entry(Retrain, RetrainSettings, "retrain"),
+    "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn", "unlearn"),
+    "finetune": Entry(Finetune, FinetuneSettings, "finetune", "finetune"),
+    "neggrad": Entry(NegGrad, NegGradSettings, "neggrad", "neggrad"),
+    "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label", "random_label"),
+    "salun": Entry(Salun, SalunSettings, "salun", "salun"),
+    "selective_amnesia": Entry(
+        SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia", "selective_amnesia"
+    ),
+    "esd": Entry(Esd, EsdSettings, "esd", "esd"),
+    "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot", "blindspot"),
+    # As the base model is trained, else it is no gold standard.
+    "retrain": Entry(Retrain, PretrainSettings, "retrain", "pretrain"),
 }

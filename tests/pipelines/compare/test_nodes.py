@@ -6,8 +6,10 @@ import pandas as pd
 import pytest
 
 from erasediff_pipeline.config import CompareSettings, Parameters, ReportSettings
+from erasediff_pipeline.errors import Diverged
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare import nodes
 
 REQUEST = {"by": "classes", "classes": [0], "forget_images": 40, "retain_images": 80}
@@ -67,30 +69,52 @@ def test_entropy_is_taken_relative_to_the_classes_that_the_judge_knows(trials):
     for trial in trials[2]:
         trial["row"]["forget_entropy"] = 0.0
     _, summary, _ = nodes.tabulate(REQUEST, JUDGE, CompareSettings(), *trials)
-    assert summary["forget_entropy_distance"][1] == pytest.approx(1 / 1.0986123)  # ln 3
+    distances = summary.set_index("method")["forget_entropy_distance"]
+    assert distances["esd"] == pytest.approx(1 / 1.0986123)  # ln 3
 
 
 def test_the_document_is_json_without_nan(trials):
     _, summary, document = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["forget"] == REQUEST
-    assert [row["method"] for row in document["methods"]] == list(METRICS_OF)
-    base = document["methods"][0]
+    assert [row["method"] for row in document["methods"]] == ["retrain", "base", "esd"]  # by distance
+    base = document["methods"][1]
     assert base["precision"] is None
     assert base["wall_seconds"] is None
     assert base["fid"] == 4.5
     assert set(base) == set(summary.columns)
 
 
-def test_report_is_of_the_first_seed_and_of_what_was_tried(trials):
+def test_a_trial_that_diverges_is_left_out_and_the_others_go_on(monkeypatch, caplog):
+    def try_once(bench, method, settings, seed):
+        if seed == 6:
+            raise Diverged("esd: the gradient is nan at step 3: lower its learning_rate (now 1.0)")
+        return seed
+
+    monkeypatch.setattr(nodes, "try_once", try_once)
+    bench, compare = SimpleNamespace(request={"by": "classes"}), CompareSettings(seeds=3)
+    assert nodes.try_method("esd")(bench, compare, Parameters().esd, 5) == [5, 7]
+    assert "seed 6 is left out: esd: the gradient is nan at step 3" in caplog.text
+
+
+def test_report_is_of_the_first_seed_and_of_what_was_tried(trials, unet_model):
     summary = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)[1]
     trade_off, grids, page = nodes.report_comparison(
-        summary, REQUEST, CompareSettings(seeds=2), ReportSettings(grid_columns=2), *trials
+        summary,
+        {**REQUEST, "forget_sha256": "f0f0", "retain_sha256": "1e1e"},
+        CompareSettings(seeds=2),
+        ReportSettings(grid_columns=2),
+        {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}},
+        (base := unet_model().to_pipeline()),
+        *trials,
     )
     titles = [axes.get_title() for axes in grids.axes]
     assert titles == list(METRICS_OF)
     assert "FID" in trade_off.axes[0].get_ylabel()
     assert page.startswith("<!doctype html>")
+    for told in ("f0f0", "1e1e", hash_weights(base.unet), "negative_guidance", "sampling"):
+        assert told in page
+    assert "mask_fraction" not in page  # of a method that was not tried
 
 
 def test_without_a_run_nothing_is_tracked(trials):

@@ -19,9 +19,9 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.evaluation.classifier import Classifier
-from erasediff_pipeline.hashing import SOURCE, hash_weights
+from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare import trials
-from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE, Bench, judge_trial, train_trial
+from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
 
 TINY = {"steps": 1, "batch_size": 4}
 SETTINGS = FinetuneSettings(**TINY)
@@ -53,15 +53,12 @@ def bench(toy_images, unet_model, tmp_path, monkeypatch):
 def work(monkeypatch):
     """What is really done, not read, in the order it was done."""
     done = []
-    for name, word in (("erase_with", "train"), ("sample_model", "judge")):
+    for name, word in (("erase_with", "train"), ("draw_from", "judge")):
         real = getattr(trials.nodes, name)
 
         def watch(*arguments, real=real, word=word, **options):
-            if word == "judge":
-                done.append(word)
-                return real(*arguments, **options)
-            erase = real(*arguments, **options)
-            return lambda *given: (done.append(word), erase(*given))[1]
+            node = real(*arguments, **options)
+            return lambda *given: (done.append(word), node(*given))[1]
 
         monkeypatch.setattr(trials.nodes, name, watch)
     return done
@@ -106,6 +103,18 @@ def test_changed_code_has_it_trained_anew(bench, work, monkeypatch):
     monkeypatch.setattr(trials, "hash_source", lambda *modules: "changed")
     train_trial(bench, "finetune", SETTINGS, 0)
     assert work == ["train", "train"]
+
+
+def test_changed_code_of_another_method_does_not(bench, work, monkeypatch):
+    train_trial(bench, "finetune", SETTINGS, 0)
+    real = trials.hash_source
+    for name, anew in (("esd", False), ("finetune", True)):
+        changed = f"erasediff_pipeline.unlearning.{name}"
+        monkeypatch.setattr(
+            trials, "hash_source", lambda *modules, of=changed: real(*modules) + "'" * (of in modules)
+        )
+        train_trial(bench, "finetune", SETTINGS, 0)
+        assert work == ["train"] * (1 + anew)
 
 
 def test_how_it_is_judged_does_not_have_it_trained_anew(bench, work):
@@ -176,9 +185,3 @@ def test_places_are_readable_and_apart(bench):
         "esd/class-0-ids-01234567-seed-0/judged",
         "esd/class-0-ids-89abcdef-seed-0/judged",
     ]
-
-
-@pytest.mark.parametrize("part", ["unlearning", "diffusion", "data", "seeding", "pipelines/unlearn/nodes"])
-def test_code_that_a_trial_is_computed_by(part):
-    assert part in TRAINING_CODE
-    assert (SOURCE / part).is_dir() or (SOURCE / f"{part}.py").is_file()

@@ -19,10 +19,12 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes
+from erasediff_pipeline.errors import Diverged
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
+from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
-from erasediff_pipeline.pipelines.unlearn.nodes import as_plain
+from erasediff_pipeline.pipelines.unlearn.nodes import as_plain, settings_of
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -66,13 +68,19 @@ def try_method(method: str) -> Callable:
         settings: entry.settings,  # type: ignore[name-defined]
         seed: int,
     ) -> Trials:
-        """The method's trials; none where the comparison leaves the method out."""
+        """The method's trials; none where the comparison leaves the method out, or where it diverges."""
         if compare.methods is not None and method not in compare.methods:
             return []
         if bench.request["by"] == "ids" and getattr(entry.build, "classes_only", False):
             logger.warning("%s is left out: it forgets classes, not single images", method)
             return []
-        return [try_once(bench, method, settings, s) for s in range(seed, seed + compare.seeds)]
+        trials = []
+        for trial_seed in range(seed, seed + compare.seeds):
+            try:
+                trials.append(try_once(bench, method, settings, trial_seed))
+            except Diverged as error:  # a result too, and no reason to end the others' comparison
+                logger.warning("seed %d is left out: %s", trial_seed, error.message)
+        return trials
 
     return attempt
 
@@ -89,11 +97,12 @@ def try_once(bench: Bench, method: str, settings: TrainingSettings, seed: int) -
 def tabulate(
     request: dict[str, Any], classifier: Classifier, compare: CompareSettings, *trials: Trials
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Every trial, the summary over seeds with distances to the retrained model, and that as JSON."""
+    """Every trial; the summary over seeds, nearest to the retrained model first; and that as JSON."""
     rows = pd.DataFrame([trial["row"] for of_method in trials for trial in of_method])
     rows = rows[["method", "seed", *METRICS, *COSTS]]
     classes = int(classifier.config["classes"])
     summary = add_distances(summarise(rows, compare.confidence), classes)
+    summary = summary.sort_values("distance", kind="stable", ignore_index=True)
     methods = [
         {key: None if pd.isna(value) else value for key, value in row.items()}
         for row in summary.astype(object).to_dict("records")
@@ -106,13 +115,20 @@ def report_comparison(
     request: dict[str, Any],
     compare: CompareSettings,
     report: ReportSettings,
+    parameters: dict[str, Any],
+    base_model: DDPMPipeline,
     *trials: Trials,
 ) -> tuple[Figure, Figure, str]:
     """The trade-off, the grids of the first seed, and one self-contained page with both and the table."""
     samples = {t[0]["row"]["method"]: t[0]["samples"] for t in trials if t}
     grids = draw_grids(samples, forgotten_classes(request), report.grid_columns)
     trade_off = draw_trade_off(summary, by_ids=request["by"] == "ids")
-    provenance = describe_provenance({})
+    provenance = {
+        "base_model_sha256": hash_weights(base_model.unet),
+        "forget_sha256": request["forget_sha256"],
+        "retain_sha256": request["retain_sha256"],
+        **describe_provenance(settings_of(parameters, *(name for name in samples if name in METHODS))),
+    }
     return trade_off, grids, render_comparison(summary, request, trade_off, grids, compare, provenance)
 
 

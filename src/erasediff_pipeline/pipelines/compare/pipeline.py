@@ -41,7 +41,15 @@ def create_pipeline(methods: list[str] | None = None) -> Pipeline:
             ),
             node(
                 nodes.report_comparison,
-                ["summary", "request", "params:compare", "params:report", *trials],
+                [
+                    "summary",
+                    "request",
+                    "params:compare",
+                    "params:report",
+                    "parameters",
+                    "base_model",
+                    *trials,
+                ],
                 ["trade_off", "grids", "report"],
                 name="report",
             ),

@@ -16,9 +16,15 @@ from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
 from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.unlearning.registry import METHODS
 
-TRAINING_CODE = ("unlearning", "diffusion", "data", "seeding", "pipelines/unlearn/nodes")
-"""What a trial is computed by; a change of it makes every trial anew, a comment included."""
+TRAINING_CODE = "erasediff_pipeline.unlearning.loop"
+JUDGING_CODE = (
+    "erasediff_pipeline.diffusion.sampling",
+    "erasediff_pipeline.evaluation.membership",
+    "erasediff_pipeline.evaluation.metrics",
+)
+"""With all that they import, and the method's own: where that changes, trials are made anew."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ def train_trial(bench: Bench, method: str, settings: TrainingSettings, seed: int
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
         "images_sha256": hash_images(bench.images),
-        "code_sha256": hash_source(*TRAINING_CODE),
+        "code_sha256": hash_source(TRAINING_CODE, METHODS[method].build.__module__),
     }
 
     def make() -> Trained:
@@ -92,12 +98,12 @@ def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Ju
         "sampling": bench.sampling.model_dump(mode="json"),
         "evaluation": bench.evaluation.model_dump(mode="json"),
         "images_sha256": hash_images(bench.images),
-        "code_sha256": hash_source(*TRAINING_CODE, "evaluation"),
+        "code_sha256": hash_source(*JUDGING_CODE),
     }
 
     def make() -> Judged:
         b, request, evaluation = bench, bench.request, bench.evaluation
-        samples = nodes.sample_model(model, b.images, request, b.sampling, evaluation, seed)
+        samples = nodes.draw_from(method)(model, b.images, request, b.sampling, evaluation, seed)
         membership = nodes.measure_membership(model, b.images, b.manifest, b.split, request, evaluation, seed)
         metrics = nodes.evaluate_model(
             samples, membership, b.images, b.manifest, b.split, request, b.classifier, evaluation

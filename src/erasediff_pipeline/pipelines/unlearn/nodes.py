@@ -55,6 +55,7 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
+DECIDING = {"seed", "base", "forget", "sampling", "evaluation"}
 VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
 
 
@@ -109,26 +110,31 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
     return erase
 
 
-def sample_model(
-    pipeline: DDPMPipeline,
-    images: LabelledImages,
-    request: dict[str, Any],
-    sampling: SamplingSettings,
-    evaluation: EvaluationSettings,
-    seed: int,
-) -> LabelledImages:
-    """Draw the images to judge: the same labels and the same noise for every model."""
-    model = ClassConditional.from_pipeline(pipeline)
-    plan = plan_labels(images.classes, forgotten_classes(request), evaluation)
-    labels = torch.tensor(plan)
-    drawn = np.empty((len(plan), *images.shape), dtype=np.uint8)
-    done = 0
-    with tqdm(total=len(plan), desc="sample", unit="image") as progress:
-        for batch in stream_samples(model, labels, derive_seed(seed, "evaluation"), sampling):
-            drawn[done : done + len(batch)] = batch.numpy()
-            done += len(batch)
-            progress.update(len(batch))
-    return LabelledImages(drawn, labels.numpy())
+def draw_from(which: str) -> Callable:
+    """The node that samples one model; the progress bar says ``which``."""
+
+    def sample_model(
+        pipeline: DDPMPipeline,
+        images: LabelledImages,
+        request: dict[str, Any],
+        sampling: SamplingSettings,
+        evaluation: EvaluationSettings,
+        seed: int,
+    ) -> LabelledImages:
+        """Draw the images to judge: the same labels and the same noise for every model."""
+        model = ClassConditional.from_pipeline(pipeline)
+        plan = plan_labels(images.classes, forgotten_classes(request), evaluation)
+        labels = torch.tensor(plan)
+        drawn = np.empty((len(plan), *images.shape), dtype=np.uint8)
+        done = 0
+        with tqdm(total=len(plan), desc=f"sample {which}", unit="image") as progress:
+            for batch in stream_samples(model, labels, derive_seed(seed, "evaluation"), sampling):
+                drawn[done : done + len(batch)] = batch.numpy()
+                done += len(batch)
+                progress.update(len(batch))
+        return LabelledImages(drawn, labels.numpy())
+
+    return sample_model
 
 
 def measure_membership(
@@ -189,24 +195,35 @@ def numbers_of(metrics: Metrics) -> MlflowMetrics:
     return {str(k): {"value": float(v), "step": 0} for k, v in flat.items() if isinstance(v, int | float)}
 
 
-def describe_run(
-    starting_model: DDPMPipeline,
-    erased_model: DDPMPipeline,
-    request: dict[str, Any],
-    cost: dict[str, Any],
-    parameters: dict[str, Any],
-) -> dict[str, Any]:
-    """``run.json``: what it cost and where it comes from; differs from run to run."""
-    return {
-        "cost": cost,
-        "provenance": {
-            "base_model_sha256": hash_weights(starting_model.unet),
-            "erased_model_sha256": hash_weights(erased_model.unet),
-            "forget_sha256": request["forget_sha256"],
-            "retain_sha256": request["retain_sha256"],
-            **describe_provenance(as_plain(parameters)),
-        },
-    }
+def describe_run(method: str) -> Callable:
+    """The node that tells how the result of ``method`` was made."""
+
+    def describe(
+        starting_model: DDPMPipeline,
+        erased_model: DDPMPipeline,
+        request: dict[str, Any],
+        cost: dict[str, Any],
+        parameters: dict[str, Any],
+    ) -> dict[str, Any]:
+        """``run.json``: what it cost and where it comes from; differs from run to run."""
+        return {
+            "cost": cost,
+            "provenance": {
+                "base_model_sha256": hash_weights(starting_model.unet),
+                "erased_model_sha256": hash_weights(erased_model.unet),
+                "forget_sha256": request["forget_sha256"],
+                "retain_sha256": request["retain_sha256"],
+                **describe_provenance(settings_of(parameters, method)),
+            },
+        }
+
+    return describe
+
+
+def settings_of(parameters: dict[str, Any], *methods: str) -> dict[str, Any]:
+    """The parameters that decide what these methods make of a base model and a classifier."""
+    keys = DECIDING | {METHODS[method].parameters for method in methods}
+    return {key: value for key, value in as_plain(parameters).items() if key in keys}
 
 
 def as_plain(parameters: dict[str, Any]) -> dict[str, Any]:

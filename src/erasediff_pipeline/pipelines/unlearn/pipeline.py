@@ -35,7 +35,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="collect",
             ),
             node(
-                nodes.describe_run,
+                nodes.describe_run(method),
                 ["starting_model", "erased_model", "request", "cost", "parameters"],
                 "run",
                 name="describe",
@@ -63,7 +63,7 @@ def judge(which: str, model: str) -> list:
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [
         node(
-            nodes.sample_model,
+            nodes.draw_from(which),
             [model, "images", "request", *drawing],
             f"{which}_samples",
             name=f"sample_{which}",
