@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep compare clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep compare compare-digits clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -51,8 +51,11 @@ compare: setup pull  ## every method on the request, one table, one plot; goes o
 viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 	kedro viz run
 
-sweep: setup pull  ## the table of ten digits × three seeds, about 40 minutes; goes on where it stopped
+sweep: setup pull  ## the table of ten digits × three seeds, about 50 minutes; goes on where it stopped
 	python benchmarks/sweep.py
+
+compare-digits: setup pull  ## every method on every digit, about three hours; goes on where it stopped
+	python benchmarks/comparison.py
 
 clean:  ## the virtual environment, MLflow's store and checkpoints; results stay
 	rm -rf $(VENV) mlflow.db* mlruns mlartifacts data/.checkpoints .viz

@@ -19,23 +19,22 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-QUICK = "unlearn.steps=2,evaluation.forget_samples=8,evaluation.retain_samples=8,sampling.steps=3"
+QUICK = ",".join(
+    [
+        "unlearn.steps=2",
+        "unlearn.batch_size=32",
+        "evaluation.forget_samples=8",
+        "evaluation.retain_samples=8",
+        "sampling.steps=3",
+    ]
+)
 """Parameters of a run that is whole but small."""
+SHORT = {"steps": 2, "batch_size": 32}
 TINY = {
-    "unlearn": {"steps": 2},
-    "finetune": {"steps": 2},
-    "neggrad": {"steps": 2},
-    "random_label": {"steps": 2},
-    "salun": {"steps": 2, "mask_batches": 1},
-    "selective_amnesia": {
-        "steps": 2,
-        "replay_images": 18,
-        "fisher_batches": 1,
-        "fisher_batch_size": 4,
-    },
-    "esd": {"steps": 2},
-    "blindspot": {"steps": 2, "proxy_steps": 2},
-    "pretrain": {"steps": 2},
+    **dict.fromkeys(("unlearn", "finetune", "neggrad", "random_label", "esd", "pretrain"), SHORT),
+    "salun": {**SHORT, "mask_batches": 1},
+    "selective_amnesia": {**SHORT, "replay_images": 18, "fisher_batches": 1, "fisher_batch_size": 4},
+    "blindspot": {**SHORT, "proxy_steps": 2},
     "sampling": {"steps": 3},
     "evaluation": {"forget_samples": 8, "retain_samples": 8},
 }

@@ -118,6 +118,7 @@ def test_metrics_diff(own):
 def test_an_experiment_is_recorded(own):
     small = {
         "conf/base/parameters.yml:unlearn.steps": 2,
+        "conf/base/parameters.yml:unlearn.batch_size": 32,
         "conf/base/parameters_evaluation.yml:sampling.steps": 3,
         "conf/base/parameters_evaluation.yml:evaluation.retain_samples": 8,
         "conf/base/parameters_evaluation.yml:evaluation.forget_samples": 8,

@@ -10,9 +10,12 @@ import re
 import shlex
 import shutil
 
+import pandas as pd
 import pytest
+import yaml
 
-from end_to_end.fixtures import BIN, QUICK, ROOT, copy_clone, git, run_command
+from end_to_end.fixtures import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
+from erasediff_pipeline.unlearning.registry import METHODS
 
 pytestmark = pytest.mark.slow
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
@@ -82,6 +85,7 @@ MADE = {
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),
     "make sweep": ("dvc pull", "python benchmarks/sweep.py"),
+    "make compare-digits": ("dvc pull", "python benchmarks/comparison.py"),
     "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
 }
@@ -94,12 +98,13 @@ ELSEWHERE = {
     ),
     "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
     "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
-    "dvc exp run -S conf/base/parameters.yml:unlearn.steps=60": (
+    "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (
         "end_to_end/test_dvc.py::test_an_experiment_is_recorded"
     ),
     "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
     "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",
     "make sweep": "end_to_end/test_readme.py::test_the_sweep_makes_a_row",
+    "make compare-digits": "end_to_end/test_readme.py::test_every_method_on_a_digit_makes_rows",
     "make viz": "end_to_end/test_readme.py::test_the_flow_can_be_viewed",
     "dvc pull": "end_to_end/test_dvc.py::test_every_hash",
     "dvc repro --allow-missing": "end_to_end/test_dvc.py::test_nothing_is_left_to_do",
@@ -145,6 +150,35 @@ def test_the_sweep_makes_a_row(project, tmp_path):
     assert header.startswith("digit,seed,")
     assert row.startswith("4,1,")
     assert "| 4 | 1 |" in table.with_suffix(".md").read_text()
+
+    # Half of the steps: the row is of other settings, and is not passed off as one of these.
+    parameters.write_text(parameters.read_text().replace("unlearn: {steps: 2}", "unlearn: {steps: 1}"))
+    again = run_command(
+        copy, BIN / "python", "benchmarks/sweep.py", "--digits", "4", "--seeds", "2", "--output", table
+    )
+    assert again.code == 0, again.output
+    assert "1 rows are of other settings" in again.output
+    assert [line[:4] for line in table.read_text().splitlines()[1:]] == ["4,2,"]
+
+
+def test_every_method_on_a_digit_makes_rows(project, tmp_path):
+    copy = copy_clone(project, tmp_path / "project")
+    (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
+    table = tmp_path / "table.csv"
+    command = [BIN / "python", "benchmarks/comparison.py", "--digits", "4", "--output", table]
+    run = run_command(copy, *command)
+    assert run.code == 0, run.output
+    rows = pd.read_csv(table)
+    assert list(rows["method"]) == ["base", *METHODS]
+    assert set(rows["digit"]) == {4}
+    assert rows["fid"].notna().all()
+    page = table.with_suffix(".md").read_text()
+    assert "Unfinished: only 4." in page
+    for method in METHODS:
+        assert page.count(f"| `{method}` |") == 5  # the means, and four metrics digit by digit
+    first = table.read_text()
+    assert run_command(copy, *command).code == 0
+    assert table.read_text() == first
 
 
 def test_the_flow_can_be_viewed(earlier):

@@ -130,16 +130,16 @@ def test_a_request_by_ids_measures_membership(copy, quick_run):
 
 
 def test_another_environment_writes_one_folder_deeper(copy, quick_run):
-    spec = importlib.util.spec_from_file_location("sweep", copy / "benchmarks/sweep.py")
-    sweep = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(sweep)
-    sweep.link_reference()
+    spec = importlib.util.spec_from_file_location("runs", copy / "benchmarks/runs.py")
+    runs = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(runs)
+    runs.link_reference()
     earlier = (copy / "data/08_reporting/erasediff/run.json").read_bytes()
     run = quick_run(
         copy, "--env=sweep", "--pipeline=unlearn", f"--params={QUICK},tracking.registered_model=null"
     )
     assert run.code == 0, run.output
-    assert (sweep.RESULT / "metrics.json").exists()
+    assert (copy / "data/08_reporting/sweep/erasediff/metrics.json").exists()
     assert (copy / "data/06_models/sweep/erasediff" / WEIGHTS).exists()
     assert (copy / "data/08_reporting/erasediff/run.json").read_bytes() == earlier
 

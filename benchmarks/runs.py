@@ -1,0 +1,92 @@
+"""What the benchmarks share: runs kept apart from the reference result, rows that know what made them."""
+
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from diffusers import DDPMPipeline
+
+from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.pipelines.unlearn.nodes import settings_of
+from erasediff_pipeline.reporting.provenance import describe_provenance
+from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+
+ROOT = Path(__file__).resolve().parents[1]
+ENVIRONMENT = "sweep"
+REFERENCE = {"03_primary": ["images", "manifest.parquet"], "06_models": ["base", "classifier"]}
+
+
+def link_reference() -> None:
+    """Give the environment the reference data and models."""
+    for layer, names in REFERENCE.items():
+        for name in names:
+            source, copy = ROOT / "data" / layer / name, ROOT / "data" / layer / ENVIRONMENT / name
+            if copy.is_dir():
+                shutil.rmtree(copy)
+            copy.parent.mkdir(exist_ok=True)
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+
+
+def run_pipeline(name: str, **parameters: object) -> None:
+    """The command that a user types; where it fails, this ends with what it said."""
+    given = ",".join(f"{key}={value}" for key, value in parameters.items())
+    command = ["kedro", "run", f"--env={ENVIRONMENT}", f"--pipeline={name}", f"--params={given}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+
+
+def hash_settings(*methods: str) -> str:
+    """What decides a row beside request and seed: the settings, the base model and the judge."""
+    conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=ENVIRONMENT, **CONFIG_LOADER_ARGS)
+    deciding = settings_of(conf["parameters"], *methods)
+    weights = ROOT / "data/06_models" / ENVIRONMENT
+    judge = (weights / "classifier/diffusion_pytorch_model.safetensors").read_bytes()
+    parts = [
+        {key: value for key, value in deciding.items() if key not in ("forget", "seed")},
+        hash_weights(DDPMPipeline.from_pretrained(weights / "base").unet),
+        hashlib.sha256(judge).hexdigest(),
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def made_by(settings: str) -> dict[str, str]:
+    """Columns of a row: where it comes from."""
+    told = describe_provenance({})
+    return {
+        "commit": told["git_commit"],
+        "settings": settings,
+        "machine": f"{name_machine()}, threads: {told['threads']}",
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+    }
+
+
+def name_machine() -> str:
+    """The processor and its cores."""
+    info = Path("/proc/cpuinfo")
+    models = re.findall(r"model name\s*: (.+)", info.read_text()) if info.exists() else []
+    return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
+
+
+def read_rows(path: Path, settings: str) -> pd.DataFrame:
+    """The rows that are there already; those of other settings are left behind, and that is said."""
+    rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"settings": []})
+    stale = rows["settings"] != settings
+    if stale.any():
+        print(f"{path.name}: {int(stale.sum())} rows are of other settings or models: made anew")
+    return rows[~stale]
+
+
+def describe_origin(command: str, rows: pd.DataFrame) -> str:
+    """Command, machine, date and commit, for the head of a table; more than one of a kind are all named."""
+    told = {name: ", ".join(sorted(set(rows[name].astype(str)))) for name in ("machine", "date", "settings")}
+    commits = ", ".join(sorted(set(rows["commit"].str[:12])))
+    return f"`{command}` on {told['machine']}; {told['date']}; commit {commits}; settings {told['settings']}."
