@@ -84,6 +84,12 @@ def test_the_methods_page_has_a_row_for_each():
     assert rows == [(entry.pipeline, name) for name, entry in METHODS.items()]
 
 
+def test_the_methods_are_stages_of_the_comparison():
+    stages = yaml.safe_load((PROJECT_ROOT / "benchmarks/dvc.yaml").read_text())["stages"]
+    assert [*stages["method"]["matrix"]["name"], "retrain"] == list(METHODS)
+    assert set(stages) == {"method", "retrain"}
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
     chain = pipelines[METHODS[method].pipeline]

@@ -23,6 +23,7 @@ from end_to_end.fixtures import (
     configure,
     copy_clone,
     hash_tree,
+    run_command,
 )
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
 from reporting.page import Reader, assert_self_contained
@@ -252,6 +253,24 @@ def test_a_changed_setting_trains_just_that_method_anew(compared, own, quick_run
     others = [method for method in ["base", *TRIED] if method != "neggrad"]
     assert now.loc[others].equals(then.loc[others])
     assert (now.loc["neggrad", "fid"] != then.loc["neggrad", "fid"]).all()
+
+
+def test_the_notebook_reads_it(compared, own):
+    """Every cell runs, and shows the figures of this comparison."""
+    run = run_command(
+        own, BIN / "jupyter-execute", "--inplace", "read_comparison.ipynb", cwd=own / "notebooks"
+    )
+    assert run.code == 0, run.output
+    cells = json.loads((own / "notebooks/read_comparison.ipynb").read_text())["cells"]
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output["output_type"] == "error"]
+    data = [output["data"] for output in outputs if "data" in output]
+    tables = "".join("".join(each.get("text/html", "")) for each in data)
+    document = json.loads((compared.report / "comparison.json").read_text())
+    for row in document["methods"]:
+        assert tables.count(f"<th>{row['method']}</th>") >= 1
+        assert f"<td>{row['fid']:.3f}</td>" in tables
+    assert any("image/png" in each for each in data)
 
 
 def test_a_method_that_diverges_is_left_out(compared, own, quick_run):
