@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep compare compare-digits clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -54,6 +54,9 @@ viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 
 sweep: setup pull  ## the table of ten digits × three seeds, about 50 minutes; goes on where it stopped
 	python benchmarks/sweep.py
+
+sequence: setup pull  ## the table of five requests in a row, about 10 minutes
+	python benchmarks/sequence.py
 
 compare-digits: setup pull  ## every method on every digit, about three hours; goes on where it stopped
 	python benchmarks/comparison.py

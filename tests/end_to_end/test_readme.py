@@ -85,6 +85,7 @@ MADE = {
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),
     "make sweep": ("dvc pull", "python benchmarks/sweep.py"),
+    "make sequence": ("dvc pull", "python benchmarks/sequence.py"),
     "make compare-digits": ("dvc pull", "python benchmarks/comparison.py"),
     "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
@@ -104,6 +105,7 @@ ELSEWHERE = {
     "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
     "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",
     "make sweep": "end_to_end/test_readme.py::test_the_sweep_makes_a_row",
+    "make sequence": "end_to_end/test_readme.py::test_requests_in_a_row_make_a_table",
     "make compare-digits": "end_to_end/test_readme.py::test_every_method_on_a_digit_makes_rows",
     "make viz": "end_to_end/test_readme.py::test_the_flow_can_be_viewed",
     "dvc pull": "end_to_end/test_dvc.py::test_every_hash",
@@ -179,6 +181,18 @@ def test_every_method_on_a_digit_makes_rows(project, tmp_path):
     first = table.read_text()
     assert run_command(copy, *command).code == 0
     assert table.read_text() == first
+
+
+def test_requests_in_a_row_make_a_table(project, tmp_path):
+    copy = copy_clone(project, tmp_path / "project")
+    (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
+    table = tmp_path / "table.md"
+    command = [BIN / "python", "benchmarks/sequence.py", "--digits", "4", "7", "--output", table]
+    run = run_command(copy, *command)
+    assert run.code == 0, run.output
+    first, second = (line.split("|")[1:5] for line in table.read_text().splitlines()[-2:])
+    assert [cell.strip() for cell in (first[0], first[2], second[0])] == ["4", "–", "7"]
+    assert all(0 <= float(cell) <= 1 for cell in (first[1], second[1], second[2], second[3]))
 
 
 def test_the_flow_can_be_viewed(earlier):
