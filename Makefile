@@ -45,7 +45,7 @@ pull: setup  ## digits, manifest, base model and classifier from the reference s
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	kedro mlflow ui
 
-compare: REFERENCE += data/06_models/compare/retrain
+compare: REFERENCE += data/06_models/compare/retrain/class-0-seed-0
 compare: setup pull  ## every method on the request, one table, one plot; goes on where it stopped
 	kedro run --pipeline=compare
 

@@ -24,7 +24,7 @@ ENVIRONMENT = "sweep"
 REFERENCE = {"03_primary": ["images", "manifest.parquet"], "06_models": ["base", "classifier"]}
 
 
-def link_reference() -> None:
+def copy_reference() -> None:
     """Give the environment the reference data and models."""
     for layer, names in REFERENCE.items():
         for name in names:
@@ -62,7 +62,7 @@ def made_by(settings: str) -> dict[str, str]:
     """Columns of a row: where it comes from."""
     told = describe_provenance({})
     return {
-        "commit": told["git_commit"],
+        "commit": f"{told['git_commit'] or 'none'}"[:12] + ("" if told["git_clean"] else " with changes"),
         "settings": settings,
         "machine": f"{name_machine()}, threads: {told['threads']}",
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -77,16 +77,22 @@ def name_machine() -> str:
 
 
 def read_rows(path: Path, settings: str) -> pd.DataFrame:
-    """The rows that are there already; those of other settings are left behind, and that is said."""
-    rows = pd.read_csv(path) if path.exists() else pd.DataFrame({"settings": []})
-    stale = rows["settings"] != settings
-    if stale.any():
-        print(f"{path.name}: {int(stale.sum())} rows are of other settings or models: made anew")
-    return rows[~stale]
+    """The rows that are there already; those of other settings or models would mislead in one table."""
+    if not path.exists():
+        return pd.DataFrame()
+    rows = pd.read_csv(path, dtype={"settings": str, "commit": str})
+    other = sorted(set(rows["settings"]) - {settings})
+    if other:
+        sys.exit(
+            f"{path}: rows are of the settings or models {', '.join(other)}, now they are {settings}: "
+            "move the file away, or name another with --output"
+        )
+    return rows
 
 
 def describe_origin(command: str, rows: pd.DataFrame) -> str:
     """Command, machine, date and commit, for the head of a table; more than one of a kind are all named."""
-    told = {name: ", ".join(sorted(set(rows[name].astype(str)))) for name in ("machine", "date", "settings")}
-    commits = ", ".join(sorted(set(rows["commit"].str[:12])))
-    return f"`{command}` on {told['machine']}; {told['date']}; commit {commits}; settings {told['settings']}."
+    machine, date, commit, settings = (
+        ", ".join(sorted(set(rows[name].astype(str)))) for name in ("machine", "date", "commit", "settings")
+    )
+    return f"`{command}` on {machine}; {date}; commit {commit}; settings {settings}."

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from runs import ENVIRONMENT, ROOT, describe_origin, hash_settings, link_reference, made_by, run_pipeline
+from runs import ENVIRONMENT, ROOT, copy_reference, describe_origin, hash_settings, made_by, run_pipeline
 
 RESULT = ROOT / "data/08_reporting" / ENVIRONMENT / "erasediff/metrics.json"
 
@@ -52,7 +52,7 @@ def main() -> int:
     parser.add_argument("--digits", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/sequence.md")
     options = parser.parse_args()
-    link_reference()
+    copy_reference()
     settings = hash_settings("erasediff")
     rows = [
         erase_next(digit, position == 0, settings)

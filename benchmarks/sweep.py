@@ -2,7 +2,7 @@
 
     make sweep            writes benchmarks/sweep.csv and benchmarks/sweep.md, and goes on where it stopped
 
-A row whose settings, base model or judge have changed since is made anew.
+Rows of other settings, another base model or another judge are refused.
 """
 
 import argparse
@@ -16,9 +16,9 @@ from tqdm import tqdm
 from runs import (
     ENVIRONMENT,
     ROOT,
+    copy_reference,
     describe_origin,
     hash_settings,
-    link_reference,
     made_by,
     read_rows,
     run_pipeline,
@@ -84,7 +84,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/sweep.csv")
     options = parser.parse_args()
-    link_reference()
+    copy_reference()
     settings = hash_settings("erasediff")
     rows = read_rows(options.output, settings)
     done = set() if rows.empty else set(zip(rows["digit"], rows["seed"], strict=True))

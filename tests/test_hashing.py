@@ -106,6 +106,36 @@ def test_the_code_that_is_imported_counts(package, changed, counts):
     assert (hash_source("project.loop") != before) is counts
 
 
+def test_settings_count_where_they_are_named(package):
+    before = hash_source("project.loop", "project.config")
+    (package / "config.py").open("a").write("name = None\n")
+    assert hash_source("project.loop", "project.config") != before
+
+
+def test_prose_does_not_count(package):
+    before = hash_source("project.loop")
+    source = (package / "seeding.py").read_text()
+    comments = f'"""A module,\n\nof two lines."""\n# Why.\n\n{source.rstrip()}  # how\n'
+    (package / "seeding.py").write_text(comments)
+    assert hash_source("project.loop") == before
+    (package / "seeding.py").write_text(f'{source}text = "# no comment"\n')
+    first = hash_source("project.loop")
+    (package / "seeding.py").write_text(f'{source}text = "# no command"\n')
+    assert len({before, first, hash_source("project.loop")}) == 3
+
+
+def test_single_functions_count_by_their_text():
+    def one():
+        """Its docstring."""
+        return 1
+
+    def two():
+        return 2
+
+    assert hash_source(one) == hash_source(one)
+    assert len({hash_source(), hash_source(one), hash_source(two), hash_source(one, two)}) == 4
+
+
 def test_one_method_does_not_count_for_another():
     """So the retrained model, the dearest, stays when EraseDiff is worked on."""
     code = imported_by("erasediff_pipeline.unlearning.loop", "erasediff_pipeline.unlearning.retrain")

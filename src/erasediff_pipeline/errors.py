@@ -19,9 +19,5 @@ class InvalidRequest(UserError):
     """The forget request does not fit the data."""
 
 
-class Diverged(UserError):
-    """A training has left the finite numbers."""
-
-
 class MissingInput(UserError):
     """A file or model that the pipeline reads is not there, or is not what it should be."""

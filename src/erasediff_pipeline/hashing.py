@@ -1,7 +1,12 @@
-"""Hashes that name a model and a set of images by their content, not by how the file is laid out."""
+"""Hashes that name weights, images and code by their content, not by how the file is laid out."""
 
 import ast
 import hashlib
+import inspect
+import io
+import textwrap
+import tokenize
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import nn
@@ -30,16 +35,33 @@ def hash_images(images: LabelledImages) -> str:
     return digest.hexdigest()
 
 
-def hash_source(*modules: str) -> str:
-    """SHA-256 over the source text of modules of this project, and of all of it that they import.
+def hash_source(*parts: str | Callable) -> str:
+    """SHA-256 over code of this project: what other code computes is another result.
 
-    For example ``hash_source("erasediff_pipeline.unlearning.loop")``: what other code computes is another
-    result. The declarations of settings are left out: their values are a part of what names a result.
+    Args:
+        parts: Modules by name, with all modules of this project that they import, and single functions, each
+            by its own text. The declarations of settings are left out where they are only imported: their
+            values are a part of what names a result. Comments and docstrings do not count.
     """
-    digest = hashlib.sha256()
-    for name in sorted(imported_by(*modules)):
-        digest.update(name.encode() + file_of(name).read_bytes())
-    return digest.hexdigest()
+    modules = imported_by(*(part for part in parts if isinstance(part, str)))
+    texts = [name + without_prose(file_of_module(name).read_text()) for name in sorted(modules)]
+    functions = [part for part in parts if not isinstance(part, str)]
+    texts += [without_prose(textwrap.dedent(inspect.getsource(function))) for function in functions]
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
+def without_prose(source: str) -> str:
+    """The code without comments, docstrings and empty lines."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            last = node.end_lineno or node.lineno
+            lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 def imported_by(*modules: str) -> set[str]:
@@ -48,17 +70,18 @@ def imported_by(*modules: str) -> set[str]:
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name in found or name.startswith(f"{PACKAGE}.config"):
+        if name in found:
             continue
         found.add(name)
-        for node in ast.walk(ast.parse(file_of(name).read_text())):
+        for node in ast.walk(ast.parse(file_of_module(name).read_text())):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{PACKAGE}."):
                 parts = [f"{node.module}.{alias.name}" for alias in node.names]
-                waiting += [str(node.module), *(part for part in parts if file_of(part).exists())]
+                imported = [str(node.module), *(part for part in parts if file_of_module(part).exists())]
+                waiting += [part for part in imported if not part.startswith(f"{PACKAGE}.config")]
     return found
 
 
-def file_of(module: str) -> Path:
+def file_of_module(module: str) -> Path:
     """Where a module's source is; a package's is its ``__init__.py``."""
     path = SOURCE.joinpath(*module.split(".")[1:])
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")

@@ -15,6 +15,7 @@ from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 
+from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.data.request import split_by_request
@@ -64,11 +65,12 @@ class CheckFirst:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Hold all parameters against their types."""
+        """Hold all parameters against their types, and note the environment's place in ``data/``."""
         try:
             self.parameters = Parameters.model_validate(context.config_loader["parameters"])
         except ValidationError as error:
             raise InvalidParameter(explain_validation(error)) from None
+        paths.environment = context.config_loader["globals"]["environment"]
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(

@@ -5,13 +5,15 @@ from pathlib import Path
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 CHECKPOINTS = PROJECT_ROOT / "data" / ".checkpoints"
 FEATURES = PROJECT_ROOT / "data" / "04_feature"
+environment = ""
+"""The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
 
 
 def checkpoint_path(*names: str) -> Path:
     """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
-    return CHECKPOINTS / f"{'-'.join(names)}.safetensors"
+    return CHECKPOINTS / environment / f"{'-'.join(names)}.safetensors"
 
 
 def feature_path(method: str) -> Path:
     """The folder for what a method computes once and may reuse; never in git or DVC."""
-    return FEATURES / method
+    return FEATURES / environment / method

@@ -15,7 +15,6 @@ import pytest
 import yaml
 
 from end_to_end.fixtures import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
-from erasediff_pipeline.unlearning.registry import METHODS
 
 pytestmark = pytest.mark.slow
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
@@ -140,9 +139,7 @@ def test_command(copy, quick_run, command):
 def test_the_sweep_makes_a_row(project, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     parameters = copy / "conf/sweep/parameters.yml"
-    parameters.write_text(
-        "unlearn: {steps: 2}\nsampling: {steps: 3}\nevaluation: {forget_samples: 8, retain_samples: 8}\n"
-    )
+    parameters.write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.csv"
     run = run_command(
         copy, BIN / "python", "benchmarks/sweep.py", "--digits", "4", "--seeds", "1", "--output", table
@@ -153,31 +150,38 @@ def test_the_sweep_makes_a_row(project, tmp_path):
     assert row.startswith("4,1,")
     assert "| 4 | 1 |" in table.with_suffix(".md").read_text()
 
-    # Half of the steps: the row is of other settings, and is not passed off as one of these.
-    parameters.write_text(parameters.read_text().replace("unlearn: {steps: 2}", "unlearn: {steps: 1}"))
+    # Rows of other settings are not mixed with these.
+    parameters.write_text(yaml.safe_dump({**TINY, "sampling": {"steps": 2}}))
     again = run_command(
         copy, BIN / "python", "benchmarks/sweep.py", "--digits", "4", "--seeds", "2", "--output", table
     )
-    assert again.code == 0, again.output
-    assert "1 rows are of other settings" in again.output
-    assert [line[:4] for line in table.read_text().splitlines()[1:]] == ["4,2,"]
+    assert again.code == 1
+    assert "rows are of the settings" in again.output
+    assert table.read_text().splitlines() == [header, row]
 
 
 def test_every_method_on_a_digit_makes_rows(project, tmp_path):
+    """With two of the methods, of which the digit 0 has three seeds."""
     copy = copy_clone(project, tmp_path / "project")
-    (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
+    methods = ["erasediff", "retrain"]
+    settings = {**TINY, "compare": {"methods": methods}}
+    (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
-    command = [BIN / "python", "benchmarks/comparison.py", "--digits", "4", "--output", table]
+    command = [BIN / "python", "benchmarks/comparison.py", "--digits", "0", "--output", table]
     run = run_command(copy, *command)
     assert run.code == 0, run.output
     rows = pd.read_csv(table)
-    assert list(rows["method"]) == ["base", *METHODS]
-    assert set(rows["digit"]) == {4}
+    assert list(zip(rows["method"], rows["seed"], strict=True)) == [
+        *((method, 0) for method in ("base", *methods)),
+        *((method, seed) for method in methods for seed in (1, 2)),
+    ]
+    assert set(rows["digit"]) == {0}
     assert rows["fid"].notna().all()
     page = table.with_suffix(".md").read_text()
-    assert "Unfinished: only 4." in page
-    for method in METHODS:
-        assert page.count(f"| `{method}` |") == 5  # the means, and four metrics digit by digit
+    assert "Unfinished: only 0." in page
+    assert "Digit 0, 3 seeds" in page
+    for method in methods:
+        assert page.count(f"| `{method}` |") == 6  # the means, the seeds, and four metrics digit by digit
     first = table.read_text()
     assert run_command(copy, *command).code == 0
     assert table.read_text() == first

@@ -83,7 +83,7 @@ def test_table_at_the_end(unlearned):
 
 def test_progress_says_what_runs_and_how_long(unlearned):
     bars = [part for part in unlearned.run.output.replace("\r", "\n").splitlines() if "%|" in part]
-    assert {bar.split(":")[0] for bar in bars} == {"erasediff", "sample"}
+    assert {bar.split(":")[0] for bar in bars} == {"erasediff", "sample base", "sample erased"}
     assert all("<" in bar for bar in bars)  # [elapsed<left, rate]
 
 
@@ -133,15 +133,18 @@ def test_another_environment_writes_one_folder_deeper(copy, quick_run):
     spec = importlib.util.spec_from_file_location("runs", copy / "benchmarks/runs.py")
     runs = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(runs)
-    runs.link_reference()
-    earlier = (copy / "data/08_reporting/erasediff/run.json").read_bytes()
+    runs.copy_reference()
+    before = set((copy / "data").rglob("*"))
+    quick = QUICK.replace("unlearn.", "salun.")
     run = quick_run(
-        copy, "--env=sweep", "--pipeline=unlearn", f"--params={QUICK},tracking.registered_model=null"
+        copy, "--env=sweep", "--pipeline=salun", f"--params={quick},tracking.registered_model=null"
     )
     assert run.code == 0, run.output
-    assert (copy / "data/08_reporting/sweep/erasediff/metrics.json").exists()
-    assert (copy / "data/06_models/sweep/erasediff" / WEIGHTS).exists()
-    assert (copy / "data/08_reporting/erasediff/run.json").read_bytes() == earlier
+    assert (copy / "data/04_feature/sweep/salun/saliency_mask.safetensors").exists()
+    assert (copy / "data/06_models/sweep/salun" / WEIGHTS).exists()
+    assert (copy / "data/08_reporting/sweep/salun/metrics.json").exists()
+    new = {path.relative_to(copy / "data").parts for path in set((copy / "data").rglob("*")) - before}
+    assert all(parts[1:2] in ((), ("sweep",)) for parts in new), new
 
 
 def test_from_another_working_directory(copy, quick_run):

@@ -66,6 +66,7 @@ def test_counts_cost_and_request_are_told(render):
 def test_a_sentence_says_it_without_terms(render, metrics):
     words = " ".join(re.sub(r"<[^>]+>", "", render()).split())
     assert "stop drawing class 0, 3 (142 images)" in words
+    assert "earlier" not in words
     before, after = (metrics[which] for which in ("base", "erased"))
     for key, text in (
         ("forget_accuracy", "the model before drew it in {} of the samples"),
@@ -74,6 +75,13 @@ def test_a_sentence_says_it_without_terms(render, metrics):
         assert text.format(f"{100 * before[key]:.1f} %") in words
     assert f"the model after in {100 * after['forget_accuracy']:.1f} %" in words
     assert "AUC" not in words.split("Method")[0]
+
+
+def test_a_sentence_says_what_earlier_requests_do_to_it(render, metrics):
+    metrics["forget"] |= {"classes": [3], "earlier": [{"by": "classes", "classes": [0]}]}
+    words = " ".join(render().split())
+    assert "Asked for a forgotten class," in words
+    assert "; the classes forgotten by earlier requests are counted in both." in words
 
 
 def test_provenance_and_parameters_are_told(render):

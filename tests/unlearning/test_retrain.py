@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import PretrainSettings
+from erasediff_pipeline.pipelines import unlearn
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.retrain import Retrain
@@ -79,4 +80,6 @@ def test_trained_result_does_not_depend_on_the_forget_set(unet_model, data, tmp_
 
 def test_settings_are_those_of_pretraining():
     """Else the gold standard would be another model, not the same one without the forget set."""
-    assert METHODS["retrain"].parameters == "pretrain"
+    (erase,) = (node for node in unlearn.create_pipeline("retrain").nodes if node.name.endswith("erase"))
+    assert "params:pretrain" in erase.inputs
+    assert METHODS["retrain"].settings is PretrainSettings

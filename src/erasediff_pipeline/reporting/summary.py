@@ -68,7 +68,7 @@ def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Ta
 
 
 def build_comparison(summary: pd.DataFrame, request: dict[str, Any], report: str) -> Table:
-    """The methods, nearest to the retrained model first, for the terminal."""
+    """The methods, in the order of the summary, for the terminal."""
     table = Table(
         title=f"compare: {name_request(request)} forgotten",
         caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
@@ -79,7 +79,7 @@ def build_comparison(summary: pd.DataFrame, request: dict[str, Any], report: str
     table.add_column("method")
     for name in columns:
         table.add_column(ROWS[name][0] if name in ROWS else name.replace("wall_", ""), justify="right")
-    for _, row in summary.sort_values("distance").iterrows():
+    for _, row in summary.iterrows():
         cells = ["–" if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in columns.items()]
         table.add_row(row["method"], *cells)
     return table

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.errors import Diverged
+from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -104,7 +104,7 @@ def train(
             scalars = method.gradients(model, forget, retain, generator)
         norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
         if not math.isfinite(norm):
-            raise Diverged(
+            raise UserError(
                 f"{method.name}: the gradient is {float(norm)} at step {step}: lower its learning_rate "
                 f"(now {settings.learning_rate})"
             )

@@ -33,21 +33,24 @@ class Entry(NamedTuple):
     settings: type[TrainingSettings]
     pipeline: str
     """Name of the Kedro pipeline."""
-    parameters: str
-    """Top-level key of the parameters."""
+    own_parameters: bool = True
+    """Whether the settings stand under that name; else they are those of ``pretrain``."""
+
+    @property
+    def parameters(self) -> str:
+        """Top-level key of the parameters."""
+        return self.pipeline if self.own_parameters else "pretrain"
 
 
 METHODS = {
-    "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn", "unlearn"),
-    "finetune": Entry(Finetune, FinetuneSettings, "finetune", "finetune"),
-    "neggrad": Entry(NegGrad, NegGradSettings, "neggrad", "neggrad"),
-    "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label", "random_label"),
-    "salun": Entry(Salun, SalunSettings, "salun", "salun"),
-    "selective_amnesia": Entry(
-        SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia", "selective_amnesia"
-    ),
-    "esd": Entry(Esd, EsdSettings, "esd", "esd"),
-    "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot", "blindspot"),
+    "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn"),
+    "finetune": Entry(Finetune, FinetuneSettings, "finetune"),
+    "neggrad": Entry(NegGrad, NegGradSettings, "neggrad"),
+    "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label"),
+    "salun": Entry(Salun, SalunSettings, "salun"),
+    "selective_amnesia": Entry(SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia"),
+    "esd": Entry(Esd, EsdSettings, "esd"),
+    "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot"),
     # As the base model is trained, else it is no gold standard.
-    "retrain": Entry(Retrain, PretrainSettings, "retrain", "pretrain"),
+    "retrain": Entry(Retrain, PretrainSettings, "retrain", own_parameters=False),
 }

@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from erasediff_pipeline.config import CompareSettings, Parameters, ReportSettings
-from erasediff_pipeline.errors import Diverged
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
 from erasediff_pipeline.hashing import hash_weights
@@ -83,18 +82,6 @@ def test_the_document_is_json_without_nan(trials):
     assert base["wall_seconds"] is None
     assert base["fid"] == 4.5
     assert set(base) == set(summary.columns)
-
-
-def test_a_trial_that_diverges_is_left_out_and_the_others_go_on(monkeypatch, caplog):
-    def try_once(bench, method, settings, seed):
-        if seed == 6:
-            raise Diverged("esd: the gradient is nan at step 3: lower its learning_rate (now 1.0)")
-        return seed
-
-    monkeypatch.setattr(nodes, "try_once", try_once)
-    bench, compare = SimpleNamespace(request={"by": "classes"}), CompareSettings(seeds=3)
-    assert nodes.try_method("esd")(bench, compare, Parameters().esd, 5) == [5, 7]
-    assert "seed 6 is left out: esd: the gradient is nan at step 3" in caplog.text
 
 
 def test_report_is_of_the_first_seed_and_of_what_was_tried(trials, unet_model):

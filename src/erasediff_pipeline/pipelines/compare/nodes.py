@@ -19,7 +19,6 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes
-from erasediff_pipeline.errors import Diverged
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
 from erasediff_pipeline.hashing import hash_weights
@@ -68,19 +67,13 @@ def try_method(method: str) -> Callable:
         settings: entry.settings,  # type: ignore[name-defined]
         seed: int,
     ) -> Trials:
-        """The method's trials; none where the comparison leaves the method out, or where it diverges."""
+        """The method's trials; none where the comparison leaves the method out."""
         if compare.methods is not None and method not in compare.methods:
             return []
         if bench.request["by"] == "ids" and getattr(entry.build, "classes_only", False):
             logger.warning("%s is left out: it forgets classes, not single images", method)
             return []
-        trials = []
-        for trial_seed in range(seed, seed + compare.seeds):
-            try:
-                trials.append(try_once(bench, method, settings, trial_seed))
-            except Diverged as error:  # a result too, and no reason to end the others' comparison
-                logger.warning("seed %d is left out: %s", trial_seed, error.message)
-        return trials
+        return [try_once(bench, method, settings, s) for s in range(seed, seed + compare.seeds)]
 
     return attempt
 

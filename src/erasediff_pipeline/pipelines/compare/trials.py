@@ -18,13 +18,24 @@ from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 
-TRAINING_CODE = "erasediff_pipeline.unlearning.loop"
+TRAINING_CODE = (
+    "erasediff_pipeline.unlearning.loop",
+    "erasediff_pipeline.data.request",
+    # Whose defaults a replay and a proxy are made with.
+    "erasediff_pipeline.config.evaluation",
+    "erasediff_pipeline.config.training",
+    nodes.erase_with,
+)
 JUDGING_CODE = (
     "erasediff_pipeline.diffusion.sampling",
     "erasediff_pipeline.evaluation.membership",
     "erasediff_pipeline.evaluation.metrics",
+    "erasediff_pipeline.data.request",
+    nodes.draw_from,
+    nodes.measure_membership,
+    nodes.evaluate_model,
 )
-"""With all that they import, and the method's own: where that changes, trials are made anew."""
+"""With what it imports, and the method's own module: where that changes, trials are made anew."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +86,7 @@ def train_trial(bench: Bench, method: str, settings: TrainingSettings, seed: int
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
         "images_sha256": hash_images(bench.images),
-        "code_sha256": hash_source(TRAINING_CODE, METHODS[method].build.__module__),
+        "code_sha256": hash_source(*TRAINING_CODE, METHODS[method].build.__module__),
     }
 
     def make() -> Trained:
