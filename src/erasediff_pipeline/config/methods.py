@@ -19,7 +19,7 @@ class MethodSettings(TrainingSettings):
 
     steps: int = Field(60, ge=1)
 
-    batch_size: int = Field(384, ge=1)
+    batch_size: int = Field(512, ge=1)
     """Images a step, from each of the sets that the method reads.
 
     The base model is near the minimum of the retain loss, so that its gradient is mostly noise, and Adam's
@@ -39,14 +39,10 @@ class MethodSettings(TrainingSettings):
 class UnlearnSettings(MethodSettings):
     """EraseDiff (arXiv 2401.05779)."""
 
-    condition_dropout: float = Field(0.2, ge=0, lt=1)
-    """Share of retain images trained under the null condition, which with the target ``null`` is where the
-    forgotten one goes; the target is learnt from these images alone."""
-
     control: Control = "grad_norm"
     """How λ is found, see ``unlearning.erasediff``: ``grad_norm`` is the paper's."""
 
-    eta: float = Field(1.5, ge=0)
+    eta: float = Field(1.0, ge=0)
     """η of ``grad_norm``, ``value_gap`` and ``cosine``: how hard the forget loss is pushed down."""
 
     fixed_lambda: float = Field(0.1, ge=0)
