@@ -6,14 +6,21 @@ import shutil
 
 import pytest
 import yaml
+from diffusers import DDPMPipeline
 
 from end_to_end.fixtures import BIN, copy_clone, hash_tree, run_command
+from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.hashing import hash_source, hash_weights
+from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
+
+RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"
 
 NEEDED = {
     "data/03_primary/images",
     "data/03_primary/manifest.parquet",
     "data/06_models/base",
     "data/06_models/classifier",
+    RETRAINED,
 }
 
 pytestmark = pytest.mark.slow
@@ -51,9 +58,12 @@ def md5_of(path):
 
 
 def locked(project):
-    """Path → MD5, of every output and dependency in dvc.lock."""
-    stages = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
-    entries = [entry for stage in stages.values() for entry in stage["outs"] + stage.get("deps", [])]
+    """Path → MD5, of every output and dependency in dvc.lock, and of the retrained model."""
+    stages = [
+        *yaml.safe_load((project / "dvc.lock").read_text())["stages"].values(),
+        yaml.safe_load((project / "benchmarks/dvc.lock").read_text())["stages"]["retrain"],
+    ]
+    entries = [entry for stage in stages for entry in stage["outs"] + stage.get("deps", [])]
     return {entry["path"]: entry["md5"] for entry in entries}
 
 
@@ -70,6 +80,22 @@ def test_every_stage_is_locked(pulled):
 
 def test_every_hash(pulled):
     assert wrong(pulled) == set()
+
+
+def test_compare_finds_the_retrained_model_that_was_pulled(pulled):
+    """Else `make compare` would retrain for minutes what it has just pulled."""
+    made_from = json.loads((pulled / f"{RETRAINED}/trained/made_from.json").read_text())
+    settings = Parameters.model_validate(
+        {
+            key: value
+            for file in (pulled / "conf/base").glob("parameters*.yml")
+            for key, value in yaml.safe_load(file.read_text()).items()
+        }
+    )
+    base = DDPMPipeline.from_pretrained(pulled / "data/06_models/base")
+    assert made_from["code_sha256"] == hash_source(*TRAINING_CODE, "erasediff_pipeline.unlearning.retrain")
+    assert made_from["settings"] == settings.pretrain.model_dump(mode="json")
+    assert made_from["base_model_sha256"] == hash_weights(base.unet)
 
 
 def test_a_corrupted_file_is_noticed(own):

@@ -1,0 +1,66 @@
+import subprocess
+
+import pandas as pd
+import pytest
+
+import runs
+from runs import describe_origin, made_by, read_rows
+
+ROW = {
+    "digit": 4,
+    "commit": "0123456789ab",
+    "settings": "123456789012",
+    "machine": "a CPU",
+    "date": "2026-01-02",
+}
+
+
+def write(path, *changes):
+    pd.DataFrame([{**ROW, **change} for change in changes]).to_csv(path, index=False)
+    return path
+
+
+def test_no_rows_where_there_is_no_table(tmp_path):
+    assert read_rows(tmp_path / "table.csv", "123456789012").empty
+
+
+def test_rows_of_these_settings_are_read(tmp_path):
+    """Also where the hash looks like a number."""
+    for settings in ("123456789012", "12e456789012"):
+        rows = read_rows(write(tmp_path / "table.csv", {"settings": settings}), settings)
+        assert rows.to_dict("records") == [{**ROW, "settings": settings}]
+
+
+def test_rows_of_other_settings_are_refused_and_kept(tmp_path):
+    table = write(tmp_path / "table.csv", {}, {"settings": "fedcba987654"})
+    before = table.read_text()
+    with pytest.raises(SystemExit, match=r"table\.csv: rows are of the settings or models fedcba987654, now"):
+        read_rows(table, "123456789012")
+    assert table.read_text() == before
+
+
+def test_origin_names_what_is_of_more_than_one_kind():
+    rows = pd.DataFrame([ROW, {**ROW, "date": "2026-01-03"}, {**ROW, "date": "2026-01-03"}])
+    assert describe_origin("make sweep", rows) == (
+        "`make sweep` on a CPU; 2026-01-02, 2026-01-03; commit 0123456789ab; settings 123456789012."
+    )
+
+
+@pytest.mark.parametrize(("clean", "commit"), [(True, "0" * 12), (False, f"{'0' * 12} with changes")])
+def test_a_row_says_whether_the_code_was_the_commits(monkeypatch, clean, commit):
+    told = {"git_commit": "0" * 40, "git_clean": clean, "threads": 2}
+    monkeypatch.setattr(runs, "describe_provenance", lambda parameters: told)
+    row = made_by("123456789012")
+    assert row["commit"] == commit
+    assert row["machine"].endswith("threads: 2")
+    assert row["settings"] == "123456789012"
+
+
+def test_a_run_that_fails_ends_the_benchmark_with_what_it_said(monkeypatch):
+    def run(command, **options):
+        assert command[-1] == "--params=forget.classes=4,seed=1"
+        return subprocess.CompletedProcess(command, 1, "half of it\n", "Error: no such class\n")
+
+    monkeypatch.setattr(runs.subprocess, "run", run)
+    with pytest.raises(SystemExit, match=r"--pipeline=unlearn [^\n]*\nhalf of it\nError: no such class"):
+        runs.run_pipeline("unlearn", **{"forget.classes": 4, "seed": 1})
