@@ -52,7 +52,7 @@ compare: setup pull  ## every method on the request, one table, one plot; goes o
 viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 	kedro viz run
 
-sweep: setup pull  ## the table of ten digits × three seeds, about 50 minutes; goes on where it stopped
+sweep: setup pull  ## the table of ten digits × three seeds, about 40 minutes; goes on where it stopped
 	python benchmarks/sweep.py
 
 sequence: setup pull  ## the table of five requests in a row, about 10 minutes

@@ -17,16 +17,8 @@ Subset = Literal["full", "selfattn", "noselfattn", "notime", "class_embedding"]
 class MethodSettings(TrainingSettings):
     """What all methods share: as long, and in the same steps."""
 
-    steps: int = Field(60, ge=1)
-
-    batch_size: int = Field(512, ge=1)
-    """Images a step, from each of the sets that the method reads.
-
-    The base model is near the minimum of the retain loss, so that its gradient is mostly noise, and Adam's
-    step is as long for noise as for signal: few steps on large batches forget with less drift than many on
-    small ones, at the same cost.
-    """
-
+    steps: int = Field(100, ge=1)
+    batch_size: int = Field(128, ge=1)
     learning_rate: float = Field(2e-4, gt=0)
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.9, ge=0, lt=1)
