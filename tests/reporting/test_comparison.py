@@ -282,9 +282,10 @@ def test_empty_places_in_the_last_row_stay_white(toy_images):
     assert not any(each.axison for each in axes)
 
 
-def test_the_terminal_lists_the_nearest_to_the_retrained_model_first():
+def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():
     console = Console(width=120, record=True)
-    console.print(build_comparison(summary_of(), REQUEST, "the/report.html"))
+    summary = summary_of().sort_values("distance")
+    console.print(build_comparison(summary, REQUEST, "the/report.html"))
     text = console.export_text()
     assert "compare: class 0 (142 images) forgotten" in text
     assert "report: the/report.html" in text
