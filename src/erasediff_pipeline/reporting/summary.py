@@ -76,7 +76,7 @@ def build_comparison(summary: pd.DataFrame, request: dict[str, Any], report: str
     )
     forgotten = "forget_membership_auc" if request["by"] == "ids" else "forget_accuracy"
     columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
-    table.add_column("method")
+    table.add_column("method", no_wrap=True)
     for name in columns:
         table.add_column(ROWS[name][0] if name in ROWS else name.replace("wall_", ""), justify="right")
     for _, row in summary.iterrows():
