@@ -55,10 +55,10 @@ viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 sweep: setup pull  ## the table of ten digits × three seeds, about 40 minutes; goes on where it stopped
 	python benchmarks/sweep.py
 
-sequence: setup pull  ## the table of five requests in a row, about 10 minutes
+sequence: setup pull  ## the table of five requests in a row, about 6 minutes
 	python benchmarks/sequence.py
 
-compare-digits: setup pull  ## every method on every digit, about three hours; goes on where it stopped
+compare-digits: setup pull  ## every method on every digit: hours; goes on where it stopped
 	python benchmarks/comparison.py
 
 clean:  ## the virtual environment, MLflow's store and checkpoints; results stay
