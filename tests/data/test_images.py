@@ -31,3 +31,10 @@ def test_writing_to_the_tensors_leaves_the_images_alone(toy_images):
     before = toy_images.images.copy()
     toy_images.tensors(slice(0, 4))[0].zero_()
     assert (toy_images.images == before).all()
+
+
+def test_join_keeps_the_order(toy_images):
+    first, last = toy_images.select(np.array([7, 2])), toy_images.select(np.array([4]))
+    joined = first.join(last)
+    assert (joined.images == toy_images.images[[7, 2, 4]]).all()
+    assert joined.labels.tolist() == toy_images.labels[[7, 2, 4]].tolist()

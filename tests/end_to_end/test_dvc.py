@@ -10,7 +10,8 @@ from diffusers import DDPMPipeline
 
 from end_to_end.fixtures import BIN, copy_clone, hash_tree, run_command
 from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.hashing import hash_source, hash_weights
+from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
 
 RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"

@@ -43,6 +43,11 @@ class LabelledImages:
         """The images at integer or boolean ``rows``."""
         return LabelledImages(self.images[rows], self.labels[rows])
 
+    def join(self, other: "LabelledImages") -> "LabelledImages":
+        """These images, then the other ones, in memory."""
+        images = np.concatenate([self.images, other.images])
+        return LabelledImages(images, np.concatenate([self.labels, other.labels]))
+
     def tensors(self, rows: np.ndarray | slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Images ``[n, C, H, W]`` uint8 and labels ``[n]`` int64 at ``rows``."""
         return torch.from_numpy(np.array(self.images[rows])), torch.from_numpy(np.array(self.labels[rows]))

@@ -9,7 +9,6 @@ of images that θ* draws under the retained conditions (generative replay). Equa
 the denoising loss. A request by ids is refused: the condition as a whole becomes noise.
 """
 
-import numpy as np
 import torch
 from torch import Generator
 
@@ -41,10 +40,7 @@ class SelectiveAmnesia:
         assert data.forget is not None
         refuse_kept_classes(data, self.name)
         settings = self.settings
-        everything = LabelledImages(
-            np.concatenate([data.retain.images, data.forget.images]),
-            np.concatenate([data.retain.labels, data.forget.labels]),
-        )
+        everything = data.retain.join(data.forget)
         origin = {"model": model.fingerprint(), "seed": seed}
         self.fisher = store.once(
             "fisher",

@@ -14,7 +14,8 @@ from erasediff_pipeline.config import EvaluationSettings, SamplingSettings, Trai
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.metrics import Metrics
-from erasediff_pipeline.hashing import hash_images, hash_source, hash_weights
+from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 

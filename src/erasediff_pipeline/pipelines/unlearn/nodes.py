@@ -25,6 +25,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
+    add_earlier_conditions,
     forgotten_classes,
     history_entry,
     select_set,
@@ -89,10 +90,9 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
         """Unlearn the forget set; return the erased model, the curves and the cost."""
         model = ClassConditional.from_pipeline(starting_model)
         entry_of_request = history_entry(request, split, method, hash_weights(starting_model.unet))
-        data = TrainingData(
-            retain=select_set(images, manifest, split, "retain"),
-            forget=select_set(images, manifest, split, "forget"),
-        )
+        retain = select_set(images, manifest, split, "retain")
+        forget = select_set(images, manifest, split, "forget")
+        data = TrainingData(retain, add_earlier_conditions(forget, retain, request, seed))
         history, cost = train(
             model,
             entry.build(settings),
