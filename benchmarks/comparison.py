@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from erasediff_pipeline.evaluation.comparison import GOLD, add_distances, half_width, summarise
+from erasediff_pipeline.evaluation.comparison import GOLD, add_distances, half_width, mark_front, summarise
 from erasediff_pipeline.reporting.comparison import with_interval
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import (
@@ -72,19 +72,30 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         each = pd.concat([compare(r) for _, r in seeds.groupby("seed")])
         lines += ["", f"## Digit 0, {seeds['seed'].nunique()} seeds, ± half of the 95 % interval", ""]
         lines += table_of(each, list(SHOWN))
+    order = every.groupby("method")["distance"].mean().sort_values().index
     for name in ("forget_accuracy", "retain_accuracy", "fid", "distance"):
         label, digits = SHOWN[name]
-        wide = every.pivot(index="method", columns="digit", values=name)
-        wide = wide.loc[every.groupby("method")["distance"].mean().sort_values().index]
+        wide = every.pivot(index="method", columns="digit", values=name).loc[order]
         lines += ["", f"## {label[0].upper()}{label[1:]}, digit by digit", ""]
-        lines += [f"| method | {' | '.join(map(str, wide.columns))} |", f"|---|{'--:|' * len(wide.columns)}"]
-        lines += [f"| `{m}` | {' | '.join(f'{v:.{digits}f}' for v in row)} |" for m, row in wide.iterrows()]
+        lines += digit_table(wide.map(lambda value, digits=digits: f"{value:.{digits}f}"))
+    front = every.pivot(index="method", columns="digit", values="front").loc[order]
+    front = front.drop(index=["base", GOLD], errors="ignore")
+    shown = front.replace({True: "●", False: ""}).assign(**{"of all": front.sum(axis=1)})
+    lines += ["", "## On the Pareto front of FID against forget accuracy, digit by digit", ""]
+    lines += digit_table(shown)
     path.write_text("\n".join(lines) + "\n")
 
 
+def digit_table(wide: pd.DataFrame) -> list[str]:
+    """A row a method, a column a digit."""
+    lines = [f"| method | {' | '.join(map(str, wide.columns))} |", f"|---|{'--:|' * len(wide.columns)}"]
+    return lines + [f"| `{method}` | {' | '.join(map(str, row))} |" for method, row in wide.iterrows()]
+
+
 def compare(rows: pd.DataFrame) -> pd.DataFrame:
-    """The methods of one comparison, with their distances."""
-    return add_distances(summarise(rows, 0.95), classes=10)
+    """The methods of one comparison, with their distances, and whether they are on the Pareto front."""
+    summary = add_distances(summarise(rows, 0.95), classes=10)
+    return summary.assign(front=mark_front(summary))
 
 
 def table_of(summaries: pd.DataFrame, names: list[str]) -> list[str]:

@@ -21,6 +21,11 @@ def page(tmp_path):
         for digit in (0, 1)
         for method, accuracy in (("base", 0.9), ("erasediff", 0.2), ("retrain", 0.1))
     ]
+    # Leaves as much of the digit 0 at a worse FID, and less of the digit 1.
+    trials += [
+        trial(0, "esd", 0, forget_accuracy=0.2, fid=0.6),
+        trial(1, "esd", 0, fid=9.0, forget_accuracy=0),
+    ]
     trials += [
         trial(0, method, seed, forget_accuracy=accuracy)
         for method, accuracy in (("erasediff", 0.5), ("retrain", 0.1))
@@ -39,7 +44,7 @@ def section(page, title):
 
 def test_means_over_the_digits_are_of_the_first_seed(page):
     means = section(page, "Means over 2 digits")
-    assert list(means) == ["`retrain`", "`erasediff`", "`base`"]  # by distance
+    assert list(means) == ["`retrain`", "`erasediff`", "`base`", "`esd`"]  # by distance
     # Of 0.2 and 0.3: the mean, and t(1 degree of freedom, 97.5 %) · 0.0707 / √2.
     assert means["`erasediff`"][0] == "0.250 ± 0.635"
     assert means["`base`"][-2] == "–"  # its seconds
@@ -56,3 +61,7 @@ def test_seeds_of_the_default_request(page):
 def test_digit_by_digit(page):
     assert section(page, "Forget accuracy, digit by digit")["`erasediff`"] == ["0.200", "0.300"]
     assert "Unfinished: only 0, 1." in page
+
+
+def test_which_methods_are_on_the_front(page):
+    assert section(page, "On the Pareto front") == {"`erasediff`": ["●", "●", "2"], "`esd`": ["", "●", "1"]}

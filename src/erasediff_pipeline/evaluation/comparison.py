@@ -80,6 +80,22 @@ def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
     return summary.join(distances).assign(distance=distances.mean(axis=1))
 
 
+def mark_front(summary: pd.DataFrame, by_ids: bool = False) -> pd.Series:
+    """Which methods are on the Pareto front of the FID against what is left of the forgotten.
+
+    Args:
+        summary: From :func:`summarise`. The base model and the retrained one are references, and never on
+            the front themselves.
+        by_ids: Whether images were forgotten: the membership AUC tells how well, and 0.5 is gone.
+
+    Returns:
+        Boolean, by the summary's index.
+    """
+    methods = summary[~summary["method"].isin(["base", GOLD])]
+    left = (methods["forget_membership_auc"] - 0.5).abs() if by_ids else methods["forget_accuracy"]
+    return pareto_front(left, -methods["fid"]).reindex(summary.index, fill_value=False)
+
+
 def pareto_front(forgotten: pd.Series, kept: pd.Series) -> pd.Series:
     """Which points no other beats: less of the forgotten *and* more of the kept, one of them strictly.
 

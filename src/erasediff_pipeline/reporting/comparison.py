@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, pareto_front
+from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, mark_front
 from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
 from erasediff_pipeline.reporting.report import embed
 from erasediff_pipeline.reporting.summary import ROWS, name_request
@@ -28,9 +28,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
     name = "forget_membership_auc" if by_ids else "forget_accuracy"
     figure = Figure(figsize=(8, 5), dpi=140)
     axes = figure.subplots()
-    methods = summary[~summary["method"].isin(["base", GOLD])]
-    left = (methods[name] - 0.5).abs() if by_ids else methods[name]  # of a membership AUC, 0.5 is gone
-    front = methods[pareto_front(left, -methods["fid"])].sort_values(name)
+    front = summary[mark_front(summary, by_ids)].sort_values(name)
     axes.step(
         front[name], front["fid"], where="post", color="#999999", lw=1.2, zorder=1, label="Pareto front"
     )

@@ -37,8 +37,12 @@ class NegGrad:
     ) -> dict[str, float]:
         assert forget_batch is not None
         settings, beta = self.settings, self.settings.retain_weight
-        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+        scalars = {}
+        if beta:
+            retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+            (beta * retain_loss).backward()
+            scalars["retain_loss"] = retain_loss.item()
         forget = noise_batch(model, forget_batch.x0, generator)
         forget_loss = denoising_loss(model, forget, model.condition(forget_batch.labels))
-        (beta * retain_loss - (1 - beta) * forget_loss).backward()
-        return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}
+        (-(1 - beta) * forget_loss).backward()
+        return {**scalars, "forget_loss": forget_loss.item()}
