@@ -87,7 +87,9 @@ def test_the_methods_page_has_a_row_for_each():
 def test_the_methods_are_stages_of_the_comparison():
     stages = yaml.safe_load((PROJECT_ROOT / "benchmarks/dvc.yaml").read_text())["stages"]
     assert [*stages["method"]["matrix"]["name"], "retrain"] == list(METHODS)
-    assert set(stages) == {"method", "retrain"}
+    assert set(stages) == {"method", "retrain", "table"}
+    trials = [re.search(r"compare/(\w+)/", path) for path in stages["table"]["deps"]]
+    assert sorted(trial[1] for trial in trials) == sorted(METHODS)
 
 
 @pytest.mark.parametrize("method", METHODS)
