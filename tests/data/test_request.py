@@ -8,7 +8,6 @@ import pytest
 from erasediff_pipeline.config import ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
-    add_earlier_conditions,
     forgotten_classes,
     hash_ids,
     history_entry,
@@ -346,40 +345,3 @@ def test_last_class_left_must_be_retained(manifest):
 def test_unknown_class_names_what_is_left(manifest):
     message = refusal(manifest, answered(manifest, {"classes": [0]}), classes=[7])
     assert "[7] not in the data: allowed are [1, 2]" in message
-
-
-@pytest.fixture
-def images():
-    """One pixel each, which is the row; classes 0, 1, 2 in turn."""
-    rows = np.arange(30, dtype=np.uint8)
-    return LabelledImages(rows.reshape(30, 1, 1, 1), rows.astype(np.int64) % 3)
-
-
-def by_classes(*classes):
-    return {"by": "classes", "classes": list(classes)}
-
-
-def test_without_earlier_requests_the_forget_set_is_as_it_was(images):
-    forget, retain = images.select(images.labels == 2), images.select(images.labels != 2)
-    assert add_earlier_conditions(forget, retain, by_classes(2), 0) is forget
-    by_ids = {**by_classes(2), "earlier": [{"by": "ids", "classes": [1]}]}
-    assert add_earlier_conditions(forget, retain, by_ids, 0) is forget
-
-
-def test_retained_images_stand_under_each_earlier_condition(images):
-    forget, retain = images.select(images.labels == 2), images.select(images.labels == 0)
-    request = {**by_classes(2), "earlier": [by_classes(1), by_classes(7)]}
-    joined = add_earlier_conditions(forget, retain, request, 0)
-    assert (joined.images[:10] == forget.images).all()
-    assert joined.labels.tolist() == [2] * 10 + [1] * 10 + [7] * 10
-    for start in (10, 20):
-        assert set(joined.images[start : start + 10].flat) == set(retain.images.flat)
-    assert (joined.images[10:20] != joined.images[20:]).any()
-
-
-def test_which_retained_images_depends_on_the_seed_alone(images):
-    forget, retain = images.select(np.array([2, 5])), images.select(images.labels == 0)
-    request = {**by_classes(2), "earlier": [by_classes(1)]}
-    drawn = {tuple(add_earlier_conditions(forget, retain, request, seed).images.flat) for seed in (0, 0, 1)}
-    assert len(drawn) == 2
-    assert {row % 3 for pair in drawn for row in pair[2:]} == {0}

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from erasediff_pipeline.config import ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.seeding import derive_seed
 
 
 def hash_ids(ids: Iterable[str]) -> str:
@@ -141,30 +139,6 @@ def select_set(
     """The images of one side of the split, ``forget`` or ``retain``."""
     ids = table["id"][table["set"] == name]
     return images.select(manifest["id"].isin(ids).to_numpy())
-
-
-def add_earlier_conditions(
-    forget: LabelledImages, retain: LabelledImages, description: dict, seed: int
-) -> LabelledImages:
-    """The forget set, and for every class forgotten before as many retained images under its label.
-
-    Nothing else holds those conditions where they are: without it they drift back as the weights that all
-    conditions share are moved. It takes no forgotten image: under a condition that is gone, the model is to
-    draw nothing of its own on any image.
-
-    Args:
-        forget: The images to forget now.
-        retain: The images to go on knowing.
-        description: Of the split, from :func:`split_by_request`; without ``earlier`` the forget set is
-            returned as it is.
-        seed: Of the draw among the retained images.
-    """
-    size = len(forget)
-    for label in classes_of(description.get("earlier", [])):
-        order = np.random.default_rng(derive_seed(seed, "earlier condition", label)).permutation(len(retain))
-        drawn = retain.select(order[:size])
-        forget = forget.join(LabelledImages(drawn.images, np.full_like(drawn.labels, label)))
-    return forget
 
 
 def unseen_of_classes(images: LabelledImages, manifest: pd.DataFrame, classes: list[int]) -> LabelledImages:

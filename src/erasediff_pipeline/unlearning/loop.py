@@ -7,7 +7,7 @@ import os
 import re
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
-from torch import nn
+from torch import Generator, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
@@ -100,6 +100,8 @@ def train(
         forget = draw_batch(model, data.forget, settings, step, seed, "forget")
         retain = draw_batch(model, data.retain, settings, step, seed, "retain")
         assert retain is not None  # only the forget set may be absent
+        if data.forgotten_before:
+            retain = add_forgotten_before(retain, data.forgotten_before, make_generator(seed, "before", step))
         with accelerator.autocast():
             scalars = method.gradients(model, forget, retain, generator)
         norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
@@ -165,13 +167,19 @@ def draw_batch(
     return Batch(model.encode(pixels), labels.to(model.device))
 
 
+def add_forgotten_before(batch: Batch, classes: Sequence[int], generator: Generator) -> Batch:
+    """The batch with one of these classes, drawn uniformly, beside each image."""
+    drawn = torch.randint(len(classes), batch.labels.shape, generator=generator)
+    return batch._replace(forgotten_before=torch.tensor(classes)[drawn].to(batch.labels.device))
+
+
 def fingerprint_run(
     model: DiffusionModel, method: Method, data: TrainingData, settings: TrainingSettings, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
-    plan = [method.name, seed, settings.model_dump(), model.fingerprint()]
+    plan = [method.name, seed, settings.model_dump(), model.fingerprint(), list(data.forgotten_before)]
     digest = hashlib.sha256(repr(plan).encode())
-    for images in data:
+    for images in (data.retain, data.forget):
         if images is not None:
             digest.update(hash_images(images).encode())
     return digest.hexdigest()

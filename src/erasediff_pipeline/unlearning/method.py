@@ -1,7 +1,9 @@
 """What a method is: it fills in gradients, and owns no loop."""
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import torch
 from torch import Generator, Tensor
 
 from erasediff_pipeline.data.images import LabelledImages
@@ -19,17 +21,37 @@ class Batch(NamedTuple):
     labels: Tensor
     """``[N]`` int64."""
 
+    forgotten_before: Tensor | None = None
+    """``[N]`` int64, for each image a class that an earlier request has taken out; None without such."""
+
 
 def training_loss(
     model: DiffusionModel, batch: Batch, condition_dropout: float, generator: Generator
 ) -> Tensor:
     """The denoising loss with the condition dropped now and then, a scalar: what a base model is trained on.
 
-    L_r of every method, on the retain set (arXiv 2207.12598, algorithm 1).
+    L_r of every method, on the retain set (arXiv 2207.12598, algorithm 1). After earlier requests, what is to
+    be kept includes that their conditions stay forgotten.
     """
     noised = noise_batch(model, batch.x0, generator)
     c = drop_condition(model, model.condition(batch.labels), condition_dropout, generator)
-    return denoising_loss(model, noised, c)
+    loss = denoising_loss(model, noised, c)
+    if batch.forgotten_before is None:
+        return loss
+    return loss + indifference(model, batch.x0, model.condition(batch.forgotten_before), generator)
+
+
+def indifference(model: DiffusionModel, x0: Tensor, c: Tensor, generator: Generator) -> Tensor:
+    """E‖ε_θ(x_t, t, c) − sg[ε_θ(x_t, t, ∅)]‖², a scalar; sg stops the gradient.
+
+    Holds a forgotten condition c where it says no more than the null condition ∅. Nothing else does, once its
+    request is answered: it drifts back as later ones move the weights that all conditions share. ``x0`` are
+    retained images: no forgotten one is needed.
+    """
+    noised = noise_batch(model, x0, generator)
+    with torch.no_grad():
+        target = model.denoise(noised.x_t, noised.t, model.null_condition(len(x0))).float()
+    return denoising_loss(model, noised._replace(target=target), c)
 
 
 class TrainingData(NamedTuple):
@@ -40,6 +62,9 @@ class TrainingData(NamedTuple):
 
     forget: LabelledImages | None = None
     """Images to forget."""
+
+    forgotten_before: Sequence[int] = ()
+    """Classes that earlier requests have taken out of the model: their images are in neither set."""
 
 
 class Method(Protocol):

@@ -5,10 +5,12 @@
 What the forgotten condition then draws is whatever its untrained embedding happens to mean.
 """
 
+from torch import Generator
+
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 
@@ -20,3 +22,14 @@ class Retrain(Denoising):
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Random weights in place of the base model's."""
         model.forget_everything(derive_seed(seed, self.name, "weights"))
+
+    def gradients(
+        self,
+        model: DiffusionModel,
+        forget_batch: Batch | None,
+        retain_batch: Batch,
+        generator: Generator,
+    ) -> dict[str, float]:
+        """Earlier requests have taken nothing out of random weights, so nothing is held there."""
+        retain_batch = retain_batch._replace(forgotten_before=None)
+        return super().gradients(model, forget_batch, retain_batch, generator)

@@ -84,7 +84,8 @@ class SelectiveAmnesia:
         settings = self.settings
         rows = torch.randint(len(self.replay), (len(retain_batch.labels),), generator=generator)
         pixels, labels = self.replay.tensors(rows.numpy())
-        replay = Batch(model.encode(pixels), labels.to(model.device))
+        x0, labels = model.encode(pixels), labels.to(model.device)
+        replay = Batch(x0, labels, retain_batch.forgotten_before)
         replay_loss = training_loss(model, replay, settings.condition_dropout, generator)
 
         surrogate = torch.rand(forget_batch.x0.shape, generator=generator) * 2 - 1

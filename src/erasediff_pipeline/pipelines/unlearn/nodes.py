@@ -25,7 +25,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
-    add_earlier_conditions,
+    classes_of,
     forgotten_classes,
     history_entry,
     select_set,
@@ -90,9 +90,11 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
         """Unlearn the forget set; return the erased model, the curves and the cost."""
         model = ClassConditional.from_pipeline(starting_model)
         entry_of_request = history_entry(request, split, method, hash_weights(starting_model.unet))
-        retain = select_set(images, manifest, split, "retain")
-        forget = select_set(images, manifest, split, "forget")
-        data = TrainingData(retain, add_earlier_conditions(forget, retain, request, seed))
+        data = TrainingData(
+            retain=select_set(images, manifest, split, "retain"),
+            forget=select_set(images, manifest, split, "forget"),
+            forgotten_before=classes_of(request.get("earlier", [])),
+        )
         history, cost = train(
             model,
             entry.build(settings),
