@@ -12,7 +12,7 @@ from erasediff_pipeline.unlearning import loop
 from erasediff_pipeline.unlearning.denoising import Denoising
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from unlearning.runs import Killed, kill_at, small, watch, weights_of
 
 
@@ -53,6 +53,37 @@ def test_killed_and_resumed_is_the_same_byte_for_byte(unet_model, data, tmp_path
     assert json.dumps(history_again) == json.dumps(history)
     assert cost_again.denoiser_evaluations == cost.denoiser_evaluations
     assert not checkpoint.exists()
+
+
+def test_resume_of_a_later_request(unet_model, data, tmp_path):
+    later = data._replace(forgotten_before=(1, 2))
+    whole, resumed = unet_model(), unet_model()
+    unlearn(whole, later, tmp_path / "a.safetensors")
+    with pytest.raises(Killed):
+        unlearn(unet_model(), later, tmp_path / "b.safetensors", before_step=kill_at(4))
+    _, method = unlearn(resumed, later, tmp_path / "b.safetensors")
+    assert len(method.calls) == 4
+    assert weights_of(resumed) == weights_of(whole)
+
+
+def test_checkpoint_of_another_history_is_not_continued(unet_model, data, tmp_path):
+    checkpoint = tmp_path / "b.safetensors"
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, checkpoint, before_step=kill_at(5))
+    _, method = unlearn(unet_model(), data._replace(forgotten_before=(2,)), checkpoint)
+    assert len(method.calls) == 6
+
+
+def test_classes_forgotten_before_are_drawn_for_the_retained_images():
+    batch = Batch(torch.zeros(400, 1), torch.zeros(400, dtype=torch.int64))
+    drawn = [
+        loop.add_forgotten_before(batch, [3, 5], torch.Generator().manual_seed(seed)).forgotten_before
+        for seed in (0, 0, 1)
+    ]
+    assert set(drawn[0].tolist()) == {3, 5}
+    assert 150 < (drawn[0] == 3).sum() < 250
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])
 
 
 def test_resume_of_a_subset(unet_model, data, tmp_path):
