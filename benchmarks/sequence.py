@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from runs import ENVIRONMENT, ROOT, copy_reference, describe_origin, hash_settings, made_by, run_pipeline
 
+FORGOTTEN, KEPT = 0.05, 0.97
+"""The limits at the end: forget accuracy of each digit, at most; retain accuracy, at least."""
 RESULT = ROOT / "data/08_reporting" / ENVIRONMENT / "erasediff/metrics.json"
 
 
@@ -43,7 +45,17 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         left = [f"{row['by_class'][d]:.3f}" if d in row["by_class"] else "–" for d in digits]
         cells = [*left, f"{row['retain_accuracy']:.4f}", f"{row['fid']:.2f}"]
         lines.append(f"| {row['digit']} | {' | '.join(cells)} |")
-    path.write_text("\n".join(lines) + "\n")
+    path.write_text("\n".join([*lines, "", judge_end(rows.iloc[-1])]) + "\n")
+
+
+def judge_end(row: pd.Series) -> str:
+    """Which limits the last request misses."""
+    left = {f"{d} ({value:.3f})": value for d, value in row["by_class"].items()}
+    misses = [f"forget accuracy of {name}" for name, value in left.items() if value > FORGOTTEN]
+    if row["retain_accuracy"] < KEPT:
+        misses.append(f"retain accuracy ({row['retain_accuracy']:.4f})")
+    limits = f"forget accuracy at most {FORGOTTEN} for each digit, retain accuracy at least {KEPT}"
+    return f"Limits at the end: {limits}. Missed: {', '.join(misses) or 'none'}."
 
 
 def main() -> int:
