@@ -61,7 +61,7 @@ class FinetuneSettings(MethodSettings):
 class NegGradSettings(MethodSettings):
     """Ascent on the forget loss."""
 
-    retain_weight: float = Field(0.95, ge=0, lt=1)
+    retain_weight: float = Field(0.9, ge=0, lt=1)
     """β in β·L_r − (1 − β)·L_f: 0 is NegGrad, more is NegGrad+ (arXiv 2302.09880, section 4)."""
 
 
@@ -94,6 +94,9 @@ class SalunSettings(RandomLabelSettings):
 class SelectiveAmnesiaSettings(MethodSettings):
     """Continual learning's way to forget (arXiv 2305.10120)."""
 
+    learning_rate: float = Field(5e-5, gt=0)
+    """Lower than the others': the uniform noise pulls hard, and a larger step costs the retained classes."""
+
     ewc_weight: float = Field(10.0, ge=0)
     """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)². F is of a loss that is a mean over pixels, at one timestep an
     image; the released code sums over both, so that its λ = 10 means far more there than it does here."""
@@ -117,14 +120,14 @@ class EsdSettings(MethodSettings):
     negative_guidance: float = Field(1.0, ge=0)
     """η in ε(null) − η·(ε(c_f) − ε(null)), equation 7; the paper's default is 1."""
 
-    retain_weight: float = Field(0.0, ge=0)
+    retain_weight: float = Field(1.0, ge=0)
     """Weight of the denoising loss on the retain set, which the paper does not have: 0 is its objective."""
 
 
 class BlindspotSettings(MethodSettings):
     """A proxy that never saw the forget set, distilled into the model (arXiv 2210.08196)."""
 
-    proxy_steps: int = Field(300, ge=1)
+    proxy_steps: int = Field(500, ge=1)
     """Steps of the proxy, from random weights on the retain set, else with the defaults of ``pretrain``."""
 
     proxy_learning_rate: float = Field(2e-3, gt=0)
