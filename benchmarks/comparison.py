@@ -59,9 +59,9 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         "# Every method on every digit",
         "",
         f"{describe_origin('make compare-digits', rows)} {unfinished}The distance is that to the model "
-        "retrained without the digit, a mean over the metrics (`evaluation/comparison.py`). The settings of "
-        "EraseDiff were tuned on digits other than 3 and 7, those of the others not yet. Every figure: "
-        "[comparison.csv](comparison.csv).",
+        "retrained without the digit, a mean over the metrics (`evaluation/comparison.py`). How the "
+        "settings were chosen, on digits other than 3 and 7: [docs/methods.md](../docs/methods.md). Every "
+        "figure: [comparison.csv](comparison.csv).",
         "",
         f"## Means over {len(of_digit)} digits, one seed each, ± half of the 95 % interval",
         "",

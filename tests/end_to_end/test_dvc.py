@@ -13,7 +13,9 @@ from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
+from erasediff_pipeline.unlearning.registry import METHODS
 
+LOCKS = ("dvc.lock", "benchmarks/dvc.lock")
 RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"
 
 NEEDED = {
@@ -58,14 +60,16 @@ def md5_of(path):
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode()).hexdigest() + ".dir"
 
 
+def stages_in(file):
+    return yaml.safe_load(file.read_text())["stages"]
+
+
 def locked(project):
-    """Path → MD5, of every output and dependency in dvc.lock, and of the retrained model."""
-    stages = [
-        *yaml.safe_load((project / "dvc.lock").read_text())["stages"].values(),
-        yaml.safe_load((project / "benchmarks/dvc.lock").read_text())["stages"]["retrain"],
-    ]
-    entries = [entry for stage in stages for entry in stage["outs"] + stage.get("deps", [])]
-    return {entry["path"]: entry["md5"] for entry in entries}
+    """Path → MD5, of every output and dependency; of the comparison's trials only the retrained model is kept."""
+    stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
+    entries = {entry["path"]: entry["md5"] for s in stages for entry in s["outs"] + s.get("deps", [])}
+    trials = {path for path in entries if path.startswith("data/06_models/compare/")}
+    return {path: md5 for path, md5 in entries.items() if path not in trials - {RETRAINED}}
 
 
 def wrong(project):
@@ -74,8 +78,9 @@ def wrong(project):
 
 
 def test_every_stage_is_locked(pulled):
-    stages = yaml.safe_load((pulled / "dvc.yaml").read_text())["stages"]
-    assert set(yaml.safe_load((pulled / "dvc.lock").read_text())["stages"]) == set(stages)
+    assert set(stages_in(pulled / "dvc.lock")) == set(stages_in(pulled / "dvc.yaml"))
+    trials = {f"method@{name}" for name in METHODS if name != "retrain"}
+    assert set(stages_in(pulled / "benchmarks/dvc.lock")) == {"retrain", "table", *trials}
     assert set(locked(pulled)) >= NEEDED
 
 

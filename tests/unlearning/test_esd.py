@@ -21,8 +21,9 @@ from unlearning.runs import run, weights_of
 DATA = TrainingData(retain=images_of(RETAINED), forget=images_of([0]))
 
 
-def prepared(model, **settings):
-    method = Esd(EsdSettings(**settings))
+def prepared(model, retain_weight=0.0, **settings):
+    """Without other settings the paper's objective, which has no retain term."""
+    method = Esd(EsdSettings(retain_weight=retain_weight, **settings))
     method.prepare(model, DATA, FeatureStore(), seed=0)
     return method
 

@@ -139,7 +139,7 @@ def test_rough_precision_roughly_gives_the_same_gradient(unet_model, data, name)
     gradients = []
     for rough in (False, True):
         model = unet_model()
-        method, _ = build(name, **({"retain_weight": 0.5} if name == "esd" else {}))
+        method, _ = build(name)
         method.prepare(model, data, FeatureStore(), seed=0)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rough):
             method.gradients(model, *batches(0, 32, 30, shape=(1, 8, 8)), generator())
@@ -164,9 +164,7 @@ def test_precision_is_that_of_the_settings(unet_model, data, tmp_path, name):
 def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_model, name):
     """Only the retain set's conditions are dropped."""
     model = linear_model()
-    method, _ = build(
-        name, condition_dropout=0.9, **({"retain_weight": 0.5} if name == "esd" else {"batch_size": 4})
-    )
+    method, _ = build(name, condition_dropout=0.9)
     data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
     method.prepare(model, data, FeatureStore(), seed=0)
     model.calls.clear()
