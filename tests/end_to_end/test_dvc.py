@@ -65,7 +65,7 @@ def stages_in(file):
 
 
 def locked(project):
-    """Path → MD5, of every output and dependency; of the comparison's trials only the retrained model is kept."""
+    """Path → MD5, of every output and dependency; of the comparison's trials, the retrained model alone."""
     stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
     entries = {entry["path"]: entry["md5"] for s in stages for entry in s["outs"] + s.get("deps", [])}
     trials = {path for path in entries if path.startswith("data/06_models/compare/")}
