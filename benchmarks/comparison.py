@@ -66,6 +66,8 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         f"## Means over {len(of_digit)} digits, one seed each, ± half of the 95 % interval",
         "",
         *table_of(every, list(SHOWN)),
+        "",
+        name_nearest(every),
     ]
     seeds = rows[(rows["digit"] == 0) & rows["method"].isin(["erasediff", GOLD])]
     if seeds["seed"].nunique() > 1:
@@ -84,6 +86,15 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
     lines += ["", "## On the Pareto front of FID against forget accuracy, digit by digit", ""]
     lines += digit_table(shown)
     path.write_text("\n".join(lines) + "\n")
+
+
+def name_nearest(every: pd.DataFrame) -> str:
+    """Who wins by the distance, and on how many digits each method is on the Pareto front."""
+    methods = every[~every["method"].isin(["base", GOLD])]
+    nearest = methods.groupby("method")["distance"].mean().idxmin()
+    front = methods.groupby("method")["front"].sum().sort_values(ascending=False)
+    counts = ", ".join(f"`{method}` {count}" for method, count in front[front > 0].items())
+    return f"Nearest to the retrained model: `{nearest}`. Digits on the Pareto front, below: {counts}."
 
 
 def digit_table(wide: pd.DataFrame) -> list[str]:

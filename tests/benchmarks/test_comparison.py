@@ -65,3 +65,8 @@ def test_digit_by_digit(page):
 
 def test_which_methods_are_on_the_front(page):
     assert section(page, "On the Pareto front") == {"`erasediff`": ["●", "●", "2"], "`esd`": ["", "●", "1"]}
+
+
+def test_the_winner_is_said_plainly(page):
+    assert "Nearest to the retrained model: `erasediff`." in page
+    assert "on the Pareto front, below: `erasediff` 2, `esd` 1." in page

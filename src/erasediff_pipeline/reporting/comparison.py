@@ -49,6 +49,8 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
             zorder=2,
         )
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("{x:g}")
     axes.set_xlabel(f"{ROWS[name][0]} ({ROWS[name][1]})")
     axes.set_ylabel("FID of the retained classes (lower is better)")
     axes.grid(alpha=0.3, which="both")
