@@ -26,6 +26,7 @@ from end_to_end.fixtures import (
     hash_tree,
     run_command,
 )
+from erasediff_pipeline.config import NegGradSettings
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
 from reporting.page import Reader, assert_self_contained
 
@@ -216,7 +217,7 @@ def test_each_method_is_a_run_below_it(runs, document):
 
 def test_a_methods_run_has_its_settings_and_curves(client, runs):
     _, children = runs
-    assert children["neggrad"].data.params["retain_weight"] == "0.95"
+    assert children["neggrad"].data.params["retain_weight"] == str(NegGradSettings().retain_weight)
     assert children["retrain"].data.params["steps"] == "2"
     assert "steps" not in children["base"].data.params
     points = client.get_metric_history(children["neggrad"].info.run_id, "forget_loss")

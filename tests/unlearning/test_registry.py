@@ -223,7 +223,7 @@ def objective(method, model, data):
     """The loss that the method logs for the forget set, or for what it trains on, on fixed draws."""
     batch = [
         Batch(model.encode(pixels), labels)
-        for pixels, labels in (d.tensors(slice(0, 24)) for d in reversed(data))
+        for pixels, labels in (d.tensors(slice(0, 24)) for d in (data.forget, data.retain))
     ]
     scalars = method.gradients(model, *batch, generator(5))
     return scalars["loss"] if method.name in RETAIN_ONLY else scalars["forget_loss"]
