@@ -59,7 +59,9 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         "# Every method on every digit",
         "",
         f"{describe_origin('make compare-digits', rows)} {unfinished}The distance is that to the model "
-        "retrained without the digit, a mean over the metrics (`evaluation/comparison.py`). How the "
+        "retrained without the digit, a mean over the metrics (`evaluation/comparison.py`). A trial that was "
+        "there already, from the same code, settings and weights, is kept with its seconds: some are older "
+        "than the commit that is named. How the "
         "settings were chosen, on digits other than 3 and 7: [docs/methods.md](../docs/methods.md). Every "
         "figure: [comparison.csv](comparison.csv).",
         "",
@@ -91,6 +93,8 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
 def name_nearest(every: pd.DataFrame) -> str:
     """Who wins by the distance, and on how many digits each method is on the Pareto front."""
     methods = every[~every["method"].isin(["base", GOLD])]
+    if methods["distance"].isna().all():
+        return f"No distances: `{GOLD}` is not among the methods."
     nearest = methods.groupby("method")["distance"].mean().idxmin()
     front = methods.groupby("method")["front"].sum().sort_values(ascending=False)
     counts = ", ".join(f"`{method}` {count}" for method, count in front[front > 0].items())

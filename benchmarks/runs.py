@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-from diffusers import DDPMPipeline
 
-from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.pipelines.unlearn.nodes import settings_of
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
@@ -35,24 +35,24 @@ def copy_reference() -> None:
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
 
 
-def run_pipeline(name: str, **parameters: object) -> None:
+def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object) -> None:
     """The command that a user types; where it fails, this ends with what it said."""
     given = ",".join(f"{key}={value}" for key, value in parameters.items())
-    command = ["kedro", "run", f"--env={ENVIRONMENT}", f"--pipeline={name}", f"--params={given}"]
+    command = ["kedro", "run", f"--env={environment}", f"--pipeline={name}", f"--params={given}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def hash_settings(*methods: str) -> str:
+def hash_settings(*methods: str, environment: str = ENVIRONMENT) -> str:
     """What decides a row beside request and seed: the settings, the base model and the judge."""
-    conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=ENVIRONMENT, **CONFIG_LOADER_ARGS)
+    conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)
     deciding = settings_of(conf["parameters"], *methods)
-    weights = ROOT / "data/06_models" / ENVIRONMENT
+    weights = ROOT / "data/06_models" / environment
     judge = (weights / "classifier/diffusion_pytorch_model.safetensors").read_bytes()
     parts = [
         {key: value for key, value in deciding.items() if key not in ("forget", "seed")},
-        hash_weights(DDPMPipeline.from_pretrained(weights / "base").unet),
+        hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load()),
         hashlib.sha256(judge).hexdigest(),
     ]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]

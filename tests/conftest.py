@@ -14,9 +14,16 @@ from diffusers import DDPMScheduler
 from torch import nn
 from torch.nn.functional import linear
 
-from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.config import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    TextEncoderSettings,
+    TextToImageSettings,
+)
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_conditional
+from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
+from erasediff_pipeline.diffusion.text_to_image import TextToImage
 
 pytest_plugins = ["end_to_end.fixtures"]
 
@@ -67,8 +74,15 @@ class ToyModel(DiffusionModel):
     def trainable(self, subset):
         return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
 
+    def to_pipeline(self):
+        raise NotImplementedError
+
     @property
     def sample_shape(self):
+        return self.shape
+
+    @property
+    def image_shape(self):
         return self.shape
 
 
@@ -114,6 +128,25 @@ def unet_model():
     def make(seed=0, dropout=0.0):
         torch.manual_seed(seed)
         return build_class_conditional(DenoiserSettings(channels=(8, 16), dropout=dropout), (1, 8, 8), 3)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def text_model():
+    """``text_model(prompts)``: the parts of Stable Diffusion, tiny, for images of 16×16 in colour."""
+
+    def make(prompts, seed=0, **options):
+        torch.manual_seed(seed)
+        settings = DenoiserSettings(
+            channels=(8, 16),
+            text_to_image=TextToImageSettings(
+                autoencoder=AutoencoderSettings(channels=(8, 8)),
+                text_encoder=TextEncoderSettings(width=16, layers=1, heads=2, context_length=12),
+            ),
+        )
+        built = build_text_to_image(settings, (3, 16, 16), sorted({*prompts, "a photo of the number 3"}))
+        return TextToImage.from_pipeline(built.to_pipeline(), prompts, **options)
 
     return make
 

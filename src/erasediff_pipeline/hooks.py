@@ -19,7 +19,8 @@ from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.data.request import split_by_request
-from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.diffusion.pipelines import model_of
+from erasediff_pipeline.diffusion.pretrained import find_pretrained
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.summary import build_comparison, build_table
@@ -91,11 +92,16 @@ class CheckFirst:
         if "params:forget" in pipeline.inputs() and "manifest" in pipeline.inputs():
             known = "base_model" in pipeline.inputs()
             history = history_of(catalog.load("base_model")) if known else []
-            split_by_request(catalog.load("manifest"), self.parameters.forget, history)
+            split_by_request(
+                catalog.load("manifest"), self.parameters.forget, history, self.parameters.captions
+            )
         if "base_model" in pipeline.all_outputs() and self.parameters.base != "base":
             raise InvalidParameter(
                 f"base: {self.parameters.base!r} is where pretraining would write: allowed is 'base'"
             )
+        denoiser = self.parameters.denoiser
+        if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
+            find_pretrained(denoiser.pretrained, denoiser.revision)
         if {"base_model", "images"} <= pipeline.inputs():
             check_shape(catalog)
 
@@ -116,13 +122,14 @@ def check_writable(path: Path) -> None:
 
 def check_shape(catalog: CatalogProtocol) -> None:
     """Refuse a base model that was trained on images of another shape, or on fewer classes."""
-    model, images = ClassConditional.from_pipeline(catalog.load("base_model")), catalog.load("images")
-    shape, classes = model.sample_shape, model.classes
-    if shape != images.shape or classes <= max(images.classes):
+    model, images = model_of(catalog.load("base_model")), catalog.load("images")
+    needed = max(images.classes) + 1
+    classes = getattr(model, "classes", needed)  # a text-to-image model has no number of them
+    if model.image_shape != images.shape or classes < needed:
         raise MissingInput(
-            f"base_model: {relative(file_of(catalog, 'base_model') or Path())} draws {shape} (C, H, W) of "
-            f"{classes} classes, the images are {images.shape} of {max(images.classes) + 1}: run "
-            "`dvc pull`, or `kedro run --pipeline=pretrain`"
+            f"base_model: {relative(file_of(catalog, 'base_model') or Path())} draws {model.image_shape} "
+            f"(C, H, W) of {classes} classes, the images are {images.shape} of {needed}: run `dvc pull`, or "
+            "`kedro run --pipeline=pretrain`"
         )
 
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from erasediff_pipeline.pipelines import compare, prepare, pretrain, unlearn
+from erasediff_pipeline.pipelines import compare, generate, prepare, pretrain, unlearn
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -11,6 +11,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     methods = {entry.pipeline: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
     return {
         "prepare": prepare.create_pipeline(),
+        "generate": generate.create_pipeline(),
         "pretrain": pretrain.create_pipeline(),
         **methods,
         "compare": compare.create_pipeline(),

@@ -83,6 +83,14 @@ def test_the_request_tells_what_was_before(earlier, sequel, reports):
     assert (forget["classes"], forget["earlier"]) == ([1], read(earlier.project / HISTORY))
 
 
+def test_the_training_holds_what_was_forgotten_before(earlier, reports):
+    """Of a step's passes, two are ``indifference``: forget loss, its target, retain loss, then these."""
+    first = read(earlier.project / "data/08_reporting/erasediff/run.json")["cost"]
+    cost = read(reports / "run.json")["cost"]
+    assert first["denoiser_evaluations"] == 2 * 3 * 32
+    assert cost["denoiser_evaluations"] == 2 * 5 * 32
+
+
 def test_each_forgotten_class_is_measured(reports):
     metrics = read(reports / "metrics.json")
     for which in ("base", "erased"):

@@ -3,6 +3,8 @@
 from erasediff_pipeline.unlearning.loop import train
 from erasediff_pipeline.unlearning.registry import METHODS
 
+STEPPED = [name for name, entry in METHODS.items() if not getattr(entry.build, "closed_form", False)]
+"""The methods that train."""
 CHEAP = {
     "salun": {"mask_batches": 2},
     "selective_amnesia": {"replay_images": 6, "fisher_batches": 2, "fisher_batch_size": 4},

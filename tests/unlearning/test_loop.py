@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 import torch
 from diffusers.training_utils import EMAModel
+from pydantic import ValidationError
 
 from erasediff_pipeline.config import PretrainSettings, UnlearnSettings
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.unlearning import loop
 from erasediff_pipeline.unlearning.denoising import Denoising
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.loop import accumulate, train
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from unlearning.by_hand import batches, flat, generator, images_of
 from unlearning.runs import Killed, kill_at, small, watch, weights_of
 
 
@@ -357,3 +359,59 @@ def test_diverged_training_is_an_error(linear_model, data, tmp_path, loss):
     settings = PretrainSettings(**small())
     with pytest.raises(UserError, match=r"pretrain: the gradient is \S+ at step 0: lower its learning_rate"):
         train(linear_model(), Diverged(settings), TrainingData(data.retain), settings, 0, tmp_path / "c")
+
+
+class Squares:
+    """A method without noise: the mean square of the prediction for the retain batch."""
+
+    def gradients(self, model, forget_batch, retain_batch, generator):
+        t = torch.zeros(len(retain_batch.x0), dtype=torch.int64)
+        loss = model.denoise(retain_batch.x0, t, retain_batch.labels).square().mean()
+        loss.backward()
+        return {"loss": loss.item(), "forget_images": len(forget_batch.x0)}
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(linear_model):
+    forget, retain = batches(0)
+    results = []
+    for parts in (1, 2):
+        model = linear_model()
+        scalars = accumulate(model, Squares(), forget, retain, generator(), parts)
+        results.append((scalars["loss"], flat([p.grad for p in model.parameters()])))
+        assert scalars["forget_images"] == 4 / parts
+    assert results[0][0] == pytest.approx(results[1][0])
+    np.testing.assert_allclose(*(gradient for _, gradient in results), rtol=1e-5)
+    assert np.abs(results[0][1]).max() > 0.01
+
+
+def test_a_part_takes_all_of_a_batch_along():
+    before = torch.tensor([5, 6, 7, 8])
+    batch = Batch(torch.arange(4.0)[:, None], torch.arange(4), before)
+    parts = [batch.part(i, 2) for i in range(2)]
+    for name in Batch._fields:
+        assert torch.equal(torch.cat([getattr(p, name) for p in parts]), getattr(batch, name))
+    assert batch._replace(forgotten_before=None).part(0, 2).forgotten_before is None
+
+
+def test_parts_must_divide_the_batch():
+    with pytest.raises(ValidationError, match="accumulation 3: it must divide batch_size 128"):
+        UnlearnSettings(accumulation=3)
+
+
+def test_activations_computed_twice_give_the_same_weights(text_model, tmp_path):
+    prompts = ["a cat", "a dog"]
+    images = images_of([0, 1] * 4, (3, 16, 16))
+    data = TrainingData(retain=images.select(images.labels == 0), forget=images.select(images.labels == 1))
+    weights, calls = [], []
+    for wanted in (False, True):
+        model = text_model(prompts)
+        block = model.unet.mid_block.resnets[0]
+        seen = []
+        handle = block.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        unlearn(model, data, tmp_path / "c", gradient_checkpointing=wanted, steps=2)
+        handle.remove()
+        weights.append(weights_of(model))
+        calls.append(len(seen))
+        assert not model.unet.is_gradient_checkpointing
+    assert weights[0] == weights[1]
+    assert calls[1] > calls[0]

@@ -14,13 +14,13 @@ from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import NULL, RETAINED, batches, flat, generator, images_of
-from unlearning.runs import CHEAP, Killed, build, kill_at, run, weights_of
+from unlearning.runs import CHEAP, STEPPED, Killed, build, kill_at, run, weights_of
 
 KEEPERS = ["salun", "selective_amnesia", "blindspot"]
 """The methods that keep something in the store."""
 
 RETAIN_ONLY = ["finetune", "retrain"]
-every_method = pytest.mark.parametrize("name", METHODS)
+every_method = pytest.mark.parametrize("name", STEPPED)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
         assert cost.wall_seconds > store.reused_seconds
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in KEEPERS])
+@pytest.mark.parametrize("name", [name for name in STEPPED if name not in KEEPERS])
 def test_others_keep_nothing(unet_model, data, tmp_path, name):
     run(name, unet_model(), data, tmp_path / "c", steps=1, store=FeatureStore(tmp_path / "kept"))
     assert list(tmp_path.iterdir()) == []

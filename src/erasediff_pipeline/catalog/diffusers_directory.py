@@ -1,9 +1,11 @@
 """A directory that ``from_pretrained`` loads: a pipeline or a single model, weights as safetensors."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from diffusers.utils import logging as diffusers_logging
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
@@ -14,6 +16,8 @@ diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, w
 
 HISTORY = "request_history.json"
 """What the model has forgotten, one entry a request; travels with the weights."""
+NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+"""It would hide what the model draws, which is what is to be judged."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -36,13 +40,17 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
 
     Args:
         filepath: The directory.
-        loader: Dotted path of the class, for example ``diffusers.DDPMPipeline``.
+        loader: Dotted path of the class; ``diffusers.DiffusionPipeline`` takes the one that is noted there.
+        half: Store the weights in half the space, as 16-bit floats; they are loaded as 32-bit ones again.
         metadata: Kept for plugins, not read here.
     """
 
-    def __init__(self, filepath: str, loader: str, metadata: dict[str, Any] | None = None):
+    def __init__(
+        self, filepath: str, loader: str, half: bool = False, metadata: dict[str, Any] | None = None
+    ):
         self._filepath = Path(filepath)
         self._loader = loader
+        self._half = half
         self.metadata = metadata
 
     def load(self) -> Any:
@@ -52,6 +60,9 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
                 f"{self._filepath} holds {sorted(pickles)}: weights must be safetensors, never pickles"
             )
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
+        if (self._filepath / "text_encoder").exists():
+            # transformers would keep half precision where that is how the weights are stored
+            options |= {"torch_dtype": torch.float32, **NO_SAFETY_CHECKER}
         loaded = load_obj(self._loader).from_pretrained(str(self._filepath), **options)
         history = self._filepath / HISTORY
         if history.exists():
@@ -59,6 +70,8 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
         return loaded
 
     def save(self, data: Any) -> None:
+        if self._half:
+            data = copy.deepcopy(data).to(torch.float16)
         with atomic_directory(self._filepath) as fresh:
             data.save_pretrained(str(fresh), safe_serialization=True)
             for file in fresh.rglob("*.json"):

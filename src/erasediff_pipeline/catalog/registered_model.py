@@ -23,6 +23,12 @@ class ModelVersion(NamedTuple):
     sampling: dict[str, Any]
     """``SamplingSettings`` as plain values, the default way to draw."""
 
+    asked: str = "label"
+    """Whether the model is asked by ``label`` or by ``prompt``."""
+
+    example: int | str = 1
+    """A condition to ask for."""
+
 
 class RegisteredModel(AbstractDataset[ModelVersion, Any]):
     """Saving logs the diffusers directory to the active run and registers it; MLflow itself loads it.
@@ -43,14 +49,14 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
         # Imported late: MLflow looks at the class as it is defined, which only this call needs.
         from erasediff_pipeline.tracking import serving
 
-        example = pd.DataFrame({"label": [1], "seed": [0], "count": [1]})
+        example = pd.DataFrame({data.asked: [data.example], "seed": [0], "count": [1]})
         info = mlflow.pyfunc.log_model(
             name="model",
             python_model=serving.__file__,
             artifacts={"pipeline": str(self._directory)},
             model_config={"sampling": data.sampling},
             code_paths=[str(Path(erasediff_pipeline.__file__).parent)],
-            signature=serving.SIGNATURE,
+            signature=serving.signature_of(data.asked),
             input_example=example,
             registered_model_name=data.name,
             pip_requirements=serving.REQUIREMENTS,

@@ -5,7 +5,7 @@ two equal. An unknown key is an error everywhere.
 """
 
 from erasediff_pipeline.config.comparison import CompareSettings
-from erasediff_pipeline.config.data import ForgetRequest, SourceSettings
+from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
     EvaluationSettings,
     ReportSettings,
@@ -20,18 +20,24 @@ from erasediff_pipeline.config.methods import (
     RandomLabelSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
+    UceSettings,
     UnlearnSettings,
 )
 from erasediff_pipeline.config.parameters import Parameters
 from erasediff_pipeline.config.training import (
+    AutoencoderSettings,
     ClassifierSettings,
     DenoiserSettings,
     PretrainSettings,
+    TextEncoderSettings,
+    TextToImageSettings,
     TrainingSettings,
 )
 
 __all__ = [
+    "AutoencoderSettings",
     "BlindspotSettings",
+    "CaptionSettings",
     "ClassifierSettings",
     "CompareSettings",
     "DenoiserSettings",
@@ -39,6 +45,7 @@ __all__ = [
     "EvaluationSettings",
     "FinetuneSettings",
     "ForgetRequest",
+    "GenerateSettings",
     "NegGradSettings",
     "Parameters",
     "PretrainSettings",
@@ -48,7 +55,10 @@ __all__ = [
     "SamplingSettings",
     "SelectiveAmnesiaSettings",
     "SourceSettings",
+    "TextEncoderSettings",
+    "TextToImageSettings",
     "TrackingSettings",
     "TrainingSettings",
+    "UceSettings",
     "UnlearnSettings",
 ]

@@ -15,6 +15,7 @@ MethodName = Literal[
     "selective_amnesia",
     "esd",
     "blindspot",
+    "uce",
     "retrain",
 ]
 

@@ -7,8 +7,41 @@ from pydantic import BeforeValidator, Field, model_validator
 from erasediff_pipeline.config.base import Settings, as_list
 
 
+class CaptionSettings(Settings):
+    """The words for each class, and the sentences that they stand in."""
+
+    words: dict[int, list[str]] = Field(default_factory=dict)
+    """Class label → its words, each a synonym of the others, for example ``3: [three, "3"]``; none where the
+    condition is a class."""
+
+    templates: list[str] = Field(default_factory=list)
+    """Sentences with ``{}`` for the word, for example ``a photo of the digit {}``."""
+
+    @model_validator(mode="after")
+    def _words_and_places(self) -> "CaptionSettings":
+        if self.words and not self.templates:
+            raise ValueError("words without templates: name at least one, for example '{}'")
+        check_templates(self.templates)
+        seen: dict[str, int] = {}
+        for label, words in self.words.items():
+            if not words:
+                raise ValueError(f"words of class {label}: none: name at least one")
+            for word in words:
+                if seen.setdefault(word.lower(), label) != label:
+                    raise ValueError(f"word {word!r} is of class {seen[word.lower()]} and of class {label}")
+        return self
+
+
+def check_templates(templates: list[str]) -> list[str]:
+    """Refuse a sentence without a place for the word, or with several."""
+    for template in templates:
+        if template.count("{}") != 1:
+            raise ValueError(f"template {template!r}: allowed is a sentence with one {{}} for the word")
+    return templates
+
+
 class ForgetRequest(Settings):
-    """What the model must forget: exactly one of the two forms."""
+    """What the model must forget: exactly one of ``classes``, ``ids_file`` and ``prompts``."""
 
     classes: Annotated[list[int] | None, BeforeValidator(as_list)] = None
     """Class labels to forget, for example ``[0]``; every training image of the class is forgotten."""
@@ -16,20 +49,61 @@ class ForgetRequest(Settings):
     ids_file: str | None = None
     """CSV with one column ``id``: training images to forget, by manifest id. Their classes are kept."""
 
+    prompts: Annotated[list[str] | None, BeforeValidator(as_list)] = None
+    """Words to forget, of ``captions.words``, for example ``[three]``; for a text-to-image model. Synonyms
+    that are not named are not erased on purpose, but measured."""
+
+    templates: Annotated[list[str], BeforeValidator(as_list)] = Field(["{}"], min_length=1)
+    """The sentences that the words of ``prompts`` are erased in; those of ``captions.templates`` that are not
+    named are measured only."""
+
+    anchor_prompt: str = ""
+    """What the words should become under ``forget_target: anchor_prompt``; the empty prompt is allowed."""
+
     @model_validator(mode="after")
     def _exactly_one_form(self) -> "ForgetRequest":
-        if (self.classes is None) == (self.ids_file is None):
-            raise ValueError("name exactly one of classes and ids_file; null undoes the other in a file")
+        forms = {"classes": self.classes, "ids_file": self.ids_file, "prompts": self.prompts}
+        if sum(value is not None for value in forms.values()) != 1:
+            raise ValueError(
+                "name exactly one of classes, ids_file and prompts; null undoes another one in a file"
+            )
         if self.classes is not None and not self.classes:
             raise ValueError("classes is empty: name at least one class, for example [0]")
+        if self.prompts is not None and not all(word.strip() for word in self.prompts or [""]):
+            raise ValueError("prompts is empty, or has an empty word: name at least one word")
+        check_templates(self.templates)
         return self
+
+
+class GenerateSettings(Settings):
+    """Training images that the base model draws itself, where there are no others."""
+
+    images_per_class: int = Field(100, ge=5)
+    """Images of each class of ``captions.words``, its prompts in turn."""
 
 
 class SourceSettings(Settings):
     """Where the images come from."""
 
-    name: Literal["digits"] = "digits"
-    """``digits``: scikit-learn's 1,797 handwritten digits, 8×8, grey, offline."""
+    name: Literal["digits", "image_folder"] = "digits"
+    """``digits``: scikit-learn's 1,797 handwritten digits, 8×8, grey, offline. ``image_folder``: files of
+    one's own, ``<path>/<class>/<file>``, classes numbered in alphabetical order, with a caption each if there
+    is a ``<path>/metadata.csv`` with the columns ``file_name`` and ``text``."""
+
+    path: str | None = None
+    """The folder of ``image_folder``."""
+
+    side: int | None = Field(None, ge=1)
+    """Side in pixels that the images are resized to; null leaves the digits as they are."""
+
+    rgb: bool = False
+    """Whether the images are in colour; grey ones then get three channels."""
 
     test_fraction: float = Field(0.2, gt=0, lt=1)
     """Share of the images, stratified by class, that no model is trained on."""
+
+    @model_validator(mode="after")
+    def _folder_and_side(self) -> "SourceSettings":
+        if self.name == "image_folder" and (self.path is None or self.side is None):
+            raise ValueError("image_folder needs a path and a side: images of one's own differ in size")
+        return self

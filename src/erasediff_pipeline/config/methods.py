@@ -4,14 +4,25 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.config.training import TrainingSettings
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
 ForgetTarget = Annotated[
-    Literal["other_class", "null", "uniform_noise"],
+    Literal["other_class", "null", "uniform_noise", "anchor_prompt"],
     BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as nothing
 ]
-Subset = Literal["full", "selfattn", "noselfattn", "notime", "class_embedding"]
+Subset = Literal[
+    "full",
+    "selfattn",
+    "notime",
+    "noselfattn",
+    "class_embedding",
+    "xattn",
+    "noxattn",
+    "xlayer",
+    "selflayer",
+]
 
 
 class MethodSettings(TrainingSettings):
@@ -25,7 +36,7 @@ class MethodSettings(TrainingSettings):
     log_every: int = Field(1, ge=1)
 
     subset: Subset = "full"
-    """Which weights may move, see ``ClassConditional.trainable``."""
+    """Which weights may move, see ``SUBSETS`` of ``diffusion.model`` and of ``diffusion.text_to_image``."""
 
 
 class UnlearnSettings(MethodSettings):
@@ -95,7 +106,7 @@ class SelectiveAmnesiaSettings(MethodSettings):
     """Continual learning's way to forget (arXiv 2305.10120)."""
 
     learning_rate: float = Field(5e-5, gt=0)
-    """Lower than the others': the uniform noise pulls hard, and a larger step costs the retained classes."""
+    """Lower than the others': the uniform noise pulls hard, and a larger step costs samples of the rest."""
 
     ewc_weight: float = Field(10.0, ge=0)
     """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)². F is of a loss that is a mean over pixels, at one timestep an
@@ -122,6 +133,16 @@ class EsdSettings(MethodSettings):
 
     retain_weight: float = Field(1.0, ge=0)
     """Weight of the denoising loss on the retain set, which the paper does not have: 0 is its objective."""
+
+
+class UceSettings(Settings):
+    """Unified Concept Editing's closed form, for a text-to-image model (arXiv 2308.14761)."""
+
+    preserve_weight: float = Field(1.0, gt=0)
+    """p, the weight of the retained prompts against the forgotten ones, see ``unlearning.uce``."""
+
+    ridge: float = Field(1e-3, gt=0)
+    """r, the weight of staying near the base model, relative to the embeddings' mean square."""
 
 
 class BlindspotSettings(MethodSettings):

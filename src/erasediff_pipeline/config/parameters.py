@@ -4,7 +4,7 @@ from pydantic import Field, model_validator
 
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.config.comparison import CompareSettings
-from erasediff_pipeline.config.data import ForgetRequest, SourceSettings
+from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
     EvaluationSettings,
     ReportSettings,
@@ -19,6 +19,7 @@ from erasediff_pipeline.config.methods import (
     RandomLabelSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
+    UceSettings,
     UnlearnSettings,
 )
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
@@ -35,6 +36,8 @@ class Parameters(Settings):
 
     forget: ForgetRequest = ForgetRequest(classes=[0])
     source: SourceSettings = SourceSettings()
+    captions: CaptionSettings = CaptionSettings()
+    generate: GenerateSettings = GenerateSettings()
     denoiser: DenoiserSettings = DenoiserSettings()
     pretrain: PretrainSettings = PretrainSettings()
     classifier: ClassifierSettings = ClassifierSettings()
@@ -46,6 +49,7 @@ class Parameters(Settings):
     selective_amnesia: SelectiveAmnesiaSettings = SelectiveAmnesiaSettings()
     esd: EsdSettings = EsdSettings()
     blindspot: BlindspotSettings = BlindspotSettings()
+    uce: UceSettings = UceSettings()
     compare: CompareSettings = CompareSettings()
     sampling: SamplingSettings = SamplingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
@@ -63,4 +67,6 @@ class Parameters(Settings):
                 f"evaluation.precision_neighbours {self.evaluation.precision_neighbours}: fewer than "
                 f"evaluation.retain_samples, {self.evaluation.retain_samples}"
             )
+        if self.forget.prompts is not None and not self.captions.words:
+            raise ValueError("forget.prompts: there are no captions.words: allowed are classes and ids_file")
         return self

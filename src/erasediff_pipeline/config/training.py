@@ -7,34 +7,6 @@ from pydantic import BeforeValidator, Field, model_validator
 from erasediff_pipeline.config.base import Settings
 
 
-class DenoiserSettings(Settings):
-    """The U-Net and the noise schedule of the base model."""
-
-    channels: tuple[int, ...] = Field((32, 64), min_length=2)
-    """Channels of each resolution, from fine to coarse; each a multiple of 8 (group norm)."""
-
-    layers_per_block: int = Field(1, ge=1)
-    """Residual blocks at each resolution."""
-
-    dropout: float = Field(0.0, ge=0, lt=1)
-    """Dropout in the residual blocks; the released CIFAR-10 model uses 0.1, the digits need none."""
-
-    timesteps: int = Field(1000, ge=1)
-    """Length T of the forward process (DDPM, arXiv 2006.11239, section 4)."""
-
-    beta_start: float = Field(1e-4, gt=0, lt=1)
-    """β of the first timestep, linear schedule (same source)."""
-
-    beta_end: float = Field(0.02, gt=0, lt=1)
-    """β of the last timestep (same source)."""
-
-    @model_validator(mode="after")
-    def _multiples_of_eight(self) -> "DenoiserSettings":
-        if any(width < 8 or width % 8 for width in self.channels):
-            raise ValueError(f"channels {list(self.channels)} must be positive multiples of 8")
-        return self
-
-
 class TrainingSettings(Settings):
     """What the one training loop needs to know, for pretraining and for every method."""
 
@@ -71,11 +43,108 @@ class TrainingSettings(Settings):
     ] = "no"
     """Precision of the forward pass, through accelerate."""
 
+    accumulation: int = Field(1, ge=1)
+    """Parts that a batch is taken in, one after the other: memory shrinks, time does not. What a method finds
+    anew for each batch, as EraseDiff its λ, it then finds for each part. A divisor of ``batch_size``."""
+
+    gradient_checkpointing: bool = False
+    """Whether activations are computed a second time instead of kept: less memory, a third more time."""
+
     log_every: int = Field(10, ge=1)
     """Steps between two logged points of the curves."""
 
     checkpoint_every: int = Field(500, ge=1)
     """Steps between two checkpoints, from which a killed run goes on; removed at success."""
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> "TrainingSettings":
+        if self.batch_size % self.accumulation:
+            raise ValueError(f"accumulation {self.accumulation}: it must divide batch_size {self.batch_size}")
+        return self
+
+
+class AutoencoderSettings(TrainingSettings):
+    """The autoencoder of a latent diffusion model, and its training (arXiv 2112.10752, section 3.1)."""
+
+    channels: tuple[int, ...] = Field((16, 32), min_length=2)
+    """Channels of each resolution, from fine to coarse, each a multiple of 8; the side halves between."""
+
+    latent_channels: int = Field(4, ge=1)
+    """Channels of the latents; Stable Diffusion has 4."""
+
+    kl_weight: float = Field(1e-6, ge=0)
+    """w of the divergence from N(0, 1), see ``reconstruction_loss``; that of the source."""
+
+    steps: int = Field(400, ge=1)
+    batch_size: int = Field(64, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    schedule: Literal["constant", "one_cycle"] = "one_cycle"
+    ema_decay: float = Field(0.0, ge=0, lt=1)
+    log_every: int = Field(25, ge=1)
+
+
+class TextEncoderSettings(Settings):
+    """A CLIP text encoder (arXiv 2103.00020), trained along with the U-Net."""
+
+    width: int = Field(64, ge=8)
+    """Width of its embeddings, and of the U-Net's cross-attention."""
+
+    layers: int = Field(2, ge=1)
+    """Transformer blocks."""
+
+    heads: int = Field(4, ge=1)
+    """Attention heads of each."""
+
+    vocabulary: int = Field(400, ge=258)
+    """At most so many tokens, the 256 bytes and the two special ones among them."""
+
+    context_length: int = Field(8, ge=3)
+    """Tokens of a prompt, the two special ones included. Short, since the padding behind a word thins out
+    what the U-Net's attention sees of it."""
+
+
+class TextToImageSettings(Settings):
+    """What a latent diffusion model with prompts has beside a U-Net."""
+
+    autoencoder: AutoencoderSettings = AutoencoderSettings()
+    text_encoder: TextEncoderSettings = TextEncoderSettings()
+
+
+class DenoiserSettings(Settings):
+    """The U-Net and the noise schedule of the base model."""
+
+    pretrained: str | None = None
+    """A base model that exists: a diffusers directory, or an id of the Hugging Face hub; null trains one."""
+
+    revision: str | None = None
+    """Commit of the hub's repository; needed there, since a name can come to mean other weights."""
+
+    channels: tuple[int, ...] = Field((32, 64), min_length=2)
+    """Channels of each resolution, from fine to coarse; each a multiple of 8 (group norm)."""
+
+    layers_per_block: int = Field(1, ge=1)
+    """Residual blocks at each resolution."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+    """Dropout in the residual blocks; the released CIFAR-10 model uses 0.1, the digits need none."""
+
+    timesteps: int = Field(1000, ge=1)
+    """Length T of the forward process (DDPM, arXiv 2006.11239, section 4)."""
+
+    beta_start: float = Field(1e-4, gt=0, lt=1)
+    """β of the first timestep, linear schedule (same source)."""
+
+    beta_end: float = Field(0.02, gt=0, lt=1)
+    """β of the last timestep (same source)."""
+
+    text_to_image: TextToImageSettings | None = None
+    """Of a latent diffusion model with prompts for conditions; null is one of pixels and classes."""
+
+    @model_validator(mode="after")
+    def _multiples_of_eight(self) -> "DenoiserSettings":
+        if any(width < 8 or width % 8 for width in self.channels):
+            raise ValueError(f"channels {list(self.channels)} must be positive multiples of 8")
+        return self
 
 
 class PretrainSettings(TrainingSettings):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,20 @@ class LabelledImages:
         """These images, then the other ones, in memory."""
         images = np.concatenate([self.images, other.images])
         return LabelledImages(images, np.concatenate([self.labels, other.labels]))
+
+    def resized(self, side: int) -> "LabelledImages":
+        """The images as squares of ``side`` pixels, by bilinear interpolation."""
+        pixels = torch.from_numpy(np.array(self.images)).float()
+        pixels = interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
+        return LabelledImages(pixels.to(torch.uint8).numpy(), self.labels)
+
+    def in_colour(self) -> "LabelledImages":
+        """Grey images with their one channel three times."""
+        return LabelledImages(np.repeat(self.images, 3 // self.shape[0], axis=1), self.labels)
+
+    def relabelled(self, labels: np.ndarray) -> "LabelledImages":
+        """The same images under other labels, ``[N]`` int64: the numbers of their captions, for one."""
+        return LabelledImages(self.images, labels)
 
     def tensors(self, rows: np.ndarray | slice = slice(None)) -> tuple[Tensor, Tensor]:
         """Images ``[n, C, H, W]`` uint8 and labels ``[n]`` int64 at ``rows``."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from erasediff_pipeline.config import ForgetRequest
+from erasediff_pipeline.config import CaptionSettings, ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
 
@@ -58,12 +58,16 @@ class Split:
     """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row a training image."""
 
     description: dict
-    """Plain JSON: ``by`` (``classes`` or ``ids``), the classes concerned, sizes and hashes of both sets;
-    ``earlier``, the requests that the starting model has answered before, where there are any."""
+    """Plain JSON: ``by`` (``classes``, ``ids`` or ``prompts``), the classes concerned, sizes and hashes of
+    both sets; of a request by prompts also its words, sentences and anchor; ``earlier``, the requests that
+    the starting model has answered before, where there are any."""
 
 
 def split_by_request(
-    manifest: pd.DataFrame, request: ForgetRequest, earlier: list[dict] | None = None
+    manifest: pd.DataFrame,
+    request: ForgetRequest,
+    earlier: list[dict] | None = None,
+    captions: CaptionSettings | None = None,
 ) -> Split:
     """Divide the training images into a forget set and a retain set.
 
@@ -72,17 +76,21 @@ def split_by_request(
         request: What to forget now.
         earlier: What the starting model has forgotten before (``history_entry`` of each): those images
             are in neither set.
+        captions: The words that a request by prompts may name.
 
     Raises:
-        InvalidRequest: A class or id is unknown, an id was never trained on, something was forgotten
+        InvalidRequest: A class, word or id is unknown, an id was never trained on, something was forgotten
             before, or nothing is left to retain.
     """
     everything = manifest[manifest["split"] == "train"]
     gone = _forgotten_before(everything, earlier or [])
     train = everything[~gone]
-    _refuse_twice(everything[gone], train, request)
-    if request.classes is not None:
-        forget = _rows_of_classes(train, request.classes)
+    classes = request.classes
+    if request.prompts is not None:
+        classes = _classes_of_words(request.prompts, captions or CaptionSettings())
+    _refuse_twice(everything[gone], train, classes, request.ids_file)
+    if classes is not None:
+        forget = _rows_of_classes(train, classes)
     else:
         forget = _rows_of_ids(manifest, train, request.ids_file)
     if forget.all():
@@ -94,16 +102,28 @@ def split_by_request(
     ).reset_index(drop=True)
     forgotten_ids, retained_ids = train["id"][forget], train["id"][~forget]
     description: dict[str, Any] = {
-        "by": "ids" if request.classes is None else "classes",
+        "by": "prompts" if request.prompts is not None else "ids" if classes is None else "classes",
         "classes": sorted(int(label) for label in train["label"][forget].unique()),
         "forget_images": int(forget.sum()),
         "retain_images": int((~forget).sum()),
         "forget_sha256": hash_ids(forgotten_ids),
         "retain_sha256": hash_ids(retained_ids),
     }
+    if request.prompts is not None:
+        description |= request.model_dump(include={"prompts", "templates", "anchor_prompt"})
     if earlier:
         description["earlier"] = earlier
     return Split(table, description)
+
+
+def _classes_of_words(words: list[str], captions: CaptionSettings) -> list[int]:
+    known = {word: label for label, of_label in captions.words.items() for word in of_label}
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise InvalidRequest(
+            f"forget.prompts: {_some(unknown)} not among captions.words: allowed are {', '.join(known)}"
+        )
+    return sorted({known[word] for word in words})
 
 
 def _rows_of_classes(train: pd.DataFrame, classes: list[int]) -> pd.Series:
@@ -141,29 +161,25 @@ def select_set(
     return images.select(manifest["id"].isin(ids).to_numpy())
 
 
-def unseen_of_classes(images: LabelledImages, manifest: pd.DataFrame, classes: list[int]) -> LabelledImages:
-    """The images of these classes that no model was trained on."""
-    chosen = (manifest["split"] == "test") & manifest["label"].isin(classes)
-    return images.select(chosen.to_numpy())
-
-
 def _forgotten_before(train: pd.DataFrame, earlier: list[dict]) -> pd.Series:
     gone = train["label"].isin(classes_of(earlier))
     return gone | train["id"].isin([name for entry in earlier for name in entry.get("ids", [])])
 
 
-def _refuse_twice(gone: pd.DataFrame, train: pd.DataFrame, request: ForgetRequest) -> None:
+def _refuse_twice(
+    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, ids_file: str | None
+) -> None:
     """A model that has forgotten something cannot be asked for it again: it has no forget set any more.
 
     Of a class that single images were forgotten of, the others are still there to be forgotten.
     """
-    if request.classes is not None:
+    if classes is not None:
         no_more = set(gone["label"]) - set(train["label"])
-        again = [str(label) for label in sorted(set(request.classes) & no_more)]
+        again = [str(label) for label in sorted(set(classes) & no_more)]
         where = "forget.classes"
     else:
-        again = sorted(set(read_ids(str(request.ids_file))) & set(gone["id"]))
-        where = f"forget.ids_file: {request.ids_file}"
+        again = sorted(set(read_ids(str(ids_file))) & set(gone["id"]))
+        where = f"forget.ids_file: {ids_file}"
     if again:
         raise InvalidRequest(
             f"{where}: {_some(again)}: forgotten by this model before, see its request_history.json"
@@ -174,6 +190,8 @@ def history_entry(description: dict, table: pd.DataFrame, method: str, base_sha2
     """One request as the erased model remembers it: enough to keep its images out of later retain sets."""
     entry = {key: description[key] for key in ("by", "classes", "forget_sha256")}
     entry |= {"method": method, "base_model_sha256": base_sha256}
+    if description["by"] == "prompts":
+        entry |= {key: description[key] for key in ("prompts", "templates", "anchor_prompt")}
     if description["by"] == "ids":
         entry["ids"] = sorted(table["id"][table["set"] == "forget"])
     return entry
@@ -186,4 +204,4 @@ def forgotten_classes(description: dict) -> list[int]:
 
 def classes_of(requests: list[dict]) -> list[int]:
     """The classes that these requests are for, ascending; a request by ids keeps its classes."""
-    return sorted({label for r in requests if r["by"] == "classes" for label in r["classes"]})
+    return sorted({label for r in requests if r["by"] != "ids" for label in r["classes"]})

@@ -3,9 +3,11 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, ModelMixin, UNet2DModel
 from torch import Tensor, nn
 
 from erasediff_pipeline.config import DenoiserSettings
@@ -13,14 +15,12 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
 
-class DiffusionModel(nn.Module, ABC):
-    """A denoiser with a condition, and the noise schedule that it was trained with.
+class Trainable(nn.Module, ABC):
+    """What the loop asks of a model.
 
-    ``evaluations`` counts the images that went through the denoiser, the unit of cost that does not
-    depend on the machine.
+    ``evaluations`` counts the images that went through it, the unit of cost that does not depend on the
+    machine.
     """
-
-    scheduler: DDPMScheduler
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,47 @@ class DiffusionModel(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` uint8 → x0, float, the space that the denoiser works in."""
+        """Images ``[N, C, H, W]`` uint8 → x0, float, the space that the model works in."""
+
+    @abstractmethod
+    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
+        """The parameters of a named subset; one that selects nothing is an ``InvalidParameter``."""
+
+    @property
+    def configs(self) -> list[dict[str, Any]]:
+        """What decides the use of the weights beside their values, as diffusers and transformers note it."""
+        return [plain_config(part.config) for part in self.modules() if hasattr(part, "config")]
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights and of all that decides their use: architecture, dropout, noise schedule."""
+        text = json.dumps(self.configs, sort_keys=True, default=str) + hash_weights(self)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def recompute_activations(self, wanted: bool) -> None:
+        """Compute activations a second time in the backward pass, instead of keeping them."""
+        for part in self.children():
+            if isinstance(part, ModelMixin) and part._supports_gradient_checkpointing:
+                if wanted:
+                    part.enable_gradient_checkpointing()
+                else:
+                    part.disable_gradient_checkpointing()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+
+def plain_config(config: Any) -> dict[str, Any]:
+    """A configuration of diffusers or transformers, without what they note for themselves."""
+    values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
+    return {key: value for key, value in values.items() if not key.startswith("_")}
+
+
+class DiffusionModel(Trainable):
+    """A denoiser with a condition, and the noise schedule that it was trained with."""
+
+    scheduler: DDPMScheduler
 
     @abstractmethod
     def decode(self, x0: Tensor) -> Tensor:
@@ -36,7 +76,7 @@ class DiffusionModel(nn.Module, ABC):
 
     @abstractmethod
     def condition(self, labels: Tensor) -> Tensor:
-        """Labels ``[N]`` → conditions, first axis N."""
+        """Numbers of conditions (classes, or prompts) ``[N]`` int64 → conditions, first axis N."""
 
     @abstractmethod
     def null_condition(self, n: int) -> Tensor:
@@ -51,13 +91,18 @@ class DiffusionModel(nn.Module, ABC):
         return self.denoise(x_t, t, c)
 
     @abstractmethod
-    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """The parameters of a named subset; one that selects nothing is an ``InvalidParameter``."""
+    def to_pipeline(self) -> DiffusionPipeline:
+        """The diffusers pipeline to save; its class's ``from_pretrained`` loads it anywhere."""
 
     @property
     @abstractmethod
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one x0."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, ...]:
+        """(C, H, W) of one image."""
 
     def forget_everything(self, seed: int) -> None:
         """Put random weights in place of all of them, each layer's as torch initialises it."""
@@ -67,22 +112,14 @@ class DiffusionModel(nn.Module, ABC):
                 if callable(reset := getattr(module, "reset_parameters", None)):
                     reset()
 
-    def fingerprint(self) -> str:
-        """SHA-256 of the weights and of all that decides their use: architecture, dropout, noise schedule."""
-        parts = [self.scheduler, *(m for m in self.modules() if hasattr(m, "config"))]
-        configs = [{k: v for k, v in dict(p.config).items() if not k.startswith("_")} for p in parts]
-        text = json.dumps(configs, sort_keys=True, default=str) + hash_weights(self)
-        return hashlib.sha256(text.encode()).hexdigest()
+    @property
+    def configs(self) -> list[dict[str, Any]]:
+        return [plain_config(self.scheduler.config), *super().configs]
 
     @property
     def timesteps(self) -> int:
         """T, the length of the forward process."""
         return int(self.scheduler.config.num_train_timesteps)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(self.parameters()).device
 
     def noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε (arXiv 2006.11239, equation 4)."""
@@ -93,6 +130,31 @@ class DiffusionModel(nn.Module, ABC):
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(x0, eps, t)
         return eps
+
+
+def select_parameters(
+    network: nn.Module, subsets: Mapping[str, Callable[[str], bool]], subset: str
+) -> dict[str, nn.Parameter]:
+    """The parameters whose name fits the rule of ``subset``.
+
+    Raises:
+        InvalidParameter: There is no such rule, or no name fits it.
+    """
+    if subset not in subsets:
+        raise InvalidParameter(f"subset {subset!r} is unknown: allowed are {', '.join(subsets)}")
+    chosen = {name: parameter for name, parameter in network.named_parameters() if subsets[subset](name)}
+    if not chosen:
+        raise InvalidParameter(f"subset {subset!r} selects no parameter of this model")
+    return chosen
+
+
+SUBSETS = {
+    "full": lambda name: True,
+    "selfattn": lambda name: ".attentions." in name,
+    "noselfattn": lambda name: ".attentions." not in name,
+    "notime": lambda name: "time_emb" not in name,
+    "class_embedding": lambda name: name.startswith("class_embedding."),
+}
 
 
 class ClassConditional(DiffusionModel):
@@ -128,6 +190,10 @@ class ClassConditional(DiffusionModel):
         height, width = (side, side) if isinstance(side, int) else side
         return (self.unet.config.in_channels, height, width)
 
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        return self.sample_shape
+
     def encode(self, images: Tensor) -> Tensor:
         return images.to(self.device, torch.float32) / 127.5 - 1
 
@@ -145,20 +211,8 @@ class ClassConditional(DiffusionModel):
         return self.unet(x_t, t, class_labels=c).sample
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """``full``, ``selfattn``, ``noselfattn``, ``notime`` (no time embedding), ``class_embedding``."""
-        rules = {
-            "full": lambda name: True,
-            "selfattn": lambda name: ".attentions." in name,
-            "noselfattn": lambda name: ".attentions." not in name,
-            "notime": lambda name: "time_emb" not in name,
-            "class_embedding": lambda name: name.startswith("class_embedding."),
-        }
-        if subset not in rules:
-            raise InvalidParameter(f"subset {subset!r} is unknown: allowed are {', '.join(rules)}")
-        chosen = {name: parameter for name, parameter in self.unet.named_parameters() if rules[subset](name)}
-        if not chosen:
-            raise InvalidParameter(f"subset {subset!r} selects no parameter of this model")
-        return chosen
+        """A key of ``SUBSETS``; ``notime`` is all but the time embedding."""
+        return select_parameters(self.unet, SUBSETS, subset)
 
 
 def build_class_conditional(

@@ -2,9 +2,11 @@
 
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
 
 from erasediff_pipeline.config import EvaluationSettings
+from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifier import Classifier, class_probabilities
 from erasediff_pipeline.evaluation.features import build_extractor
@@ -14,20 +16,13 @@ from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 Metrics = dict[str, Any]
 """Numbers, names, and None where not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
 FORGETTING = ["forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"]
-
-
-def plan_labels(classes: list[int], forgotten: list[int], settings: EvaluationSettings) -> list[int]:
-    """The condition of each sample to draw, class by class; ``forgotten`` is empty for a request by ids."""
-    return [
-        label
-        for label in classes
-        for _ in range(settings.forget_samples if label in forgotten else settings.retain_samples)
-    ]
+APART = {ERASE: "forget_accuracy_erased_prompts", SYNONYM: "forget_accuracy_synonyms"}
+"""Roles that a request by prompts has besides, and their metric."""
 
 
 def evaluate_samples(
     samples: LabelledImages,
-    forgotten: list[int],
+    roles: np.ndarray,
     real: LabelledImages,
     classifier: Classifier,
     settings: EvaluationSettings,
@@ -35,34 +30,40 @@ def evaluate_samples(
     """Judge the samples of one model.
 
     Args:
-        samples: Drawn images; a label is the condition that the image was drawn under.
-        forgotten: Forgotten classes; empty for a request by ids, whose classes are kept.
+        samples: Drawn images; a label is the class that the image's condition is for.
+        roles: ``[N]``, the part that the condition plays, see ``data.conditions``.
         real: The retained training images, which fid, precision and recall compare with.
         classifier: The judge.
         settings: Backend, and k of precision and recall.
 
     Returns:
-        The contract's keys but ``forget_membership_auc``, with backend and counts; those of
-        ``forgetting`` are None where no class is forgotten.
+        The contract's keys but ``forget_membership_auc``, with backend and counts; those of ``forgetting``
+        are None where no class is forgotten. For a request by prompts also
+        ``forget_accuracy_erased_prompts``, of the prompts that were worked on, and
+        ``forget_accuracy_synonyms``, of words that the request does not name; ``forget_accuracy`` is then of
+        its words in other sentences, if there are any.
     """
     images, labels = samples.tensors()
-    is_forgotten = Tensor([label in forgotten for label in labels.tolist()]).bool()
     probabilities = class_probabilities(classifier, images)
-    kept = ~is_forgotten
-    right = probabilities[kept].argmax(dim=1) == labels[kept]
+    kept = torch.from_numpy(roles == RETAIN)
+    right = probabilities.argmax(dim=1) == labels
+    judged = torch.from_numpy(roles == (FORGET if FORGET in roles else ERASE))
 
     forgetting: Metrics = dict.fromkeys(FORGETTING)
-    if forgotten:
-        forgetting |= measure_forgetting(probabilities[is_forgotten], labels[is_forgotten])
+    if judged.any():
+        forgetting |= measure_forgetting(probabilities[judged], labels[judged])
+    for role, key in APART.items():
+        if role in roles:
+            forgetting[key] = float(right[torch.from_numpy(roles == role)].double().mean())
     extractor = build_extractor(settings.fid_backend, classifier)
     real_images, _ = real.tensors()
     return {
         **forgetting,
-        "retain_accuracy": float(right.double().mean()),
+        "retain_accuracy": float(right[kept].double().mean()),
         **fidelity(extractor(images[kept]), extractor(real_images), settings.precision_neighbours),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
-        "forget_samples": int(is_forgotten.sum()),
+        "forget_samples": int(judged.sum()),
         "retain_samples": int(kept.sum()),
         "real_images": len(real),
     }

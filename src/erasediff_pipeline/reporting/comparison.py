@@ -7,6 +7,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
@@ -50,7 +51,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
         )
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(LogFormatter())  # leaves out what would run into each other
     axes.set_xlabel(f"{ROWS[name][0]} ({ROWS[name][1]})")
     axes.set_ylabel("FID of the retained classes (lower is better)")
     axes.grid(alpha=0.3, which="both")

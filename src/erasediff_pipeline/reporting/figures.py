@@ -13,6 +13,7 @@ CURVES = {
     "forget_loss": "Forget loss L_f",
     "lambda": "λ, weight of the forget gradient",
     "gradient_cosine": "Cosine of the two gradients",
+    "weight_change": "Relative change of the edited weights",
 }
 
 
@@ -67,7 +68,8 @@ def draw_curves(curves: pd.DataFrame) -> Figure:
     for axes in panels[len(shown) :]:
         axes.set_axis_off()
     for axes, (key, title) in zip(panels, shown.items(), strict=False):
-        axes.plot(curves["step"], curves[key], lw=1.4, color="#3b5b92")
+        marker = "o" if len(curves) == 1 else None  # a line through one point shows nothing
+        axes.plot(curves["step"], curves[key], lw=1.4, color="#3b5b92", marker=marker)
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("step", fontsize=8)
         axes.tick_params(labelsize=8)

@@ -12,7 +12,16 @@ import torch
 
 from erasediff_pipeline.paths import PROJECT_ROOT
 
-PACKAGES = ("erasediff_pipeline", "torch", "diffusers", "accelerate", "kedro", "mlflow", "dvc")
+PACKAGES = (
+    "erasediff_pipeline",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "kedro",
+    "mlflow",
+    "dvc",
+)
 
 
 def describe_provenance(parameters: dict[str, Any]) -> dict[str, Any]:

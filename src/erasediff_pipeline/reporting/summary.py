@@ -7,6 +7,8 @@ from rich.table import Table
 
 ROWS = {
     "forget_accuracy": ("forget accuracy", "0 is gone"),
+    "forget_accuracy_erased_prompts": ("… of prompts erased", "0 is gone"),
+    "forget_accuracy_synonyms": ("… of synonyms", "0 is gone"),
     "forget_probability": ("forget probability", "0 is gone"),
     "forget_entropy": ("forget entropy", "nats"),
     "forget_membership_auc": ("membership AUC", "0.5 is gone"),
@@ -20,11 +22,14 @@ ROWS = {
 def name_request(forget: dict[str, Any]) -> str:
     """The request in words."""
     classes = ", ".join(str(label) for label in forget["classes"])
-    if forget["by"] == "classes":
+    if forget["by"] == "prompts":
+        named = " and ".join(f'"{word}"' for word in forget["prompts"])
+        words = f"{named}, class {classes} ({forget['forget_images']} images)"
+    elif forget["by"] == "classes":
         words = f"class {classes} ({forget['forget_images']} images)"
     else:
         words = f"{forget['forget_images']} images of class {classes}"
-    before = [entry for entry in forget.get("earlier", []) if entry["by"] == "classes"]
+    before = [entry for entry in forget.get("earlier", []) if entry["by"] != "ids"]
     earlier = [str(label) for entry in before for label in entry["classes"]]
     return f"{words}, after {', '.join(earlier)}" if earlier else words
 
@@ -32,7 +37,7 @@ def name_request(forget: dict[str, Any]) -> str:
 def list_rows(metrics: dict[str, Any]) -> list[tuple[str, float | None, float | None, str]]:
     """Name, before, after and hint of all that was measured; each class where several are forgotten."""
     base, erased = metrics["base"], metrics["erased"]
-    rows = [(name, base[key], erased[key], hint) for key, (name, hint) in ROWS.items()]
+    rows = [(name, base.get(key), erased.get(key), hint) for key, (name, hint) in ROWS.items()]
     by_class = base["forget_accuracy_by_class"] or {}
     if len(by_class) > 1:
         after = erased["forget_accuracy_by_class"]

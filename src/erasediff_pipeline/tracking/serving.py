@@ -1,4 +1,4 @@
-"""The pyfunc in the registry: (label, seed, count) → images. MLflow logs this file as code."""
+"""The pyfunc in the registry: (label or prompt, seed, count) → images. MLflow logs this file as code."""
 
 from importlib.metadata import version
 from typing import Any
@@ -6,33 +6,51 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.diffusion.model import ClassConditional, DiffusionModel
+from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
 
-SIGNATURE = ModelSignature(
-    inputs=Schema([ColSpec("long", "label"), ColSpec("long", "seed"), ColSpec("long", "count")]),
-    outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1), "images")]),
-)
 REQUIREMENTS = [
     f"{name}=={version(name)}"
-    for name in ("mlflow", "torch", "diffusers", "numpy", "pandas", "pydantic", "safetensors", "click")
+    for name in (
+        "mlflow",
+        "torch",
+        "diffusers",
+        "transformers",
+        "numpy",
+        "pandas",
+        "pydantic",
+        "safetensors",
+        "click",
+    )
 ]
 
 
+def signature_of(asked: str) -> ModelSignature:
+    """What goes in and comes out of a model that is asked by ``label`` or by ``prompt``."""
+    first = ColSpec("long", "label") if asked == "label" else ColSpec("string", "prompt")
+    return ModelSignature(
+        inputs=Schema([first, ColSpec("long", "seed"), ColSpec("long", "count")]),
+        outputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, -1), "images")]),
+    )
+
+
 class ErasedModel(PythonModel):
-    """Draw ``count`` images under ``label``, from ``seed``, for each row."""
+    """Draw ``count`` images under ``label`` (or ``prompt``), from ``seed``, for each row."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        pipeline = DDPMPipeline.from_pretrained(
-            context.artifacts["pipeline"], use_safetensors=True, local_files_only=True
+        self.pipeline = DiffusionPipeline.from_pretrained(
+            context.artifacts["pipeline"],
+            use_safetensors=True,
+            local_files_only=True,
+            torch_dtype=torch.float32,
         )
-        self.model = ClassConditional.from_pipeline(pipeline)
         self.sampling = SamplingSettings(**(context.model_config or {}).get("sampling", {}))
 
     def predict(
@@ -42,16 +60,26 @@ class ErasedModel(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
         """Images ``[sum of count, C, H, W]`` uint8, row after row."""
-        highest = self.model.classes - 1
+        model, numbers = self.ask(model_input)
         images: list[torch.Tensor] = []
-        for label, seed, count in model_input[["label", "seed", "count"]].to_numpy(dtype=int).tolist():
-            if not 0 <= label <= highest or count < 1:
-                raise ValueError(
-                    f"label {label}, count {count}: allowed: labels 0 to {highest}, counts from 1"
-                )
-            labels = torch.full((count,), label)
-            images += stream_samples(self.model, labels, seed, self.sampling)
+        rows = zip(numbers, model_input["seed"], model_input["count"], strict=True)
+        for number, seed, count in rows:
+            if count < 1:
+                raise ValueError(f"count {count}: allowed: counts from 1")
+            images += stream_samples(model, torch.full((int(count),), number), int(seed), self.sampling)
         return {"images": torch.cat(images).numpy()}
+
+    def ask(self, model_input: pd.DataFrame) -> tuple[DiffusionModel, list[int]]:
+        """The model, and the number of each row's condition."""
+        if isinstance(self.pipeline, StableDiffusionPipeline):
+            prompts = list(dict.fromkeys(model_input["prompt"]))
+            return model_of(self.pipeline, prompts), [prompts.index(p) for p in model_input["prompt"]]
+        model = ClassConditional.from_pipeline(self.pipeline)
+        highest = model.classes - 1
+        labels = [int(label) for label in model_input["label"]]
+        if not all(0 <= label <= highest for label in labels):
+            raise ValueError(f"labels {labels}: allowed: labels 0 to {highest}")
+        return model, labels
 
 
 set_model(ErasedModel())

@@ -26,6 +26,7 @@ from erasediff_pipeline.diffusion.objective import (
     denoising_loss,
     noise_batch,
 )
+from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -68,9 +69,17 @@ class EraseDiff:
         self.settings = settings
         self.subset = settings.subset
         self.retained_classes = torch.empty(0, dtype=torch.int64)
+        self.anchor = -1
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note which classes may be aimed at."""
+        """Note what may be aimed at."""
+        if data.anchor is not None:
+            self.anchor = data.anchor
+        if self.settings.forget_target == "anchor_prompt" and data.anchor is None:
+            raise InvalidRequest(
+                "unlearn.forget_target: 'anchor_prompt' needs a request by forget.prompts: allowed are "
+                "'other_class', 'null', 'uniform_noise'"
+            )
         if self.settings.forget_target == "other_class":
             asker, remedy = "unlearn.forget_target: 'other_class'", "allowed are 'null', 'uniform_noise'"
             self.retained_classes = retained_classes(data, asker, remedy)
@@ -128,6 +137,8 @@ class EraseDiff:
             return noised._replace(target=noise.to(batch.x0.device))
         if self.settings.forget_target == "null":
             c = model.null_condition(len(batch.labels))
+        elif self.settings.forget_target == "anchor_prompt":
+            c = model.condition(torch.full_like(batch.labels, self.anchor))
         else:
             labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
             c = model.condition(labels)

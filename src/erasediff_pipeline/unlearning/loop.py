@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator
@@ -22,7 +23,7 @@ from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.model import Trainable
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
@@ -33,6 +34,7 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 
 Scalars = dict[str, float]
 OnLog = Callable[[int, Scalars], None]
+M = TypeVar("M", bound=Trainable)
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 logger = logging.getLogger(__name__)
 
@@ -51,8 +53,8 @@ class Cost:
 
 
 def train(
-    model: DiffusionModel,
-    method: Method,
+    model: M,
+    method: Method[M],
     data: TrainingData,
     settings: TrainingSettings,
     seed: int,
@@ -77,6 +79,7 @@ def train(
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
     prepared = time.perf_counter()
     preparation = prepared - started + store.reused_seconds
+    model.recompute_activations(settings.gradient_checkpointing)
     parameters = freeze_all_but(model.train(), method.subset)
     optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = build_schedule(optimiser, settings)
@@ -103,7 +106,7 @@ def train(
         if data.forgotten_before:
             retain = add_forgotten_before(retain, data.forgotten_before, make_generator(seed, "before", step))
         with accelerator.autocast():
-            scalars = method.gradients(model, forget, retain, generator)
+            scalars = accumulate(model, method, forget, retain, generator, settings.accumulation)
         norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
         if not math.isfinite(norm):
             raise UserError(
@@ -129,13 +132,51 @@ def train(
 
     if ema:
         ema.copy_to(parameters.values())
+    model.recompute_activations(False)
     model.requires_grad_(True).eval()
     checkpoint.unlink(missing_ok=True)
     seconds = preparation + before.seconds + time.perf_counter() - prepared
     return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
 
 
-def freeze_all_but(model: DiffusionModel, subset: str) -> dict[str, nn.Parameter]:
+def accumulate(
+    model: M,
+    method: Method[M],
+    forget: Batch | None,
+    retain: Batch,
+    generator: Generator,
+    parts: int,
+) -> Scalars:
+    """Leave the mean of the parts' gradients; return the means of what the method logs."""
+    if parts == 1:
+        return method.gradients(model, forget, retain, generator)
+    moving = [p for p in model.parameters() if p.requires_grad]
+    total = [torch.zeros_like(p) for p in moving]
+    logged: list[Scalars] = []
+    for part in range(parts):
+        mine = [batch.part(part, parts) if batch else None for batch in (forget, retain)]
+        assert mine[1] is not None
+        logged.append(method.gradients(model, mine[0], mine[1], generator))
+        for sum_, parameter in zip(total, moving, strict=True):
+            if parameter.grad is not None:
+                sum_.add_(parameter.grad, alpha=1 / parts)
+                parameter.grad = None
+    for sum_, parameter in zip(total, moving, strict=True):
+        parameter.grad = sum_
+    return {name: sum(scalars[name] for scalars in logged) / parts for name in logged[0]}
+
+
+def edit(model: M, method: Any, data: TrainingData) -> tuple[list[Scalars], Cost]:
+    """Let a closed-form method move the weights; what it returns is the one point of the curves."""
+    started = time.perf_counter()
+    reset_peak_memory()
+    model.evaluations = 0
+    scalars = method.edit(model.eval(), data)
+    seconds = time.perf_counter() - started
+    return [{"step": 0, **scalars}], Cost(0, model.evaluations, seconds, peak_memory(model.device))
+
+
+def freeze_all_but(model: Trainable, subset: str) -> dict[str, nn.Parameter]:
     """Let only the parameters of ``subset`` move, and return them by name."""
     parameters = model.trainable(subset)
     model.requires_grad_(False)
@@ -152,7 +193,7 @@ def build_schedule(optimiser: Optimizer, settings: TrainingSettings) -> LRSchedu
 
 
 def draw_batch(
-    model: DiffusionModel,
+    model: Trainable,
     images: LabelledImages | None,
     settings: TrainingSettings,
     step: int,
@@ -174,7 +215,7 @@ def add_forgotten_before(batch: Batch, classes: Sequence[int], generator: Genera
 
 
 def fingerprint_run(
-    model: DiffusionModel, method: Method, data: TrainingData, settings: TrainingSettings, seed: int
+    model: M, method: Method[M], data: TrainingData, settings: TrainingSettings, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
     plan = [method.name, seed, settings.model_dump(), model.fingerprint(), list(data.forgotten_before)]

@@ -1,28 +1,35 @@
 """What a method is: it fills in gradients, and owns no loop."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Generator, Tensor
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.model import DiffusionModel, Trainable
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 
 class Batch(NamedTuple):
-    """Encoded images and their labels."""
+    """Encoded images and their conditions."""
 
     x0: Tensor
     """``[N, …]`` float, the space of the denoiser."""
 
     labels: Tensor
-    """``[N]`` int64."""
+    """``[N]`` int64, the number of the condition of each: a class, or a prompt."""
 
     forgotten_before: Tensor | None = None
-    """``[N]`` int64, for each image a class that an earlier request has taken out; None without such."""
+    """``[N]`` int64, for each image a condition that an earlier request has taken out; None without such."""
+
+    def part(self, index: int, parts: int) -> "Batch":
+        """The ``index``-th of equal parts, from 0."""
+        size = len(self.x0) // parts
+        chosen = slice(index * size, (index + 1) * size)
+        before = None if self.forgotten_before is None else self.forgotten_before[chosen]
+        return Batch(self.x0[chosen], self.labels[chosen], before)
 
 
 def training_loss(
@@ -44,9 +51,9 @@ def training_loss(
 def indifference(model: DiffusionModel, x0: Tensor, c: Tensor, generator: Generator) -> Tensor:
     """E‖ε_θ(x_t, t, c) − sg[ε_θ(x_t, t, ∅)]‖², a scalar; sg stops the gradient.
 
-    Holds a forgotten condition c where it says no more than the null condition ∅. Nothing else does, once its
-    request is answered: it drifts back as later ones move the weights that all conditions share. ``x0`` are
-    retained images: no forgotten one is needed.
+    Pulls a forgotten condition c to where it says no more than the null condition ∅. Nothing else holds it,
+    once its request is answered: it drifts back as later ones move the weights that all conditions share.
+    ``x0`` are retained images: no forgotten one is needed.
     """
     noised = noise_batch(model, x0, generator)
     with torch.no_grad():
@@ -64,14 +71,22 @@ class TrainingData(NamedTuple):
     """Images to forget."""
 
     forgotten_before: Sequence[int] = ()
-    """Classes that earlier requests have taken out of the model: their images are in neither set."""
+    """Conditions that earlier requests have taken out of the model: their images are in neither set."""
+
+    anchor: int | None = None
+    """The condition that the forgotten ones should become, where the request names one."""
 
 
-class Method(Protocol):
+M_contra = TypeVar("M_contra", bound=Trainable, contravariant=True)
+
+
+class Method(Protocol[M_contra]):
     """An objective, as the gradient of its loss.
 
     One that works on the condition as a whole says so by ``classes_only = True``: it refuses a request by
-    ids, and a comparison by ids leaves it out.
+    ids, and a comparison by ids leaves it out; one that needs a text-to-image model, by ``prompts_only =
+    True``. A method with ``closed_form = True`` has ``edit(model, data)`` in place of all else: it moves the
+    weights itself, at once, and returns what to log.
     """
 
     @property
@@ -80,9 +95,9 @@ class Method(Protocol):
 
     @property
     def subset(self) -> str:
-        """The weights that may move, see ``DiffusionModel.trainable``."""
+        """The weights that may move, see ``Trainable.trainable``."""
 
-    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+    def prepare(self, model: M_contra, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Do once what every step needs: a saliency mask, a Fisher diagonal, a proxy.
 
         It may also change the weights that training starts from. ``store`` keeps what is dear; every
@@ -91,7 +106,7 @@ class Method(Protocol):
 
     def gradients(
         self,
-        model: DiffusionModel,
+        model: M_contra,
         forget_batch: Batch | None,
         retain_batch: Batch,
         generator: Generator,

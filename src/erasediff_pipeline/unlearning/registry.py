@@ -11,9 +11,10 @@ from erasediff_pipeline.config import (
     RandomLabelSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
-    TrainingSettings,
+    UceSettings,
     UnlearnSettings,
 )
+from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.unlearning.blindspot import Blindspot
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.esd import Esd
@@ -23,6 +24,7 @@ from erasediff_pipeline.unlearning.random_label import RandomLabel
 from erasediff_pipeline.unlearning.retrain import Retrain
 from erasediff_pipeline.unlearning.salun import Salun
 from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
+from erasediff_pipeline.unlearning.uce import Uce
 
 
 class Entry(NamedTuple):
@@ -30,7 +32,7 @@ class Entry(NamedTuple):
 
     build: type[Any]
     """A ``Method``, made from its settings."""
-    settings: type[TrainingSettings]
+    settings: type[Settings]
     pipeline: str
     """Name of the Kedro pipeline."""
     own_parameters: bool = True
@@ -51,6 +53,7 @@ METHODS = {
     "selective_amnesia": Entry(SelectiveAmnesia, SelectiveAmnesiaSettings, "selective_amnesia"),
     "esd": Entry(Esd, EsdSettings, "esd"),
     "blindspot": Entry(Blindspot, BlindspotSettings, "blindspot"),
+    "uce": Entry(Uce, UceSettings, "uce"),
     # As the base model is trained, else it is no gold standard.
     "retrain": Entry(Retrain, PretrainSettings, "retrain", own_parameters=False),
 }

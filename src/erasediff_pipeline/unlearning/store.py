@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.model import Trainable
 
 logger = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]
@@ -32,7 +32,7 @@ class FeatureStore:
         """Wall time that earlier runs have spent on what was reused: part of a method's cost all the same."""
 
     def once(
-        self, name: str, model: DiffusionModel, inputs: dict[str, Any], compute: Callable[[], Tensors]
+        self, name: str, model: Trainable, inputs: dict[str, Any], compute: Callable[[], Tensors]
     ) -> Tensors:
         """Read ``name`` where it was computed from the same inputs, else compute and keep it.
 

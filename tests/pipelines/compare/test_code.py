@@ -70,6 +70,14 @@ def test_a_line_with_code_before_its_text_counts(package):
     assert len(hashes) == 5
 
 
+def test_a_line_with_code_behind_its_text_counts(package):
+    hashes = set()
+    for number in (1, 2):
+        (package / "seeding.py").write_text(f'def f():\n    """Words."""; return {number}\n')
+        hashes.add(hash_source("project.seeding"))
+    assert len(hashes) == 2
+
+
 def test_single_functions_count_by_their_text():
     def one():
         """Its docstring."""

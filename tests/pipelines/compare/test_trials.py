@@ -11,12 +11,14 @@ import pytest
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import TrialStore, history_of
 from erasediff_pipeline.config import (
+    CaptionSettings,
     EvaluationSettings,
     FinetuneSettings,
     ForgetRequest,
     NegGradSettings,
     SamplingSettings,
 )
+from erasediff_pipeline.data.conditions import list_conditions
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.hashing import hash_weights
@@ -36,6 +38,7 @@ def bench(toy_images, unet_model, tmp_path, monkeypatch):
     split = np.where(np.arange(len(ids)) % 5 == 4, "test", "train")
     manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "split": split})
     made = split_by_request(manifest, ForgetRequest(classes=[0]))
+    conditions = list_conditions(manifest, made.description, CaptionSettings())
     return Bench(
         store=TrialStore(tmp_path / "compare"),
         base_model=unet_model().to_pipeline(),
@@ -43,6 +46,7 @@ def bench(toy_images, unet_model, tmp_path, monkeypatch):
         manifest=manifest,
         split=made.table,
         request=made.description,
+        conditions=conditions,
         classifier=Classifier(channels=8, features=4, classes=3),
         sampling=SamplingSettings(steps=2),
         evaluation=EvaluationSettings(forget_samples=2, retain_samples=4, precision_neighbours=1),
@@ -70,7 +74,8 @@ def other_base(bench, unet_model):
 
 def other_request(bench):
     made = split_by_request(bench.manifest, ForgetRequest(classes=[1]))
-    return replace(bench, split=made.table, request=made.description)
+    conditions = list_conditions(bench.manifest, made.description, CaptionSettings())
+    return replace(bench, split=made.table, request=made.description, conditions=conditions)
 
 
 def test_a_trial_is_trained_once(bench, work):
@@ -167,7 +172,8 @@ def test_history_of_an_erased_base_model_goes_on(bench):
     base = copy.deepcopy(bench.base_model)
     base.request_history = [{"by": "classes", "classes": [2]}]
     made = split_by_request(bench.manifest, ForgetRequest(classes=[0]), history_of(base))
-    later = replace(bench, base_model=base, split=made.table, request=made.description)
+    conditions = list_conditions(bench.manifest, made.description, CaptionSettings())
+    later = replace(bench, base_model=base, split=made.table, request=made.description, conditions=conditions)
     history = history_of(train_trial(later, "finetune", SETTINGS, 0).model)
     assert [entry["classes"] for entry in history] == [[2], [0]]
     assert history[1]["base_model_sha256"] == hash_weights(base.unet)

@@ -40,7 +40,8 @@ def without_prose(source: str) -> str:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             last = node.end_lineno or node.lineno
-            alone = not lines[node.lineno - 1][: node.col_offset].strip()
+            after = lines[last - 1].encode()[node.end_col_offset :].strip()
+            alone = not lines[node.lineno - 1][: node.col_offset].strip() and not after
             if isinstance(node.value.value, str) and alone:
                 lines[node.lineno - 1 : last] = [""] * (last - node.lineno + 1)
     return "\n".join(line.rstrip() for line in lines if line.strip())

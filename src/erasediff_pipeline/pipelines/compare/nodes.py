@@ -6,7 +6,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
-from diffusers import DDPMPipeline
+from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.catalog import TrialStore
@@ -15,13 +15,13 @@ from erasediff_pipeline.config import (
     EvaluationSettings,
     ReportSettings,
     SamplingSettings,
-    TrainingSettings,
 )
+from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
-from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import as_plain, settings_of
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
@@ -34,17 +34,20 @@ Trials = list[dict[str, Any]]
 
 def lay_out(
     store: TrialStore,
-    base_model: DDPMPipeline,
+    base_model: DiffusionPipeline,
     images: LabelledImages,
     manifest: pd.DataFrame,
     split: pd.DataFrame,
     request: dict[str, Any],
+    conditions: pd.DataFrame,
     classifier: Classifier,
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
 ) -> Bench:
     """Gather what is the same for every method."""
-    return Bench(store, base_model, images, manifest, split, request, classifier, sampling, evaluation)
+    return Bench(
+        store, base_model, images, manifest, split, request, conditions, classifier, sampling, evaluation
+    )
 
 
 def try_base(bench: Bench, compare: CompareSettings, seed: int) -> Trials:
@@ -73,12 +76,15 @@ def try_method(method: str) -> Callable:
         if bench.request["by"] == "ids" and getattr(entry.build, "classes_only", False):
             logger.warning("%s is left out: it forgets classes, not single images", method)
             return []
+        if getattr(entry.build, "prompts_only", False) and bench.request["by"] != "prompts":
+            logger.info("%s is left out: it is for text-to-image models", method)
+            return []
         return [try_once(bench, method, settings, s) for s in range(seed, seed + compare.seeds)]
 
     return attempt
 
 
-def try_once(bench: Bench, method: str, settings: TrainingSettings, seed: int) -> dict[str, Any]:
+def try_once(bench: Bench, method: str, settings: Settings, seed: int) -> dict[str, Any]:
     """One trial: its row of the table, its samples, its curves."""
     trained = train_trial(bench, method, settings, seed)
     judged = judge_trial(bench, method, trained.model, seed)
@@ -109,7 +115,7 @@ def report_comparison(
     compare: CompareSettings,
     report: ReportSettings,
     parameters: dict[str, Any],
-    base_model: DDPMPipeline,
+    base_model: DiffusionPipeline,
     *trials: Trials,
 ) -> tuple[Figure, Figure, str]:
     """The trade-off, the grids of the first seed, and one self-contained page with both and the table."""
@@ -117,7 +123,7 @@ def report_comparison(
     grids = draw_grids(samples, forgotten_classes(request), report.grid_columns)
     trade_off = draw_trade_off(summary, by_ids=request["by"] == "ids")
     provenance = {
-        "base_model_sha256": hash_weights(base_model.unet),
+        "base_model_sha256": hash_pipeline(base_model),
         "forget_sha256": request["forget_sha256"],
         "retain_sha256": request["retain_sha256"],
         **describe_provenance(settings_of(parameters, *(name for name in samples if name in METHODS))),

@@ -16,10 +16,25 @@ def create_pipeline(methods: list[str] | None = None) -> Pipeline:
     judging = ["params:sampling", "params:evaluation"]
     chain = pipeline(
         [
-            node(split_data, ["manifest", "params:forget", "base_model"], ["split", "request"], name="split"),
+            node(
+                split_data,
+                ["manifest", "params:forget", "params:captions", "base_model"],
+                ["split", "request", "conditions"],
+                name="split",
+            ),
             node(
                 nodes.lay_out,
-                ["store", "base_model", "images", "manifest", "split", "request", "classifier", *judging],
+                [
+                    "store",
+                    "base_model",
+                    "images",
+                    "manifest",
+                    "split",
+                    "request",
+                    "conditions",
+                    "classifier",
+                    *judging,
+                ],
                 "bench",
                 name="lay_out",
             ),

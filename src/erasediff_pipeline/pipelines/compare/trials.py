@@ -1,17 +1,20 @@
 """One method, one seed: trained and judged, or read where that has been done from the same inputs."""
 
 import copy
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from diffusers import DDPMPipeline
+from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset, TrialStore
-from erasediff_pipeline.config import EvaluationSettings, SamplingSettings, TrainingSettings
+from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
+from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.hashing import hash_images, hash_weights
@@ -44,14 +47,20 @@ class Bench:
     """What is the same for every method."""
 
     store: TrialStore
-    base_model: DDPMPipeline
+    base_model: DiffusionPipeline
     images: LabelledImages
     manifest: pd.DataFrame
     split: pd.DataFrame
     request: dict[str, Any]
+    conditions: pd.DataFrame
     classifier: Classifier
     sampling: SamplingSettings
     evaluation: EvaluationSettings
+
+    @property
+    def conditions_sha256(self) -> str:
+        """Of what is asked, and what for."""
+        return hashlib.sha256(self.conditions.to_csv().encode()).hexdigest()
 
     def place(self, method: str, seed: int, part: str) -> str:
         """The folder of one trial, readable by people."""
@@ -64,7 +73,7 @@ class Bench:
 class Trained(NamedTuple):
     """A model, and how it came about."""
 
-    model: DDPMPipeline
+    model: DiffusionPipeline
     curves: pd.DataFrame
     cost: dict[str, Any]
 
@@ -76,32 +85,34 @@ class Judged(NamedTuple):
     metrics: Metrics
 
 
-def train_trial(bench: Bench, method: str, settings: TrainingSettings, seed: int) -> Trained:
+def train_trial(bench: Bench, method: str, settings: Settings, seed: int) -> Trained:
     """Erase by ``method``, unless the store holds just that."""
     erase = nodes.erase_with(method, on_log=lambda step, scalars: None)
     made_from = {
         "method": method,
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
-        "base_model_sha256": hash_weights(bench.base_model.unet),
+        "base_model_sha256": hash_pipeline(bench.base_model),
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
         "images_sha256": hash_images(bench.images),
+        "conditions_sha256": bench.conditions_sha256,
         "code_sha256": hash_source(*TRAINING_CODE, METHODS[method].build.__module__),
     }
 
     def make() -> Trained:
         # Training moves the weights that it is given, and the next seed needs the base model's again.
         base = copy.deepcopy(bench.base_model)
-        return Trained(*erase(base, bench.images, bench.manifest, bench.split, bench.request, settings, seed))
+        b = bench
+        return Trained(*erase(base, b.images, b.manifest, b.split, b.request, b.conditions, settings, seed))
 
     return bench.store.once(bench.place(method, seed, "trained"), made_from, make, save_trained, load_trained)
 
 
-def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Judged:
+def judge_trial(bench: Bench, method: str, model: DiffusionPipeline, seed: int) -> Judged:
     """Sample and measure, unless the store holds just that."""
     made_from = {
-        "model_sha256": hash_weights(model.unet),
+        "model_sha256": hash_pipeline(model),
         "seed": seed,
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
@@ -110,15 +121,18 @@ def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Ju
         "sampling": bench.sampling.model_dump(mode="json"),
         "evaluation": bench.evaluation.model_dump(mode="json"),
         "images_sha256": hash_images(bench.images),
+        "conditions_sha256": bench.conditions_sha256,
         "code_sha256": hash_source(*JUDGING_CODE),
     }
 
     def make() -> Judged:
-        b, request, evaluation = bench, bench.request, bench.evaluation
-        samples = nodes.draw_from(method)(model, b.images, request, b.sampling, evaluation, seed)
-        membership = nodes.measure_membership(model, b.images, b.manifest, b.split, request, evaluation, seed)
+        b = bench
+        samples = nodes.draw_from(method)(model, b.conditions, b.sampling, b.evaluation, seed)
+        membership = nodes.measure_membership(
+            model, b.images, b.manifest, b.split, b.request, b.conditions, b.evaluation, seed
+        )
         metrics = nodes.evaluate_model(
-            samples, membership, b.images, b.manifest, b.split, request, b.classifier, evaluation
+            samples, membership, b.images, b.manifest, b.split, b.conditions, b.classifier, b.evaluation
         )
         return Judged(samples, metrics)
 
@@ -126,13 +140,13 @@ def judge_trial(bench: Bench, method: str, model: DDPMPipeline, seed: int) -> Ju
 
 
 def save_trained(folder: Path, trained: Trained) -> None:
-    DiffusersDirectory(str(folder / "model"), "diffusers.DDPMPipeline").save(trained.model)
+    DiffusersDirectory(str(folder / "model"), "diffusers.DiffusionPipeline").save(trained.model)
     trained.curves.to_csv(folder / "curves.csv", index=False, float_format="%.6g")
     (folder / "cost.json").write_text(json.dumps(trained.cost, indent=2) + "\n")
 
 
 def load_trained(folder: Path) -> Trained:
-    model = DiffusersDirectory(str(folder / "model"), "diffusers.DDPMPipeline").load()
+    model = DiffusersDirectory(str(folder / "model"), "diffusers.DiffusionPipeline").load()
     curves = pd.read_csv(folder / "curves.csv")
     return Trained(model, curves, json.loads((folder / "cost.json").read_text()))
 

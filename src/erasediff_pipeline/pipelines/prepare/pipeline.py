@@ -9,7 +9,11 @@ def create_pipeline() -> Pipeline:
     """Source → images and manifest."""
     return pipeline(
         [
-            node(read_source, "params:source", "images"),
-            node(describe_images, ["images", "params:source", "params:seed"], "manifest"),
+            node(read_source, "params:source", ["images", "own_captions"]),
+            node(
+                describe_images,
+                ["images", "own_captions", "params:source", "params:captions", "params:seed"],
+                "manifest",
+            ),
         ]
     )

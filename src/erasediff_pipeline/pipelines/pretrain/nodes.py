@@ -1,12 +1,16 @@
 """Nodes of ``pretrain``."""
 
+import numpy as np
 import pandas as pd
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
 from erasediff_pipeline.config import ClassifierSettings, DenoiserSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
 from erasediff_pipeline.diffusion.model import build_class_conditional
+from erasediff_pipeline.diffusion.pretrained import load_pretrained
+from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.evaluation.classifier import Classifier, accuracy, train_classifier
 from erasediff_pipeline.paths import checkpoint_path
@@ -15,6 +19,7 @@ from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.unlearning.denoising import Denoising
 from erasediff_pipeline.unlearning.loop import train
 from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.reconstruction import Reconstruction
 
 
 def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImages:
@@ -23,14 +28,49 @@ def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImag
 
 
 def train_base_model(
-    train_images: LabelledImages, denoiser: DenoiserSettings, settings: PretrainSettings, seed: int
-) -> DDPMPipeline:
-    """Train the base model; what is kept is the running mean of its weights."""
+    train_images: LabelledImages,
+    manifest: pd.DataFrame,
+    denoiser: DenoiserSettings,
+    settings: PretrainSettings,
+    seed: int,
+) -> DiffusionPipeline:
+    """Train the base model, or load it; what is kept of a training is the running mean of the weights."""
+    if denoiser.pretrained is not None:
+        return load_pretrained(denoiser.pretrained, denoiser.revision)
     torch.manual_seed(derive_seed(seed, "base model"))
-    classes = max(train_images.classes) + 1
-    model = build_class_conditional(denoiser, train_images.shape, classes)
+    if denoiser.text_to_image is not None:
+        captions = manifest["prompt"][manifest["split"] == "train"]
+        return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed)
+    model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
     data = TrainingData(retain=train_images)
     train(model, Denoising(settings), data, settings, seed, checkpoint_path("pretrain"), log_scalars)
+    return model.to_pipeline()
+
+
+def train_text_to_image(
+    train_images: LabelledImages,
+    captions: list[str],
+    denoiser: DenoiserSettings,
+    settings: PretrainSettings,
+    seed: int,
+) -> StableDiffusionPipeline:
+    """Train the autoencoder, then U-Net and text encoder on its latents."""
+    assert denoiser.text_to_image is not None
+    model = build_text_to_image(denoiser, train_images.shape, captions)
+    of_autoencoder = denoiser.text_to_image.autoencoder
+    train(
+        Autoencoder(model.vae),
+        Reconstruction(of_autoencoder),
+        TrainingData(retain=train_images),
+        of_autoencoder,
+        seed,
+        checkpoint_path("autoencoder"),
+    )
+    pixels, _ = train_images.tensors()
+    scale_latents(model.vae, pixels)
+    numbers = np.array([model.prompts.index(caption) for caption in captions])
+    captioned = TrainingData(retain=train_images.relabelled(numbers))
+    train(model, Denoising(settings), captioned, settings, seed, checkpoint_path("pretrain"), log_scalars)
     return model.to_pipeline()
 
 

@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 train_base_model,
-                ["train_images", "params:denoiser", "params:pretrain", "params:seed"],
+                ["train_images", "manifest", "params:denoiser", "params:pretrain", "params:seed"],
                 "base_model",
             ),
         ]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DDPMPipeline
+from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 from tqdm.auto import tqdm
@@ -17,61 +17,73 @@ from tqdm.auto import tqdm
 from erasediff_pipeline.catalog.diffusers_directory import history_of
 from erasediff_pipeline.catalog.registered_model import ModelVersion
 from erasediff_pipeline.config import (
+    CaptionSettings,
     EvaluationSettings,
     ForgetRequest,
     ReportSettings,
     SamplingSettings,
     TrackingSettings,
 )
+from erasediff_pipeline.data.conditions import (
+    RETAIN,
+    conditions_before,
+    list_conditions,
+    number_of,
+    plan_samples,
+    training_set,
+    unseen_set,
+)
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
-    classes_of,
     forgotten_classes,
     history_entry,
     select_set,
     split_by_request,
-    unseen_of_classes,
 )
-from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
 from erasediff_pipeline.evaluation.metrics import (
     Metrics,
     evaluate_samples,
-    plan_labels,
     round_metrics,
 )
-from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.paths import checkpoint_path, feature_path
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
-from erasediff_pipeline.unlearning.loop import OnLog, train
+from erasediff_pipeline.unlearning.loop import OnLog, edit, train
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
-DECIDING = {"seed", "base", "forget", "sampling", "evaluation"}
+DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation"}
 VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
 
 
-def start_from(base_model: DDPMPipeline, name: str) -> DDPMPipeline:
+def start_from(base_model: DiffusionPipeline, name: str) -> DiffusionPipeline:
     """Take the model to start from into memory: this very run may write where it lies."""
     logger.info("starting from %r, requests answered before: %d", name, len(history_of(base_model)))
     return base_model
 
 
 def split_data(
-    manifest: pd.DataFrame, request: ForgetRequest, starting_model: DDPMPipeline
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Divide the training images into a forget set and a retain set, without what is gone already."""
-    split = split_by_request(manifest, request, history_of(starting_model))
-    return split.table, split.description
+    manifest: pd.DataFrame,
+    request: ForgetRequest,
+    captions: CaptionSettings,
+    starting_model: DiffusionPipeline,
+) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """Divide the training images into a forget set and a retain set, without what is gone already.
+
+    The conditions come along: what the model is to be asked, and what for.
+    """
+    split = split_by_request(manifest, request, history_of(starting_model), captions)
+    return split.table, split.description, list_conditions(manifest, split.description, captions)
 
 
 def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
@@ -79,32 +91,38 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
     entry = METHODS[method]
 
     def erase(
-        starting_model: DDPMPipeline,
+        starting_model: DiffusionPipeline,
         images: LabelledImages,
         manifest: pd.DataFrame,
         split: pd.DataFrame,
         request: dict[str, Any],
+        conditions: pd.DataFrame,
         settings: entry.settings,  # type: ignore[name-defined]
         seed: int,
-    ) -> tuple[DDPMPipeline, pd.DataFrame, dict[str, Any]]:
+    ) -> tuple[DiffusionPipeline, pd.DataFrame, dict[str, Any]]:
         """Unlearn the forget set; return the erased model, the curves and the cost."""
-        model = ClassConditional.from_pipeline(starting_model)
-        entry_of_request = history_entry(request, split, method, hash_weights(starting_model.unet))
+        model = model_of(starting_model, list(conditions["prompt"]))
+        entry_of_request = history_entry(request, split, method, hash_pipeline(starting_model))
         data = TrainingData(
-            retain=select_set(images, manifest, split, "retain"),
-            forget=select_set(images, manifest, split, "forget"),
-            forgotten_before=classes_of(request.get("earlier", [])),
+            retain=training_set(images, manifest, split, conditions, "retain"),
+            forget=training_set(images, manifest, split, conditions, "forget"),
+            forgotten_before=conditions_before(conditions, request),
+            anchor=number_of(conditions, request["anchor_prompt"]) if request["by"] == "prompts" else None,
         )
-        history, cost = train(
-            model,
-            entry.build(settings),
-            data,
-            settings,
-            seed,
-            checkpoint_path(method),
-            on_log,
-            FeatureStore(feature_path(method)),
-        )
+        built = entry.build(settings)
+        if getattr(built, "closed_form", False):
+            history, cost = edit(model, built, data)
+        else:
+            history, cost = train(
+                model,
+                built,
+                data,
+                settings,
+                seed,
+                checkpoint_path(method),
+                on_log,
+                FeatureStore(feature_path(method)),
+            )
         erased = model.to_pipeline()
         erased.request_history = [*history_of(starting_model), entry_of_request]
         return erased, pd.DataFrame(history), asdict(cost)
@@ -116,45 +134,45 @@ def draw_from(which: str) -> Callable:
     """The node that samples one model; the progress bar says ``which``."""
 
     def sample_model(
-        pipeline: DDPMPipeline,
-        images: LabelledImages,
-        request: dict[str, Any],
+        pipeline: DiffusionPipeline,
+        conditions: pd.DataFrame,
         sampling: SamplingSettings,
         evaluation: EvaluationSettings,
         seed: int,
     ) -> LabelledImages:
-        """Draw the images to judge: the same labels and the same noise for every model."""
-        model = ClassConditional.from_pipeline(pipeline)
-        plan = plan_labels(images.classes, forgotten_classes(request), evaluation)
-        labels = torch.tensor(plan)
-        drawn = np.empty((len(plan), *images.shape), dtype=np.uint8)
+        """Draw the images to judge: the same conditions and the same noise for every model."""
+        model = model_of(pipeline, list(conditions["prompt"]))
+        plan = plan_samples(conditions, evaluation)
+        numbers = torch.tensor(plan["number"].to_numpy())
+        drawn = np.empty((len(plan), *model.image_shape), dtype=np.uint8)
         done = 0
         with tqdm(total=len(plan), desc=f"sample {which}", unit="image") as progress:
-            for batch in stream_samples(model, labels, derive_seed(seed, "evaluation"), sampling):
+            for batch in stream_samples(model, numbers, derive_seed(seed, "evaluation"), sampling):
                 drawn[done : done + len(batch)] = batch.numpy()
                 done += len(batch)
                 progress.update(len(batch))
-        return LabelledImages(drawn, labels.numpy())
+        return LabelledImages(drawn, plan["label"].to_numpy())
 
     return sample_model
 
 
 def measure_membership(
-    pipeline: DDPMPipeline,
+    pipeline: DiffusionPipeline,
     images: LabelledImages,
     manifest: pd.DataFrame,
     split: pd.DataFrame,
     request: dict[str, Any],
+    conditions: pd.DataFrame,
     evaluation: EvaluationSettings,
     seed: int,
 ) -> Metrics:
     """Membership AUC of the forgotten images; not measured where whole classes are forgotten."""
-    if request["by"] == "classes":
+    if request["by"] != "ids":
         return {"forget_membership_auc": None}
-    model = ClassConditional.from_pipeline(pipeline)
+    model = model_of(pipeline, list(conditions["prompt"]))
     seed = derive_seed(seed, "evaluation")
-    members = select_set(images, manifest, split, "forget")
-    unseen = unseen_of_classes(images, manifest, request["classes"])
+    members = training_set(images, manifest, split, conditions, "forget")
+    unseen = unseen_set(images, manifest, conditions, request["classes"])
     auc = membership_auc(
         denoising_losses(model, members, evaluation, seed),
         denoising_losses(model, unseen, evaluation, seed),
@@ -168,13 +186,14 @@ def evaluate_model(
     images: LabelledImages,
     manifest: pd.DataFrame,
     split: pd.DataFrame,
-    request: dict[str, Any],
+    conditions: pd.DataFrame,
     classifier: Classifier,
     evaluation: EvaluationSettings,
 ) -> Metrics:
     """Everything that is measured of one model."""
     real = select_set(images, manifest, split, "retain")
-    metrics = evaluate_samples(samples, forgotten_classes(request), real, classifier, evaluation)
+    roles = plan_samples(conditions, evaluation)["role"].to_numpy()
+    metrics = evaluate_samples(samples, roles, real, classifier, evaluation)
     return round_metrics({**metrics, **membership})
 
 
@@ -201,8 +220,8 @@ def describe_run(method: str) -> Callable:
     """The node that tells how the result of ``method`` was made."""
 
     def describe(
-        starting_model: DDPMPipeline,
-        erased_model: DDPMPipeline,
+        starting_model: DiffusionPipeline,
+        erased_model: DiffusionPipeline,
         request: dict[str, Any],
         cost: dict[str, Any],
         parameters: dict[str, Any],
@@ -211,8 +230,8 @@ def describe_run(method: str) -> Callable:
         return {
             "cost": cost,
             "provenance": {
-                "base_model_sha256": hash_weights(starting_model.unet),
-                "erased_model_sha256": hash_weights(erased_model.unet),
+                "base_model_sha256": hash_pipeline(starting_model),
+                "erased_model_sha256": hash_pipeline(erased_model),
                 "forget_sha256": request["forget_sha256"],
                 "retain_sha256": request["retain_sha256"],
                 **describe_provenance(settings_of(parameters, method)),
@@ -249,16 +268,19 @@ def write_report(
 
 
 def version_model(
-    erased_model: DDPMPipeline,
+    erased_model: DiffusionPipeline,
     metrics: dict[str, Any],
     run: dict[str, Any],
     report: str,
+    conditions: pd.DataFrame,
     tracking: TrackingSettings,
     sampling: SamplingSettings,
 ) -> ModelVersion:
     """What the registry should know of the erased model, which is saved by now."""
     provenance = run["provenance"]
     name = tracking.registered_model
+    kept = conditions[conditions["role"] == RETAIN]
+    number, prompt = int(kept.index[0]), str(kept["prompt"].iloc[0])
     return ModelVersion(
         name=name and name.replace("{method}", metrics["method"]),
         tags={
@@ -266,4 +288,6 @@ def version_model(
             "report_sha256": hashlib.sha256(report.encode()).hexdigest(),
         },
         sampling=sampling.model_dump(),
+        asked="prompt" if prompt else "label",
+        example=prompt or number,
     )

@@ -1,0 +1,44 @@
+"""The autoencoder of latent diffusion, as the loop trains it."""
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Generator, Tensor, nn
+from torch.nn.functional import mse_loss
+
+from erasediff_pipeline.diffusion.model import Trainable
+
+
+class Autoencoder(Trainable):
+    """An ``AutoencoderKL`` by itself; its x0 are pixels in [−1, 1]."""
+
+    def __init__(self, vae: AutoencoderKL):
+        super().__init__()
+        self.vae = vae
+
+    def encode(self, images: Tensor) -> Tensor:
+        return images.to(self.device, torch.float32) / 127.5 - 1
+
+    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
+        """All of it, whatever is asked for."""
+        return dict(self.vae.named_parameters())
+
+
+def reconstruction_loss(model: Autoencoder, x0: Tensor, kl_weight: float, generator: Generator) -> Tensor:
+    """E‖x − D(z)‖² + w·KL(q(z|x) ‖ N(0, 1)), z ~ q(z|x), a scalar (arXiv 1312.6114, equation 10).
+
+    Per image, the KL divergence is summed over the latents; both terms are divided by the number of pixels.
+    """
+    posterior = model.vae.encode(x0).latent_dist
+    eps = torch.randn(posterior.mean.shape, generator=generator, device=generator.device)
+    z = posterior.mean + posterior.std * eps.to(x0.device)
+    model.evaluations += len(x0)
+    kl = posterior.kl().mean() / x0[0].numel()
+    return mse_loss(model.vae.decode(z).sample, x0) + kl_weight * kl
+
+
+@torch.no_grad()
+def scale_latents(vae: AutoencoderKL, images: Tensor) -> None:
+    """Note the factor that gives the latents of ``images``, uint8, unit variance (arXiv 2112.10752, G)."""
+    pixels = images.to(vae.device, torch.float32) / 127.5 - 1
+    latents = torch.cat([vae.encode(batch).latent_dist.mode() for batch in pixels.split(64)])
+    vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 6))

@@ -1,0 +1,202 @@
+"""Stable Diffusion through the seam: a prompt as the condition, an autoencoder's latents as x0."""
+
+import copy
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from torch import Tensor, nn
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from erasediff_pipeline.diffusion.model import DiffusionModel, select_parameters
+from erasediff_pipeline.errors import InvalidRequest
+
+SUBSETS = {
+    "full": lambda name: True,
+    "xattn": lambda name: ".attn2." in name,
+    "noxattn": lambda name: ".attn2." not in name and not is_rim(name),
+    "selfattn": lambda name: ".attn1." in name,
+    "notime": lambda name: not is_rim(name),
+    "xlayer": lambda name: (
+        ".attn2." in name and name.startswith(("up_blocks.2.attentions.0.", "up_blocks.2.attentions.2."))
+    ),
+    "selflayer": lambda name: (
+        ".attn1." in name and name.startswith(("down_blocks.1.attentions.0.", "down_blocks.2.attentions.0."))
+    ),
+}
+"""By the names of arXiv 2303.07345's code. There the blocks are numbered through: ``output_blocks.6`` and
+``.8`` are here ``up_blocks.2.attentions.0`` and ``.2``, ``input_blocks.4`` and ``.7`` are
+``down_blocks.1.attentions.0`` and ``down_blocks.2.attentions.0``; ``time_embed`` is ``time_embedding``,
+``out`` is ``conv_norm_out`` and ``conv_out``."""
+
+
+ENCODED_AT_ONCE = 16
+"""Images; the autoencoder needs far more memory an image than the U-Net."""
+
+
+def is_rim(name: str) -> bool:
+    """Whether a weight belongs to the time embedding or to the output layer."""
+    return name.startswith(("time_embedding.", "conv_norm_out.", "conv_out."))
+
+
+class TextToImage(DiffusionModel):
+    """The parts of a ``StableDiffusionPipeline``.
+
+    A condition is asked for by the number of a prompt in ``prompts``, as a class is by its label: methods,
+    sampler and audits need not know which of the two they have. Text encoder and autoencoder never move in
+    unlearning: each prompt and each image is encoded once, an image by the hash of its content.
+
+    Args:
+        unet: Predicts ε or v in latent space.
+        vae: Pixels to latents and back.
+        text_encoder: Token ids to embeddings ``[N, L, D]``.
+        tokenizer: Text to L token ids.
+        scheduler: Any of diffusers'; its noise schedule is used, and it is saved again as it came.
+        prompts: The prompts by number.
+        train_text_encoder: For pretraining: the text encoder moves along with the U-Net.
+    """
+
+    def __init__(
+        self,
+        unet: UNet2DConditionModel,
+        vae: AutoencoderKL,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        scheduler: Any,
+        prompts: Sequence[str] = (),
+        train_text_encoder: bool = False,
+    ):
+        super().__init__()
+        self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
+        self.tokenizer = tokenizer
+        self.own_scheduler = scheduler
+        self.scheduler = DDPMScheduler.from_config(scheduler.config)
+        self.prompts = list(prompts)
+        self.train_text_encoder = train_text_encoder
+        self.token_ids = tokenize(tokenizer, [*self.prompts, ""])
+        self.embeddings: Tensor | None = None
+        self.latents: dict[bytes, Tensor] = {}
+
+    @classmethod
+    def from_pipeline(
+        cls, pipeline: StableDiffusionPipeline, prompts: Sequence[str] = (), **options: Any
+    ) -> "TextToImage":
+        """Wrap the parts of a loaded diffusers pipeline."""
+        parts = (pipeline.unet, pipeline.vae, pipeline.text_encoder, pipeline.tokenizer, pipeline.scheduler)
+        return cls(*parts, prompts, **options)
+
+    def to_pipeline(self) -> StableDiffusionPipeline:
+        """The diffusers pipeline to save: ``StableDiffusionPipeline.from_pretrained`` loads it anywhere."""
+        return StableDiffusionPipeline(
+            self.vae,
+            self.text_encoder,
+            self.tokenizer,
+            self.unet,
+            self.own_scheduler,
+            safety_checker=None,
+            feature_extractor=None,
+            requires_safety_checker=False,
+        )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TextToImage":
+        """A copy with a U-Net of its own; what never moves is shared, which saves its memory."""
+        shared: list[object] = [self.vae, self.tokenizer, self.latents]
+        shared += [] if self.train_text_encoder else [self.text_encoder]
+        memo |= {id(part): part for part in shared}
+        copied = type(self).__new__(type(self))
+        memo[id(self)] = copied
+        copied.__dict__ = copy.deepcopy(self.__dict__, memo)
+        return copied
+
+    def forget_everything(self, seed: int) -> None:
+        """Random weights for the U-Net alone: text encoder and autoencoder are given."""
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            for module in self.unet.modules():
+                if callable(reset := getattr(module, "reset_parameters", None)):
+                    reset()
+
+    @property
+    def configs(self) -> list[dict[str, Any]]:
+        return [{"prompts": self.prompts}, *super().configs]
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        side = self.unet.config.sample_size
+        height, width = (side, side) if isinstance(side, int) else side
+        return (self.unet.config.in_channels, height, width)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        _, height, width = self.sample_shape
+        factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        return (self.vae.config.out_channels, height * factor, width * factor)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images ``[N, 3, H, W]`` uint8 → latents, the mean of the autoencoder's distribution, scaled.
+
+        Its spread is far below the noise of the first timestep, so it is not drawn from.
+        """
+        keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
+        new = list({key: row for row, key in enumerate(keys) if key not in self.latents}.values())
+        for start in range(0, len(new), ENCODED_AT_ONCE):
+            rows = new[start : start + ENCODED_AT_ONCE]
+            pixels = images[rows].to(self.device, torch.float32) / 127.5 - 1
+            latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
+            self.latents |= {keys[row]: x0 for row, x0 in zip(rows, latents.cpu(), strict=True)}
+        return torch.stack([self.latents[key] for key in keys]).to(self.device)
+
+    @torch.no_grad()
+    def decode(self, x0: Tensor) -> Tensor:
+        pixels = self.vae.decode(x0 / self.vae.config.scaling_factor).sample
+        return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    def condition(self, labels: Tensor) -> Tensor:
+        """Numbers of prompts ``[N]`` int64 → embeddings ``[N, L, D]``."""
+        if self.train_text_encoder:
+            return self.embed(self.token_ids[labels.cpu()])
+        if self.embeddings is None:
+            with torch.no_grad():
+                self.embeddings = torch.cat([self.embed(ids) for ids in self.token_ids.split(64)])
+        self.embeddings = self.embeddings.to(self.device)
+        return self.embeddings[labels.to(self.device)]
+
+    def null_condition(self, n: int) -> Tensor:
+        """The embedding of the empty prompt, n times."""
+        return self.condition(torch.full((1,), len(self.prompts))).expand(n, -1, -1)
+
+    def embed(self, token_ids: Tensor) -> Tensor:
+        """Token ids ``[N, L]`` → embeddings ``[N, L, D]``."""
+        return self.text_encoder(token_ids.to(self.device))[0]
+
+    def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        self.evaluations += len(x_t)
+        return self.unet(x_t, t, encoder_hidden_states=c).sample
+
+    def trainable(self, subset: str) -> dict[str, nn.Parameter]:
+        """A key of ``SUBSETS``; in pretraining ``full`` includes the text encoder."""
+        chosen = select_parameters(self.unet, SUBSETS, subset)
+        if self.train_text_encoder:
+            chosen |= {f"text_encoder.{name}": p for name, p in self.text_encoder.named_parameters()}
+        return chosen
+
+
+def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> Tensor:
+    """Prompts → token ids ``[N, L]`` int64, padded to the context length L.
+
+    Raises:
+        InvalidRequest: A prompt is longer than the context, or no token is left of one that is not empty.
+    """
+    length = tokenizer.model_max_length
+    for prompt in prompts:
+        ids = tokenizer(prompt).input_ids
+        if len(ids) > length:
+            raise InvalidRequest(
+                f"prompt {prompt!r} has {len(ids)} tokens: at most {length} fit into the text encoder"
+            )
+        if prompt and all(token in tokenizer.all_special_ids for token in ids):
+            raise InvalidRequest(f"prompt {prompt!r}: no token is left of it: name it in other words")
+    return tokenizer(list(prompts), padding="max_length", max_length=length, return_tensors="pt").input_ids

@@ -1,0 +1,24 @@
+"""Base model and prompts → images and manifest, in place of ``prepare``."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.generate.nodes import draw_images
+from erasediff_pipeline.pipelines.prepare.nodes import describe_images
+
+
+def create_pipeline() -> Pipeline:
+    """Base model and prompts → images and manifest, in place of ``prepare``."""
+    return pipeline(
+        [
+            node(
+                draw_images,
+                ["base_model", "params:captions", "params:generate", "params:sampling", "params:seed"],
+                ["images", "own_captions"],
+            ),
+            node(
+                describe_images,
+                ["images", "own_captions", "params:source", "params:captions", "params:seed"],
+                "manifest",
+            ),
+        ]
+    )

@@ -1,0 +1,86 @@
+"""UCE (arXiv 2308.14761): edit the cross-attention in closed form, without a training step.
+
+For every key and value projection W* of the cross-attention, with c_i the token embeddings of the forgotten
+prompts, a_i those of the anchor prompt at the same places, and c_j those of the retained prompts,
+
+    min over W of  mean_i ‖W c_i − W* a_i‖² + p·mean_j ‖W c_j − W* c_j‖² + r·‖W − W*‖²
+
+    W = W*·(mean_i a_i c_iᵀ + p·mean_j c_j c_jᵀ + r·1)·(mean_i c_i c_iᵀ + p·mean_j c_j c_jᵀ + r·1)⁻¹
+
+(equation 7, with means for sums, so that the weights do not depend on how many prompts there are). A token
+whose embedding also occurs in a retained prompt is left out of the first mean: a causal text encoder gives
+those before the word the same embedding, whatever the word. Without an anchor, the empty prompt is it.
+"""
+
+import torch
+from torch import Tensor
+
+from erasediff_pipeline.config import UceSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.labels import refuse_kept_classes
+from erasediff_pipeline.unlearning.method import TrainingData
+
+
+class Uce:
+    """A method without steps; see the module's docstring."""
+
+    name = "uce"
+    classes_only = True
+    prompts_only = True
+    closed_form = True
+
+    def __init__(self, settings: UceSettings):
+        self.settings = settings
+
+    @torch.no_grad()
+    def edit(self, model: DiffusionModel, data: TrainingData) -> dict[str, float]:
+        """Replace the weights; return ‖W − W*‖ / ‖W*‖ over all of them together."""
+        refuse_kept_classes(data, self.name)
+        assert data.forget is not None
+        forgotten = model.condition(torch.tensor(data.forget.classes))
+        if forgotten.dim() != 3:
+            raise InvalidRequest(f"{self.name} edits the attention to a text: this model is asked by class")
+        retained = model.condition(torch.tensor(data.retain.classes)).flatten(0, 1)
+        anchor = (
+            model.null_condition(1) if data.anchor is None else model.condition(torch.tensor([data.anchor]))
+        )
+        anchors = anchor.expand_as(forgotten).flatten(0, 1)
+        tokens = forgotten.flatten(0, 1)
+        own = torch.cdist(tokens, retained.unique(dim=0)).amin(dim=1) > 1e-4 * tokens.norm(dim=1)
+        if not own.any():
+            raise InvalidRequest("forget.prompts: to the text encoder they are the same as retained prompts")
+        change = transfer(
+            tokens[own], anchors[own], retained, self.settings.preserve_weight, self.settings.ridge
+        )
+        moved = size = 0.0
+        for name, weight in model.trainable("xattn").items():
+            if name.endswith((".to_k.weight", ".to_v.weight")):
+                edited = (weight.double() @ change).to(weight.dtype)
+                moved += float((edited - weight).square().sum())
+                size += float(weight.square().sum())
+                weight.copy_(edited)
+        return {"weight_change": (moved / size) ** 0.5}
+
+
+def transfer(tokens: Tensor, anchors: Tensor, retained: Tensor, preserve: float, ridge: float) -> Tensor:
+    """The matrix T of W = W*·T.
+
+    Args:
+        tokens: c_i, ``[N, D]``.
+        anchors: a_i, ``[N, D]``.
+        retained: c_j, ``[M, D]``.
+        preserve: p.
+        ridge: r, times the mean square of an embedding's entries.
+
+    Returns:
+        ``[D, D]`` float64.
+    """
+    c, a, kept = tokens.double(), anchors.double(), retained.double()
+    scale = ridge * float(kept.square().mean())
+    common = preserve * kept.T @ kept / len(kept) + scale * torch.eye(
+        c.shape[1], dtype=c.dtype, device=c.device
+    )
+    # T·right = left, so Tᵀ solves the transposed system; right is symmetric.
+    left, right = a.T @ c / len(c) + common, c.T @ c / len(c) + common
+    return torch.linalg.solve(right, left.T).T

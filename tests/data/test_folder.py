@@ -1,0 +1,129 @@
+import logging
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+
+from erasediff_pipeline.config import SourceSettings
+from erasediff_pipeline.data.folder import read_folder, read_image
+from erasediff_pipeline.data.sources import SOURCES
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+
+
+def paint(file, colour, size=(12, 8), mode="RGB"):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(file)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes, three images."""
+    paint(tmp_path / "dogs/a.png", (255, 0, 0))
+    paint(tmp_path / "cats/b.jpg", (0, 0, 255))
+    paint(tmp_path / "cats/a.png", (0, 255, 0))
+    return tmp_path
+
+
+def test_classes_and_files_are_in_order(folder):
+    images, captions = read_folder(str(folder), 4, rgb=True)
+    assert images.shape == (3, 4, 4)
+    assert images.labels.tolist() == [0, 0, 1]
+    assert images.images[0, :, 0, 0].tolist() == [0, 255, 0]
+    assert images.images[2, :, 0, 0].tolist() == [255, 0, 0]
+    assert captions is None
+
+
+def test_the_middle_is_kept(tmp_path):
+    image = np.zeros((4, 12, 3), np.uint8)
+    image[:, 4:8] = 200
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert (read_image(tmp_path / "a.png", 4, rgb=True) == 200).all()
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 90, [90, 90, 90]),
+        ("1", 1, [255, 255, 255]),
+        ("LA", (90, 0), [255, 255, 255]),
+        ("RGBA", (10, 20, 30, 255), [10, 20, 30]),
+        ("RGBA", (10, 20, 30, 0), [255, 255, 255]),
+        ("P", 0, [0, 0, 0]),
+    ],
+)
+def test_grey_and_transparent_images_become_colour(tmp_path, mode, colour, expected):
+    paint(tmp_path / "a.png", colour, mode=mode)
+    pixels = read_image(tmp_path / "a.png", 4, rgb=True)
+    assert pixels.shape == (3, 4, 4)
+    assert pixels[:, 0, 0].tolist() == expected
+
+
+def test_colour_images_become_grey(folder):
+    images, _ = read_folder(str(folder), 4, rgb=False)
+    assert images.shape == (1, 4, 4)
+
+
+@pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder"])
+def test_a_bad_file_is_named_and_the_rest_is_read(folder, bad, caplog):
+    file = folder / "cats/c.png"
+    if bad == "folder":
+        file.mkdir()
+    else:
+        content = {"text": b"no image", "truncated": (folder / "cats/a.png").read_bytes()[:40], "empty": b""}
+        file.write_bytes(content[bad])
+    with caplog.at_level(logging.WARNING):
+        images, _ = read_folder(str(folder), 4, rgb=True)
+    assert len(images) == 3
+    (record,) = caplog.records
+    assert str(file) in record.getMessage()
+    assert "\n" not in record.getMessage()
+
+
+def test_what_was_found_is_told(folder, caplog):
+    with caplog.at_level(logging.INFO):
+        read_folder(str(folder), 4, rgb=True)
+    assert [r.getMessage() for r in caplog.records] == [
+        "class 0 is 'cats': 2 images",
+        "class 1 is 'dogs': 1 images",
+    ]
+
+
+def test_captions_are_read_by_file_name(folder):
+    rows = {"dogs/a.png": "a dog", "cats/b.jpg": "a cat, lying", "cats/a.png": "a cat", "old.png": "gone"}
+    pd.DataFrame(rows.items(), columns=["file_name", "text"]).to_csv(folder / "metadata.csv", index=False)
+    settings = SourceSettings(name="image_folder", path=str(folder), side=4, rgb=True)
+    assert SOURCES["image_folder"](settings).captions == ["a cat", "a cat, lying", "a dog"]
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"file_name": ["cats/a.png"]}, "'text' is missing"),
+        ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "'cats/b.jpg' and 1 more"),
+        (
+            {"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a cat", " ", "a dog"]},
+            "cats/b.jpg",
+        ),
+    ],
+)
+def test_captions_that_are_missing_are_named(folder, table, said):
+    pd.DataFrame(table).to_csv(folder / "metadata.csv", index=False)
+    with pytest.raises(InvalidParameter, match=said):
+        read_folder(str(folder), 4, rgb=True)
+
+
+def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
+    with pytest.raises(MissingInput, match="no folder of class folders"):
+        read_folder(str(tmp_path / "nowhere"), 4, rgb=True)
+    (folder / "empty").mkdir()
+    with pytest.raises(MissingInput, match="empty: no image in it"):
+        read_folder(str(folder), 4, rgb=True)
+
+
+@pytest.mark.parametrize("missing", ["path", "side"])
+def test_a_folder_needs_a_path_and_a_side(missing):
+    given = {"name": "image_folder", "path": "images", "side": 16}
+    with pytest.raises(ValidationError, match="needs a path and a side"):
+        SourceSettings(**{**given, missing: None})

@@ -1,0 +1,241 @@
+import copy
+
+import pytest
+import torch
+from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+
+from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.model import select_parameters
+from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
+from erasediff_pipeline.diffusion.sampling import sample_batch
+from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage, tokenize
+from erasediff_pipeline.errors import InvalidParameter, InvalidRequest
+from erasediff_pipeline.seeding import make_generator
+
+PROMPTS = ["a photo of a cat", "a photo of a dog", "dog"]
+
+
+@pytest.fixture
+def model(text_model):
+    return text_model(PROMPTS)
+
+
+@pytest.fixture(scope="module")
+def stable_diffusion():
+    """The U-Net of Stable Diffusion 1.4 by its published configuration, without memory for its weights."""
+    with torch.device("meta"):
+        return UNet2DConditionModel(
+            sample_size=64,
+            down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+            up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+            block_out_channels=(320, 640, 1280, 1280),
+            cross_attention_dim=768,
+            attention_head_dim=8,
+        )
+
+
+def pixels(n=2, seed=0):
+    return torch.randint(256, (n, 3, 16, 16), generator=torch.Generator().manual_seed(seed)).to(torch.uint8)
+
+
+def test_a_condition_is_what_diffusers_makes_of_the_prompt(model):
+    pipeline = model.to_pipeline()
+    expected, null = pipeline.encode_prompt(PROMPTS, "cpu", 1, True)
+    torch.testing.assert_close(model.condition(torch.arange(3)), expected)
+    torch.testing.assert_close(model.null_condition(3), null)
+    assert not torch.equal(expected[0], expected[1])
+
+
+def test_a_sample_is_what_diffusers_draws(model):
+    """Their guidance scale is 1 + w; the noise is that of the generators."""
+    model.own_scheduler = DDIMScheduler.from_config(model.scheduler.config)
+    generators = [make_generator(3, "sample", i) for i in range(2)]
+    settings = SamplingSettings(sampler="ddim", steps=4, guidance_scale=2.0)
+    ours = sample_batch(model, torch.tensor([0, 2]), generators, settings)
+    latents = torch.cat(
+        [torch.randn((1, *model.sample_shape), generator=make_generator(3, "sample", i)) for i in range(2)]
+    )
+    pipeline = model.to_pipeline()
+    pipeline.set_progress_bar_config(disable=True)
+    theirs = pipeline(
+        [PROMPTS[0], PROMPTS[2]],
+        height=16,
+        width=16,
+        num_inference_steps=4,
+        guidance_scale=3.0,
+        latents=latents,
+        output_type="np",
+    ).images
+    difference = ours.permute(0, 2, 3, 1).double() - 255 * torch.from_numpy(theirs).double()
+    assert difference.abs().max() <= 1
+    assert ours.double().std() > 1
+
+
+def test_latents_are_the_scaled_mean_of_the_autoencoder(model):
+    images = pixels()
+    with torch.no_grad():
+        mean = model.vae.encode(images.float() / 127.5 - 1).latent_dist.mean
+    torch.testing.assert_close(model.encode(images), mean * model.vae.config.scaling_factor)
+    assert model.encode(images).shape == (2, *model.sample_shape)
+    assert model.decode(model.encode(images)).shape == (2, *model.image_shape) == images.shape
+
+
+def test_an_image_and_a_prompt_are_encoded_once(model):
+    calls = []
+    model.vae.encoder.register_forward_hook(lambda module, inputs, output: calls.append(len(inputs[0])))
+    model.text_encoder.register_forward_hook(lambda module, inputs, output: calls.append("text"))
+    first = model.encode(pixels(3))
+    assert calls == [3]
+    again = model.encode(torch.cat([pixels(3)[1:], pixels(1, seed=1)]))
+    assert calls == [3, 1]
+    assert torch.equal(again[:2], first[1:])
+    model.condition(torch.tensor([0, 1]))
+    model.condition(torch.tensor([2]))
+    model.null_condition(4)
+    assert calls == [3, 1, "text"]
+
+
+def test_the_text_is_where_the_condition_goes(model):
+    x_t, t = torch.randn(1, *model.sample_shape), torch.tensor([10])
+    first, second = (model.denoise(x_t, t, model.condition(torch.tensor([n]))) for n in (0, 1))
+    expected = model.unet(x_t, t, encoder_hidden_states=model.condition(torch.tensor([0]))).sample
+    assert torch.equal(first, expected)
+    assert not torch.equal(first, second)
+    assert model.evaluations == 2
+
+
+def test_a_schedule_of_velocities_is_kept(model):
+    """Stable Diffusion 2.1 predicts v."""
+    model.own_scheduler = DDIMScheduler.from_config(model.scheduler.config, prediction_type="v_prediction")
+    velocities = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS)
+    x0, eps = torch.randn(2, 2, *model.sample_shape)
+    t = torch.tensor([0, 500])
+    a = velocities.scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+    torch.testing.assert_close(velocities.target(x0, t, eps), a.sqrt() * eps - (1 - a).sqrt() * x0)
+    assert model.target(x0, t, eps) is eps
+
+
+def test_a_copy_shares_what_never_moves(model):
+    copied = copy.deepcopy(model)
+    assert copied.vae is model.vae
+    assert copied.text_encoder is model.text_encoder
+    for (name, mine), theirs in zip(model.unet.named_parameters(), copied.unet.parameters(), strict=True):
+        assert mine.data_ptr() != theirs.data_ptr(), name
+        assert torch.equal(mine, theirs)
+    with torch.no_grad():
+        model.unet.conv_out.bias += 1
+    assert not torch.equal(model.unet.conv_out.bias, copied.unet.conv_out.bias)
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_the_text_encoder_moves_in_pretraining_alone(text_model, moves):
+    model = text_model(PROMPTS, train_text_encoder=moves)
+    noised = noise_batch(model, model.encode(pixels()), torch.Generator().manual_seed(0))
+    denoising_loss(model, noised, model.condition(torch.tensor([0, 1]))).backward()
+    gradients = [p.grad for p in model.text_encoder.encoder.parameters()]
+    assert all((g is not None and g.abs().sum() > 0) == moves for g in gradients[:1])
+    names = set(model.trainable("full"))
+    assert names >= set(dict(model.unet.named_parameters()))
+    assert any(name.startswith("text_encoder.") for name in names) == moves
+    assert not any("vae" in name for name in names)
+
+
+def test_forgetting_everything_leaves_text_and_autoencoder(model):
+    kept = [copy.deepcopy(part.state_dict()) for part in (model.text_encoder, model.vae)]
+    before = model.unet.conv_in.weight.clone()
+    model.forget_everything(0)
+    assert not torch.equal(model.unet.conv_in.weight, before)
+    for part, old in zip((model.text_encoder, model.vae), kept, strict=True):
+        assert all(torch.equal(value, old[name]) for name, value in part.state_dict().items())
+
+
+def test_what_is_saved_is_loaded_in_any_precision(model, tmp_path):
+    pipeline = model.to_pipeline()
+    pipeline.request_history = [{"by": "prompts"}]
+    whole = DiffusersDirectory(str(tmp_path / "whole"), "diffusers.DiffusionPipeline")
+    whole.save(pipeline)
+    loaded = whole.load()
+    assert isinstance(loaded, StableDiffusionPipeline)
+    assert hash_pipeline(loaded) == hash_pipeline(pipeline)
+    assert loaded.request_history == [{"by": "prompts"}]
+    half = DiffusersDirectory(str(tmp_path / "half"), "diffusers.DiffusionPipeline", half=True)
+    half.save(pipeline)
+    assert hash_pipeline(whole.load()) == hash_pipeline(pipeline)
+    rounded = half.load()
+    for name in ("unet", "text_encoder", "vae"):
+        for mine, theirs in zip(
+            getattr(pipeline, name).parameters(), getattr(rounded, name).parameters(), strict=True
+        ):
+            assert theirs.dtype == torch.float32
+            assert torch.equal(mine.half().float(), theirs)
+    sizes = [
+        (tmp_path / name / "unet/diffusion_pytorch_model.safetensors").stat().st_size
+        for name in ("whole", "half")
+    ]
+    assert sizes[1] < 0.6 * sizes[0]
+    assert isinstance(model_of(rounded, PROMPTS), TextToImage)
+
+
+def test_other_prompts_are_another_run(model):
+    other = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS[::-1])
+    assert model.fingerprint() == TextToImage.from_pipeline(model.to_pipeline(), PROMPTS).fingerprint()
+    assert model.fingerprint() != other.fingerprint()
+
+
+ATTENTION = ["to_q.weight", "to_k.weight", "to_v.weight", "to_out.0.weight", "to_out.0.bias"]
+RIM = {
+    f"{layer}.{kind}"
+    for layer in ("time_embedding.linear_1", "time_embedding.linear_2", "conv_norm_out", "conv_out")
+    for kind in ("weight", "bias")
+}
+BLOCKS = [
+    *(f"down_blocks.{i}.attentions.{j}" for i in range(3) for j in range(2)),
+    "mid_block.attentions.0",
+    *(f"up_blocks.{i}.attentions.{j}" for i in (1, 2, 3) for j in range(3)),
+]
+
+
+def attention(which, blocks):
+    return {f"{b}.transformer_blocks.0.{which}.{name}" for b in blocks for name in ATTENTION}
+
+
+def test_the_subsets_of_stable_diffusion(stable_diffusion):
+    """By name: what each selects of the 859,520,964 weights."""
+    names = set(dict(stable_diffusion.named_parameters()))
+    assert sum(p.numel() for p in stable_diffusion.parameters()) == 859_520_964
+    assert len(names) == 686
+    expected = {
+        "full": names,
+        "xattn": attention("attn2", BLOCKS),
+        "noxattn": names - attention("attn2", BLOCKS) - RIM,
+        "selfattn": attention("attn1", BLOCKS),
+        "notime": names - RIM,
+        "xlayer": attention("attn2", ["up_blocks.2.attentions.0", "up_blocks.2.attentions.2"]),
+        "selflayer": attention("attn1", ["down_blocks.1.attentions.0", "down_blocks.2.attentions.0"]),
+    }
+    assert set(expected) == set(SUBSETS)
+    for subset, chosen in expected.items():
+        assert chosen <= names
+        assert set(select_parameters(stable_diffusion, SUBSETS, subset)) == chosen, subset
+
+
+@pytest.mark.parametrize("subset", ["xlayer", "class_embedding"])
+def test_a_subset_that_selects_nothing_is_refused(model, subset):
+    with pytest.raises(InvalidParameter, match=subset):
+        model.trainable(subset)
+
+
+def test_every_prompt_is_padded_to_the_context(model):
+    ids = tokenize(model.tokenizer, ["", "dog"])
+    assert ids.shape == (2, model.tokenizer.model_max_length)
+    assert (ids[0] == model.tokenizer.eos_token_id)[1:].all()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "said"), [("dog " * 40, "at most"), ("~", "no token is left")], ids=["long", "nothing"]
+)
+def test_a_prompt_that_the_text_encoder_cannot_take_is_refused(model, prompt, said):
+    with pytest.raises(InvalidRequest, match=said):
+        TextToImage.from_pipeline(model.to_pipeline(), [*PROMPTS, prompt])

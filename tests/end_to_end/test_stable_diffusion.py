@@ -1,0 +1,180 @@
+"""Stable Diffusion 1.4's own configuration with random weights, thinner, on images from a folder.
+
+What is smaller here is named ``THINNER``; all else is as published, so that what only the real model's layout
+would break, breaks here.
+"""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+import yaml
+from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from PIL import Image
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from end_to_end.fixtures import assert_one_line, copy_clone, kept
+from erasediff_pipeline.config import TextEncoderSettings
+from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
+
+THINNER = {"unet": (32, 64, 64, 64), "vae": (32, 32, 32, 32), "text_layers": 2, "side": 64}
+"""Published: (320, 640, 1280, 1280), (128, 256, 512, 512), 12 layers, 512 pixels."""
+WORDS = {0: ["church", "chapel"], 1: ["tench"], 2: ["truck"]}
+TEMPLATES = ["a photo of a {}", "an image of a {}", "{}"]
+PARAMETERS = {
+    "forget": {
+        "classes": None,
+        "prompts": ["tench"],
+        "templates": ["a photo of a {}"],
+        "anchor_prompt": "a fish",
+    },
+    "source": {"name": "image_folder", "path": "images", "side": THINNER["side"], "rgb": True},
+    "captions": {"words": WORDS, "templates": TEMPLATES},
+    "denoiser": {"pretrained": "stable-diffusion"},
+    "classifier": {"channels": 8, "epochs": 2, "batch_size": 8, "min_test_accuracy": 0.0},
+    "sampling": {"steps": 2, "guidance_scale": 6.5, "batch_size": 4},
+    "evaluation": {"forget_samples": 2, "retain_samples": 4, "precision_neighbours": 1},
+    "tracking": {"registered_model": None},
+    "unlearn": {
+        "steps": 2,
+        "batch_size": 2,
+        "accumulation": 2,
+        "gradient_checkpointing": True,
+        "mixed_precision": "bf16",
+        "subset": "xattn",
+        "forget_target": "anchor_prompt",
+    },
+}
+pytestmark = pytest.mark.slow
+
+
+def build_stable_diffusion(folder):
+    """The parts as Stable Diffusion 1.4 configures them."""
+    torch.manual_seed(0)
+    captions = [
+        template.replace("{}", word) for words in WORDS.values() for word in words for template in TEMPLATES
+    ]
+    tokenizer = train_tokenizer([*captions, "a fish"], TextEncoderSettings(context_length=77))
+    text = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=THINNER["text_layers"],
+        num_attention_heads=12,
+        max_position_embeddings=77,
+        hidden_act="quick_gelu",
+        projection_dim=768,
+    )
+    unet = UNet2DConditionModel(
+        sample_size=THINNER["side"] // 8,
+        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
+        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
+        block_out_channels=THINNER["unet"],
+        layers_per_block=2,
+        cross_attention_dim=768,
+        attention_head_dim=8,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=THINNER["vae"],
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=THINNER["side"],
+        scaling_factor=0.18215,
+    )
+    scheduler = PNDMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        num_train_timesteps=1000,
+        set_alpha_to_one=False,
+        skip_prk_steps=True,
+        steps_offset=1,
+    )
+    pipeline = StableDiffusionPipeline(
+        vae, CLIPTextModel(text), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
+    )
+    pipeline.save_pretrained(folder)
+
+
+@pytest.fixture(scope="module")
+def project(clone, tmp_path_factory):
+    """A clone with an environment of the user's own, the model's directory and a folder of images."""
+    target = copy_clone(clone, tmp_path_factory.mktemp("stable") / "project")
+    build_stable_diffusion(target / "stable-diffusion")
+    rng = np.random.default_rng(0)
+    for name in ("church", "tench", "truck"):
+        (target / "images" / name).mkdir(parents=True)
+        for i in range(8):
+            pixels = rng.integers(256, size=(70 + i, 90, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(target / "images" / name / f"{i}.png")
+    (target / "images/truck/broken.png").write_bytes(b"no image")
+    environment = target / "conf/my_model"
+    environment.mkdir()
+    (environment / "globals.yml").write_text("environment: my_model/\n")
+    (environment / "parameters.yml").write_text(yaml.safe_dump(PARAMETERS))
+    return target
+
+
+@pytest.fixture(scope="module")
+def erased(project, quick_run):
+    """After ``prepare``, ``pretrain`` and ``unlearn``; read only."""
+    runs = {
+        name: quick_run(project, "--env=my_model", f"--pipeline={name}")
+        for name in ("prepare", "pretrain", "unlearn")
+    }
+    for run in runs.values():
+        assert run.code == 0, run.output
+    return project, runs
+
+
+def test_the_bad_image_is_named_and_the_rest_is_there(erased):
+    project, runs = erased
+    assert "broken.pngisleftout" in "".join(runs["prepare"].output.split())  # however the log wraps it
+    manifest = pd.read_parquet(project / "data/03_primary/my_model/manifest.parquet")
+    assert manifest["label"].value_counts().to_dict() == {0: 8, 1: 8, 2: 8}
+
+
+def test_the_scheduler_of_the_model_stays_its_own(erased):
+    configs = [
+        json.loads((erased[0] / place / "scheduler/scheduler_config.json").read_text())
+        for place in ("stable-diffusion", "data/06_models/my_model/erasediff")
+    ]
+    assert configs[0] == configs[1]
+    assert configs[0]["_class_name"] == "PNDMScheduler"
+
+
+def test_the_cross_attention_moved_and_nothing_else(erased):
+    base, after = (
+        StableDiffusionPipeline.from_pretrained(erased[0] / place, local_files_only=True)
+        for place in ("stable-diffusion", "data/06_models/my_model/erasediff")
+    )
+    for part in ("vae", "text_encoder"):
+        for one, two in zip(*(getattr(p, part).parameters() for p in (base, after)), strict=True):
+            assert torch.equal(one, two)
+    weights = dict(after.unet.named_parameters())
+    moved = {name for name, weight in base.unet.named_parameters() if not torch.equal(weight, weights[name])}
+    assert moved
+    assert all(".attn2." in name for name in moved)
+
+
+def test_what_was_asked_and_measured(erased):
+    metrics = json.loads((erased[0] / "data/08_reporting/my_model/erasediff/metrics.json").read_text())
+    assert metrics["forget"]["anchor_prompt"] == "a fish"
+    assert metrics["erased"]["forget_samples"] == 2
+    assert metrics["erased"]["retain_samples"] == 8
+    assert "forget_accuracy_synonyms" not in metrics["erased"]  # the tench has none
+
+
+def test_a_checkpoint_file_is_refused_with_the_command_that_converts_it(erased, quick_run):
+    project, _ = erased
+    (project / "sd-v1-4.ckpt").write_bytes(b"pickle")
+    before = kept(project)
+    run = quick_run(
+        project, "--env=my_model", "--pipeline=pretrain", "--params=denoiser.pretrained=sd-v1-4.ckpt"
+    )
+    assert_one_line(run, "'sd-v1-4.ckpt' is a single file", "from_single_file('sd-v1-4.ckpt')")
+    assert kept(project) == before

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+import torch
+
+from erasediff_pipeline.config import UceSettings
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.loop import edit
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.uce import Uce, transfer
+from unlearning.by_hand import images_of
+
+PROMPTS = ["a photo of a cat", "a photo of a dog", "a photo of a cow", "an animal"]
+CAT, DOG, COW, ANIMAL = range(4)
+
+
+@pytest.fixture
+def model(text_model):
+    return text_model(PROMPTS)
+
+
+def data_of(forget=(DOG,), retain=(CAT, COW), anchor=ANIMAL):
+    images = [images_of([*labels], (3, 16, 16)) for labels in (retain, forget)]
+    return TrainingData(retain=images[0], forget=images[1], anchor=anchor)
+
+
+def projections(model):
+    return {n: p for n, p in model.trainable("xattn").items() if n.endswith(("to_k.weight", "to_v.weight"))}
+
+
+def test_transfer_is_the_minimum_of_the_objective():
+    """Against numpy's least squares of the same sum of squares, row by row."""
+    rng = np.random.default_rng(0)
+    c, a, kept = (rng.normal(size=(n, 4)) for n in (3, 3, 7))
+    weight = rng.normal(size=(5, 4))
+    p, r = 2.0, 0.1
+    found = weight @ transfer(*map(torch.tensor, (c, a, kept)), p, r).numpy()
+    scale = (r * (kept**2).mean()) ** 0.5
+    blocks = [(c, a, 3**-0.5), (kept, kept, (p / 7) ** 0.5), (np.eye(4), np.eye(4), scale)]
+    inputs = np.concatenate([w * x for x, _, w in blocks])
+    targets = np.concatenate([w * y @ weight.T for _, y, w in blocks])
+    np.testing.assert_allclose(found, np.linalg.lstsq(inputs, targets, rcond=None)[0].T, atol=1e-10)
+
+
+def test_nothing_to_change_changes_nothing():
+    c, kept = torch.randn(3, 4), torch.randn(7, 4)
+    torch.testing.assert_close(transfer(c, c, kept, 1.0, 0.1), torch.eye(4, dtype=torch.float64))
+
+
+def test_the_word_becomes_the_anchor_and_the_rest_stays(model):
+    before = {name: weight.detach().clone() for name, weight in projections(model).items()}
+    others = {
+        name: p.detach().clone()
+        for name, p in model.named_parameters()
+        if id(p) not in set(map(id, projections(model).values()))
+    }
+    history, cost = edit(model, Uce(UceSettings(ridge=1e-6)), data_of())
+    assert history[0]["weight_change"] > 0
+    assert (cost.steps, cost.denoiser_evaluations) == (0, 0)
+    assert all(torch.equal(p, others[name]) for name, p in model.named_parameters() if name in others)
+    dog, anchor, cat = (model.condition(torch.tensor([n]))[0, -1] for n in (DOG, ANIMAL, CAT))
+    for name, weight in projections(model).items():
+        old = before[name]
+        gap = (old @ dog - old @ anchor).norm()
+        assert (weight @ dog - old @ anchor).norm() < 0.3 * gap, name
+        assert (weight @ cat - old @ cat).norm() < 0.3 * gap, name
+
+
+def test_without_an_anchor_the_empty_prompt_is_it(text_model):
+    models = [text_model([*PROMPTS, ""]) for _ in range(2)]
+    for model, anchor in zip(models, (None, len(PROMPTS)), strict=True):
+        Uce(UceSettings()).edit(model, data_of(anchor=anchor))
+    for one, two in zip(*(projections(model).values() for model in models), strict=True):
+        torch.testing.assert_close(one, two)
+
+
+def test_a_model_that_is_asked_by_class_is_refused(unet_model):
+    with pytest.raises(InvalidRequest, match="asked by class"):
+        Uce(UceSettings()).edit(unet_model(), data_of(forget=[0], retain=[1, 2], anchor=None))
+
+
+def test_a_prompt_that_is_kept_is_refused(model):
+    with pytest.raises(InvalidRequest, match="is to be kept"):
+        Uce(UceSettings()).edit(model, data_of(forget=[DOG], retain=[DOG, CAT]))
