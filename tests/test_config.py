@@ -119,7 +119,7 @@ def test_one_class_means_a_list_of_one():
 
 @pytest.mark.parametrize("request_", [{}, {"classes": [0], "ids_file": "ids.csv"}])
 def test_both_forms_or_neither_are_refused(request_):
-    with pytest.raises(ValidationError, match="exactly one of classes and ids_file"):
+    with pytest.raises(ValidationError, match="exactly one of classes, ids_file and prompts"):
         ForgetRequest(**request_)
 
 

@@ -70,7 +70,7 @@ def test_unknown_choice_names_the_choices():
 def test_two_forms_of_request_are_explained():
     line = explanation({"forget": {"classes": [0], "ids_file": "ids.csv"}})
     assert line.startswith("forget: ")
-    assert "exactly one of classes and ids_file" in line
+    assert "exactly one of classes, ids_file and prompts" in line
     assert "Value error" not in line
 
 

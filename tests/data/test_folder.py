@@ -100,7 +100,7 @@ def test_captions_are_read_by_file_name(folder):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"file_name": ["cats/a.png"]}, "'text' is missing"),
+        ({"file_name": ["cats/a.png"]}, "not 'text': needed are"),
         ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "'cats/b.jpg' and 1 more"),
         (
             {"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a cat", " ", "a dog"]},

@@ -2,12 +2,18 @@
 
 import json
 
+import mlflow
 import pandas as pd
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
 from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, hash_tree, kept
+from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.pipelines import model_of
+from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.evaluation.classifier import Classifier, class_probabilities
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 UNLEARN = (ENVIRONMENT, "--pipeline=unlearn")
@@ -30,6 +36,19 @@ def own(erased, tmp_path):
 
 def place(project, layer):
     return project / "data" / layer / "tiny_text_to_image/erasediff"
+
+
+def test_the_reference_model_draws_what_it_is_asked_for(project):
+    """Words and their synonyms, each in another sentence."""
+    models = project / "data/06_models/tiny_text_to_image"
+    pipeline = DiffusersDirectory(str(models / "base"), "diffusers.DiffusionPipeline").load()
+    judge = Classifier.from_pretrained(models / "classifier", local_files_only=True)
+    words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    prompts = [f"the number {word}" for word in words] + [f"a handwritten {digit}" for digit in range(10)]
+    numbers = torch.arange(20).repeat(6)
+    samples = list(stream_samples(model_of(pipeline, prompts), numbers, 0, SamplingSettings()))
+    shown = class_probabilities(judge, torch.cat(samples)).argmax(dim=1)
+    assert (shown == numbers % 10).double().mean() > 0.97
 
 
 def test_what_is_measured(erased):
@@ -79,6 +98,20 @@ def test_the_model_is_a_stable_diffusion(erased):
         generator=torch.Generator().manual_seed(0),
     ).images[0]
     assert image.size == (16, 16)
+
+
+def test_the_registered_model_draws_from_a_text(erased):
+    project = erased[0]
+    earlier = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    try:
+        model = mlflow.pyfunc.load_model("models:/erasediff-text-erasediff/latest")
+    finally:
+        mlflow.set_tracking_uri(earlier)
+    asked = pd.DataFrame({"prompt": ["the number 7", "a handwritten 1"], "seed": [0, 0], "count": [1, 2]})
+    images = model.predict(asked)["images"]
+    assert images.shape == (3, 3, 16, 16)
+    assert (model.predict(asked)["images"] == images).all()
 
 
 def test_base_model_and_data_are_as_they_were(project, erased):

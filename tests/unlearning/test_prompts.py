@@ -1,12 +1,15 @@
 """The methods on a text-to-image model, through the same seam."""
 
+import gc
+
 import numpy as np
 import pytest
 import torch
 
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning import erasediff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, find_lambda
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.salun import Salun
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -120,6 +123,31 @@ def test_every_control_steps(model, data, tmp_path, control):
 def test_without_an_anchor_none_can_be_aimed_at(model, data, tmp_path):
     with pytest.raises(InvalidRequest, match="needs a request by forget"):
         run("erasediff", model, data._replace(anchor=None), tmp_path / "c", forget_target="anchor_prompt")
+
+
+def live_bytes():
+    """Of all tensors that Python holds, each storage once."""
+    tensors = [thing for thing in gc.get_objects() if isinstance(thing, torch.Tensor)]
+    return sum({t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in tensors}.values())
+
+
+@pytest.mark.parametrize("subset", ["full", "noxattn"])
+def test_a_step_takes_the_memory_that_the_documentation_says(model, data, tmp_path, monkeypatch, subset):
+    """At its fullest, 20 bytes for each weight that moves: two gradients, Adam's two moments, the mean."""
+    seen = []
+
+    def watch(*arguments):
+        seen.append(live_bytes())
+        return find_lambda(*arguments)
+
+    monkeypatch.setattr(erasediff, "find_lambda", watch)
+    model.encode(data.retain.tensors()[0]), model.encode(data.forget.tensors()[0])
+    model.null_condition(1)
+    gc.collect()
+    before = live_bytes()
+    run("erasediff", model, data, tmp_path / "c", steps=3, subset=subset)
+    moving = sum(p.numel() for p in model.trainable(subset).values())
+    assert seen[-1] - before == pytest.approx(20 * moving, rel=0.05)
 
 
 def test_what_was_forgotten_before_is_held(model, data, tmp_path):

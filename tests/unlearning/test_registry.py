@@ -160,7 +160,7 @@ def test_precision_is_that_of_the_settings(unet_model, data, tmp_path, name):
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in RETAIN_ONLY])
+@pytest.mark.parametrize("name", [name for name in STEPPED if name not in RETAIN_ONLY])
 def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_model, name):
     """Only the retain set's conditions are dropped."""
     model = linear_model()
@@ -179,7 +179,7 @@ def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_mod
     assert (of_forget.c == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if name not in RETAIN_ONLY])
+@pytest.mark.parametrize("name", [name for name in STEPPED if name not in RETAIN_ONLY])
 def test_forget_batch_is_needed(linear_model, name):
     model = linear_model()
     method, _ = build(name)

@@ -95,8 +95,8 @@ class TextEncoderSettings(Settings):
     heads: int = Field(4, ge=1)
     """Attention heads of each."""
 
-    vocabulary: int = Field(400, ge=258)
-    """At most so many tokens, the 256 bytes and the two special ones among them."""
+    vocabulary: int = Field(700, ge=514)
+    """At most so many tokens: the 256 bytes, each also as the end of a word, two special ones, and merges."""
 
     context_length: int = Field(8, ge=3)
     """Tokens of a prompt, the two special ones included. Short, since the padding behind a word thins out

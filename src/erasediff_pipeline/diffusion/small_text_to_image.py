@@ -1,8 +1,11 @@
 """A Stable Diffusion small enough to be trained here: the same parts, a few of everything."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
@@ -36,6 +39,7 @@ def build_text_to_image(
             beta_end=denoiser.beta_end,
             beta_schedule="linear",
             clip_sample=False,
+            steps_offset=1,  # as Stable Diffusion's pipeline wants it
         ),
         sorted(set(captions)),
         train_text_encoder=True,
@@ -43,11 +47,55 @@ def build_text_to_image(
 
 
 def train_tokenizer(captions: Sequence[str], settings: TextEncoderSettings) -> CLIPTokenizer:
-    """CLIP's byte-level BPE, with merges of its own."""
-    distinct = sorted(set(captions))
-    tokenizer = CLIPTokenizer().train_new_from_iterator(distinct, settings.vocabulary, show_progress=False)
+    """CLIP's byte-level BPE, with merges of its own.
+
+    Its pre-tokenizer is asked for the words; the merges are learnt here, since the trainer of ``tokenizers``
+    numbers tokens in the order of a hash map, so that no two trainings give the same model.
+    """
+    backend = CLIPTokenizer().backend_tokenizer
+    words: Counter[str] = Counter()
+    for caption in sorted(set(captions)):
+        text = backend.normalizer.normalize_str(caption)
+        words.update(word for word, _ in backend.pre_tokenizer.pre_tokenize_str(text))
+    letters = sorted(ByteLevel.alphabet())
+    alphabet = [*letters, *(f"{letter}</w>" for letter in letters)]
+    special = ["<|startoftext|>", "<|endoftext|>"]
+    merges = learn_merges(words, settings.vocabulary - len(alphabet) - len(special))
+    tokens = dict.fromkeys([*special, *alphabet, *("".join(pair) for pair in merges)])
+    tokenizer = CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=merges)
     tokenizer.model_max_length = settings.context_length
     return tokenizer
+
+
+def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
+    """The pairs of tokens to join, in order: the most frequent first (arXiv 1508.07909, algorithm 1).
+
+    Of equally frequent pairs the alphabetically first is taken. It ends early where every word is one token.
+    """
+    split = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
+    merges: list[tuple[str, str]] = []
+    while len(merges) < most:
+        counts: Counter[tuple[str, str]] = Counter()
+        for word, tokens in split.items():
+            for pair in pairwise(tokens):
+                counts[pair] += words[word]
+        if not counts:
+            break
+        best = min(counts, key=lambda pair: (-counts[pair], pair))
+        merges.append(best)
+        split = {word: join_pair(tokens, best) for word, tokens in split.items()}
+    return merges
+
+
+def join_pair(tokens: list[str], pair: tuple[str, str]) -> list[str]:
+    """The tokens with each occurrence of ``pair`` joined, from the left."""
+    joined: list[str] = []
+    for token in tokens:
+        if joined and (joined[-1], token) == pair:
+            joined[-1] += token
+        else:
+            joined.append(token)
+    return joined
 
 
 def build_text_encoder(settings: TextEncoderSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
