@@ -45,6 +45,19 @@ def test_other_classes_replace_the_classes(load):
     assert load(forget={"classes": 3})["forget"] == {"classes": 3}
 
 
+def test_words_replace_the_classes_and_leave_sentences_and_anchor(load):
+    overlay = {"forget": {"classes": None, "prompts": ["three"], "templates": ["a {}"], "anchor_prompt": "x"}}
+    kept = {"templates": ["a {}"], "anchor_prompt": "x"}
+    assert load(overlay, forget={"prompts": "seven"})["forget"] == {"prompts": "seven", **kept}
+    assert load(overlay, forget={"classes": 3})["forget"] == {"classes": 3, **kept}
+
+
+def test_sentences_leave_the_request(load):
+    overlay = {"forget": {"classes": None, "prompts": ["three"], "templates": ["a {}"]}}
+    changed = {"classes": None, "prompts": ["three"], "templates": "the {}"}
+    assert load(overlay, forget={"templates": "the {}"})["forget"] == changed
+
+
 def test_one_knob_leaves_the_others(load):
     parameters = load(unlearn={"steps": 2})
     assert parameters["unlearn"] == {"steps": 2, "eta": 1.0}

@@ -19,11 +19,15 @@ def artifact_location() -> str | None:
     return None if os.environ.get("MLFLOW_TRACKING_URI") else (PROJECT_ROOT / "mlartifacts").as_uri()
 
 
-class ProjectConfigLoader(OmegaConfigLoader):
-    """Merges parameters key by key, but takes ``forget`` from the command line whole.
+FORMS = {"classes", "ids_file", "prompts"}
+"""Of a request; they exclude each other."""
 
-    A request by ids and a request by classes exclude each other, so ``--params=forget.ids_file=…``
-    must not be merged with the classes of ``conf/base``.
+
+class ProjectConfigLoader(OmegaConfigLoader):
+    """Merges parameters key by key, but lets a request from the command line replace the one in the files.
+
+    So ``--params=forget.ids_file=…`` is not merged with the classes of ``conf/base``; sentences and anchor of
+    a request by prompts stay, unless they are given, too.
     The catalog may name a parameter: ``${parameter:base}``, wherever it was set.
     """
 
@@ -31,8 +35,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         # Resolvers are the whole process's, and Kedro keeps the first: a notebook's next session has its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         value = super().__getitem__(key)
-        if key == "parameters" and "forget" in (self.runtime_params or {}):
-            value["forget"] = self.runtime_params["forget"]
+        given = (self.runtime_params or {}).get("forget")
+        if key == "parameters" and isinstance(given, dict) and FORMS & set(given):
+            kept = value["forget"].items()
+            value["forget"] = {k: v for k, v in kept if k in given or k not in FORMS}
         return value
 
     def _parameter(self, name: str) -> Any:

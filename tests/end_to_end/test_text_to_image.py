@@ -158,8 +158,8 @@ def test_the_base_model_may_draw_the_training_images(own, quick_run):
         ("pretrain", "denoiser.pretrained=someone/some-model", ("someone/some-model", "denoiser.revision")),
         (
             "pretrain",
-            "denoiser.pretrained=someone/some-model,denoiser.revision=0123456",
-            ("someone/some-model", "the hub does not give revision '0123456'"),
+            "denoiser.pretrained=someone/some-model,denoiser.revision=abc0123",
+            ("someone/some-model", "the hub does not give revision 'abc0123'"),
         ),
         ("pretrain", "denoiser.pretrained=conf", ("'conf' has no model_index.json",)),
     ],

@@ -407,7 +407,7 @@ def test_activations_computed_twice_give_the_same_curves(text_model, tmp_path):
         model = text_model(prompts)
         block = model.unet.down_blocks[0].resnets[0]
         seen = []
-        handle = block.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        handle = block.register_forward_pre_hook(lambda *_, seen=seen: seen.append(1))
         (history, _), _ = unlearn(model, data, tmp_path / "c", gradient_checkpointing=wanted, steps=2)
         handle.remove()
         curves.append([list(point.values()) for point in history])

@@ -62,7 +62,8 @@ def train_tokenizer(captions: Sequence[str], settings: TextEncoderSettings) -> C
     special = ["<|startoftext|>", "<|endoftext|>"]
     merges = learn_merges(words, settings.vocabulary - len(alphabet) - len(special))
     tokens = dict.fromkeys([*special, *alphabet, *("".join(pair) for pair in merges)])
-    tokenizer = CLIPTokenizer(vocab={token: n for n, token in enumerate(tokens)}, merges=merges)
+    numbers = {token: number for number, token in enumerate(tokens)}
+    tokenizer = CLIPTokenizer(vocab=numbers, merges=merges)  # type: ignore[arg-type]  # pairs are what BPE takes
     tokenizer.model_max_length = settings.context_length
     return tokenizer
 
