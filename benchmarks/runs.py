@@ -51,7 +51,12 @@ def hash_settings(*methods: str, environment: str = ENVIRONMENT) -> str:
     weights = ROOT / "data/06_models" / environment
     judge = (weights / "classifier/diffusion_pytorch_model.safetensors").read_bytes()
     parts = [
-        {key: value for key, value in deciding.items() if key not in ("forget", "seed")},
+        {key: value for key, value in deciding.items() if key not in ("forget", "seed")}
+        | {
+            key: deciding["forget"][key]
+            for key in ("templates", "anchor_prompt")
+            if key in deciding["forget"]
+        },
         hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load()),
         hashlib.sha256(judge).hexdigest(),
     ]

@@ -117,6 +117,16 @@ def test_one_class_means_a_list_of_one():
     assert Parameters.model_validate({"forget": {"classes": 0}}).forget.classes == [0]
 
 
+def test_a_number_may_be_a_word():
+    assert ForgetRequest(prompts=3).prompts == ["3"]
+    assert ForgetRequest(prompts=["three", 3]).prompts == ["three", "3"]
+
+
+def test_what_is_to_be_forgotten_is_no_anchor():
+    with pytest.raises(ValidationError, match="'a dog' is itself to be forgotten"):
+        ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt="a dog")
+
+
 @pytest.mark.parametrize("request_", [{}, {"classes": [0], "ids_file": "ids.csv"}])
 def test_both_forms_or_neither_are_refused(request_):
     with pytest.raises(ValidationError, match="exactly one of classes, ids_file and prompts"):

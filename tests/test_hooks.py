@@ -67,6 +67,12 @@ def test_unknown_choice_names_the_choices():
     assert all(choice in line for choice in ("grad_norm", "value_gap", "cosine", "fixed"))
 
 
+def test_a_setting_within_an_optional_one_is_explained():
+    line = explanation({"denoiser": {"text_to_image": {"autoencoder": {"stepz": 4}}}})
+    assert line.startswith("denoiser.text_to_image.autoencoder.stepz: unknown parameter: allowed are")
+    assert "kl_weight" in line
+
+
 def test_two_forms_of_request_are_explained():
     line = explanation({"forget": {"classes": [0], "ids_file": "ids.csv"}})
     assert line.startswith("forget: ")
@@ -294,11 +300,12 @@ def check(chain, catalog, **parameters):
 
 
 @pytest.fixture
-def asking():
+def asking(unet_model):
     """A pipeline that reads a model and a request, and a catalog with what it needs."""
     chain = pipeline([node(lambda *_: 0, ["manifest", "params:forget", "base_model"], "out", name="split")])
     manifest = pd.DataFrame({"id": list("abcd"), "label": [0, 1, 2, 0], "split": "train"})
-    return chain, Catalog(manifest=manifest, base_model=SimpleNamespace(), **{"params:forget": None})
+    model = unet_model().to_pipeline()
+    return chain, Catalog(manifest=manifest, base_model=model, **{"params:forget": None})
 
 
 @pytest.mark.parametrize("classes", [[0], [1, 2]])
@@ -319,3 +326,13 @@ def test_pretraining_into_the_place_of_an_erased_model_is_refused():
     check(chain, Catalog(images=[]))
     with pytest.raises(InvalidParameter, match="base: 'esd' is where pretraining would write: allowed is"):
         check(chain, Catalog(images=[]), base="esd")
+
+
+def test_words_and_the_way_that_the_model_is_asked_must_fit(asking, text_model):
+    chain, catalog = asking
+    words = {"words": {0: ["cat"], 1: ["dog"]}, "templates": ["{}"]}
+    with pytest.raises(InvalidParameter, match=r"words for the classes \[0, 1\], .* is asked by class"):
+        check(chain, catalog, captions=words)
+    catalog.objects["base_model"] = text_model(["a cat"]).to_pipeline()
+    with pytest.raises(InvalidParameter, match=r"no words, .* is asked by words: name them for each class"):
+        check(chain, catalog)

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -17,10 +17,11 @@ from rich.console import Console
 
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
-from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.config import CaptionSettings, Parameters
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import find_pretrained
+from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.summary import build_comparison, build_table
@@ -43,11 +44,16 @@ def explain_validation(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         owner: Any = Parameters
         for part in first["loc"][:-1]:
-            owner = owner.model_fields[part].annotation
+            owner = settings_in(owner.model_fields[part].annotation)
         return f"{key}: unknown parameter: allowed are {', '.join(owner.model_fields)}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
     return f"{key}: {first['input']!r} is refused: {message}{more}"
+
+
+def settings_in(annotation: Any) -> Any:
+    """The settings class of a field's type, which may also allow None."""
+    return next((part for part in get_args(annotation) if part is not type(None)), annotation)
 
 
 def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
@@ -102,6 +108,8 @@ class CheckFirst:
         denoiser = self.parameters.denoiser
         if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
             find_pretrained(denoiser.pretrained, denoiser.revision)
+        if "base_model" in pipeline.inputs():
+            check_condition(catalog, self.parameters.captions)
         if {"base_model", "images"} <= pipeline.inputs():
             check_shape(catalog)
 
@@ -120,6 +128,16 @@ def check_writable(path: Path) -> None:
         )
 
 
+def check_condition(catalog: CatalogProtocol, captions: CaptionSettings) -> None:
+    """Refuse words for a model that is asked by class, and a model that is asked by words without any."""
+    by_words = isinstance(model_of(catalog.load("base_model")), TextToImage)
+    if by_words != bool(captions.words):
+        where = relative(file_of(catalog, "base_model") or Path())
+        there = f"words for the classes {list(captions.words)}" if captions.words else "no words"
+        asked = "words: name them for each class" if by_words else "class: allowed are none"
+        raise InvalidParameter(f"captions.words: {there}, and base_model {where} is asked by {asked}")
+
+
 def check_shape(catalog: CatalogProtocol) -> None:
     """Refuse a base model that was trained on images of another shape, or on fewer classes."""
     model, images = model_of(catalog.load("base_model")), catalog.load("images")
@@ -129,7 +147,7 @@ def check_shape(catalog: CatalogProtocol) -> None:
         raise MissingInput(
             f"base_model: {relative(file_of(catalog, 'base_model') or Path())} draws {model.image_shape} "
             f"(C, H, W) of {classes} classes, the images are {images.shape} of {needed}: run `dvc pull`, or "
-            "`kedro run --pipeline=pretrain`"
+            "`kedro run --pipeline=pretrain`, or mend source.side and source.rgb"
         )
 
 

@@ -129,6 +129,25 @@ def test_a_later_request_knows_the_earlier_one(manifest):
         describe(manifest, REQUEST, [entry])
 
 
+def test_images_with_captions_of_their_own(manifest):
+    own = manifest.assign(prompt=[f"picture {name}" for name in manifest["id"]])
+    _, by_words = describe(own)
+    assert roles(by_words)["picture 000004"] == "synonym"
+    assert roles(by_words)["picture 000000"] == "retain"
+    _, by_class = describe(own, ForgetRequest(classes=[1]))
+    assert roles(by_class)["picture 000004"] == "forget"
+
+
+def test_a_caption_of_two_classes_is_refused(manifest):
+    with pytest.raises(InvalidRequest, match="'picture' is of class 0 and of class 1"):
+        describe(manifest.assign(prompt="picture"))
+
+
+def test_words_for_images_without_captions_are_refused(manifest):
+    with pytest.raises(InvalidRequest, match="prepared without captions"):
+        describe(manifest.drop(columns="prompt"), ForgetRequest(classes=[1]))
+
+
 def test_samples_take_turns_between_the_prompts_of_a_class(manifest):
     _, conditions = describe(manifest)
     plan = plan_samples(conditions, COUNTS)

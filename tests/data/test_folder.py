@@ -65,13 +65,25 @@ def test_colour_images_become_grey(folder):
     assert images.shape == (1, 4, 4)
 
 
-@pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder"])
+def test_sixteen_bits_become_eight(tmp_path):
+    Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png", 4, rgb=True)[:, 0, 0].tolist() == [127] * 3
+
+
+@pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder", "chunk"])
 def test_a_bad_file_is_named_and_the_rest_is_read(folder, bad, caplog):
     file = folder / "cats/c.png"
     if bad == "folder":
         file.mkdir()
     else:
-        content = {"text": b"no image", "truncated": (folder / "cats/a.png").read_bytes()[:40], "empty": b""}
+        good = (folder / "cats/a.png").read_bytes()
+        place = good.index(b"IDAT")
+        content = {
+            "chunk": good[: place - 4] + b"\0\0\0\4b\xadnk" + good[place - 4 :],
+            "text": b"no image",
+            "truncated": (folder / "cats/a.png").read_bytes()[:40],
+            "empty": b"",
+        }
         file.write_bytes(content[bad])
     with caplog.at_level(logging.WARNING):
         images, _ = read_folder(str(folder), 4, rgb=True)

@@ -1,6 +1,10 @@
 import hashlib
 
+import numpy as np
+import pytest
+
 from erasediff_pipeline.data.manifest import build_manifest
+from erasediff_pipeline.errors import MissingInput
 
 
 def test_one_row_an_image(toy_images):
@@ -20,6 +24,11 @@ def test_test_split_is_stratified(toy_images):
     manifest = build_manifest(toy_images, 0.25, seed=0)
     assert set(manifest["split"]) == {"train", "test"}
     assert manifest["label"][manifest["split"] == "test"].value_counts().to_dict() == {0: 10, 1: 10, 2: 10}
+
+
+def test_a_class_of_one_image_is_refused(toy_images):
+    with pytest.raises(MissingInput, match="class 1 has one image"):
+        build_manifest(toy_images.select(np.array([0, 1, 2, 3, 5])), 0.4, seed=0)
 
 
 def test_same_seed_same_split(toy_images):

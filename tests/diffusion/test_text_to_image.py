@@ -2,7 +2,7 @@ import copy
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
 from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
@@ -118,6 +118,21 @@ def test_a_schedule_of_velocities_is_kept(model):
     assert model.target(x0, t, eps) is eps
 
 
+def test_latents_are_never_clipped(model):
+    """Stable Diffusion's own scheduler has no such setting; diffusers' default is to clip."""
+    model.own_scheduler = PNDMScheduler(skip_prk_steps=True, steps_offset=1)
+    again = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS)
+    assert not again.scheduler.config.clip_sample
+    assert not DDIMScheduler.from_config(again.scheduler.config).config.clip_sample
+
+
+def test_latents_are_exact_under_autocast(model):
+    exact = model.encode(pixels())
+    model.latents.clear()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(model.encode(pixels()), exact)
+
+
 def test_a_copy_shares_what_never_moves(model):
     copied = copy.deepcopy(model)
     assert copied.vae is model.vae
@@ -135,8 +150,8 @@ def test_the_text_encoder_moves_in_pretraining_alone(text_model, moves):
     model = text_model(PROMPTS, train_text_encoder=moves)
     noised = noise_batch(model, model.encode(pixels()), torch.Generator().manual_seed(0))
     denoising_loss(model, noised, model.condition(torch.tensor([0, 1]))).backward()
-    gradients = [p.grad for p in model.text_encoder.encoder.parameters()]
-    assert all((g is not None and g.abs().sum() > 0) == moves for g in gradients[:1])
+    gradients = {name: p.grad for name, p in model.text_encoder.named_parameters()}
+    assert all((g is not None and g.abs().sum() > 0) == moves for g in gradients.values())
     names = set(model.trainable("full"))
     assert names >= set(dict(model.unet.named_parameters()))
     assert any(name.startswith("text_encoder.") for name in names) == moves

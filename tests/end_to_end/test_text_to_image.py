@@ -6,6 +6,7 @@ import mlflow
 import pandas as pd
 import pytest
 import torch
+import yaml
 from diffusers import StableDiffusionPipeline
 
 from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, hash_tree, kept
@@ -176,3 +177,14 @@ def test_prompts_are_for_text_to_image_models(own, quick_run):
     assert_one_line(run, "forget.prompts: there are no captions.words", "allowed are classes and ids_file")
     run = quick_run(own, "--pipeline=uce")
     assert_one_line(run, "uce edits the attention to a text: this model is asked by class")
+
+
+def test_words_are_needed_where_the_model_is_asked_by_words(own, quick_run):
+    file = own / "conf/tiny_text_to_image/parameters.yml"
+    settings = yaml.safe_load(file.read_text())
+    del settings["captions"]
+    file.write_text(yaml.safe_dump({**settings, "forget": {"classes": [3]}}))
+    before = kept(own)
+    run = quick_run(own, *UNLEARN, f"--params={QUICK}")
+    assert_one_line(run, "captions.words: no words", "is asked by words: name them for each class")
+    assert kept(own) == before

@@ -125,6 +125,18 @@ def test_where_every_prompt_was_erased_they_are_judged_by(judge, toy_images, kep
     assert metrics["forget_accuracy"] == metrics["forget_accuracy_erased_prompts"] == 1
 
 
+def test_of_two_classes_one_may_have_no_unseen_prompts(judge, toy_images):
+    """Class 0 is judged by its unseen prompts, class 2 by those that were worked on."""
+    others = toy_images.select(toy_images.labels == 1)
+    shown = [toy_images.select(toy_images.labels == k).select(np.arange(4)) for k in (1, 0, 2)]
+    drawn = others.join(shown[0]).join(shown[1]).join(shown[2])
+    labels = np.concatenate([others.labels, np.zeros(8, np.int64), np.full(4, 2)])
+    roles = np.array(["retain"] * len(others) + ["forget"] * 4 + ["erase"] * 8)
+    metrics = evaluate_samples(drawn.relabelled(labels), roles, others, judge, SETTINGS)
+    assert metrics["forget_accuracy_by_class"] == {"0": 0, "2": 1}
+    assert metrics["forget_samples"] == 8
+
+
 def test_rounding_touches_floats_only():
     assert round_metrics({"a": 0.12345678, "b": 3, "c": None, "d": "x", "e": {"0": 0.12345678, "1": 1}}) == {
         "a": 0.123457,

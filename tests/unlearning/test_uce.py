@@ -6,7 +6,7 @@ from erasediff_pipeline.config import UceSettings
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.unlearning.loop import edit
 from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.uce import Uce, transfer
+from erasediff_pipeline.unlearning.uce import Uce, occurs_in, transfer
 from unlearning.by_hand import images_of
 
 PROMPTS = ["a photo of a cat", "a photo of a dog", "a photo of a cow", "an animal"]
@@ -63,6 +63,16 @@ def test_the_word_becomes_the_anchor_and_the_rest_stays(model):
         gap = (old @ dog - old @ anchor).norm()
         assert (weight @ dog - old @ anchor).norm() < 0.3 * gap, name
         assert (weight @ cat - old @ cat).norm() < 0.3 * gap, name
+
+
+def test_what_comes_before_the_word_is_in_retained_prompts_too(model):
+    """As many tokens as make a matrix product of the distances, which would not find them equal."""
+    dog, cat = (model.condition(torch.tensor([n]))[0] for n in (DOG, CAT))
+    others = torch.cat([cat, torch.randn(40, cat.shape[1])])
+    common = occurs_in(torch.cat([dog] * 3), others)
+    before = int((model.token_ids[DOG] != model.token_ids[CAT]).nonzero()[0])
+    assert before >= 4
+    assert common.tolist() == ([True] * before + [False] * (len(dog) - before)) * 3
 
 
 def test_without_an_anchor_the_empty_prompt_is_it(text_model):

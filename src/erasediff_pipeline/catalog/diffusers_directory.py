@@ -57,7 +57,10 @@ class DiffusersDirectory(AbstractDataset[Any, Any]):
         pickles = [p.name for p in self._filepath.rglob("*") if p.suffix in PICKLES]
         if pickles:
             raise DatasetError(
-                f"{self._filepath} holds {sorted(pickles)}: weights must be safetensors, never pickles"
+                f"{self._filepath} holds {sorted(pickles)}: weights must be safetensors, never pickles. "
+                "Delete them where safetensors stand beside them; else convert, where nothing can be lost: "
+                f"DiffusionPipeline.from_pretrained('{self._filepath}', use_safetensors=False)"
+                ".save_pretrained('<new directory>')"
             )
         options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
         if (self._filepath / "text_encoder").exists():

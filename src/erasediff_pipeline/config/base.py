@@ -11,6 +11,11 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def as_words(value: Any) -> Any:
+    """The same for words; ``3`` is the word "3", which the command line takes for a number."""
+    return [str(v) if isinstance(v, int) else v for v in as_list(value)] if value is not None else None
+
+
 def as_list(value: Any) -> Any:
     """Let ``--params=forget.classes=3`` mean ``[3]``: the command line cannot type a list."""
     return [value] if isinstance(value, int | str) and not isinstance(value, bool) else value

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from erasediff_pipeline.config.base import Settings, as_list
+from erasediff_pipeline.config.base import Settings, as_list, as_words
 
 
 class CaptionSettings(Settings):
@@ -49,7 +49,7 @@ class ForgetRequest(Settings):
     ids_file: str | None = None
     """CSV with one column ``id``: training images to forget, by manifest id. Their classes are kept."""
 
-    prompts: Annotated[list[str] | None, BeforeValidator(as_list)] = None
+    prompts: Annotated[list[str] | None, BeforeValidator(as_words)] = None
     """Words to forget, of ``captions.words``, for example ``[three]``; for a text-to-image model. Synonyms
     that are not named are not erased on purpose, but measured."""
 
@@ -72,6 +72,9 @@ class ForgetRequest(Settings):
         if self.prompts is not None and not all(word.strip() for word in self.prompts or [""]):
             raise ValueError("prompts is empty, or has an empty word: name at least one word")
         check_templates(self.templates)
+        erased = {t.replace("{}", word) for t in self.templates for word in self.prompts or []}
+        if self.anchor_prompt in erased:
+            raise ValueError(f"anchor_prompt {self.anchor_prompt!r} is itself to be forgotten: name another")
         return self
 
 

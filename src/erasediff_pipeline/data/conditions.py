@@ -13,6 +13,7 @@ from erasediff_pipeline.config import CaptionSettings, EvaluationSettings
 from erasediff_pipeline.data.captions import prompts_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import classes_of, forgotten_classes
+from erasediff_pipeline.errors import InvalidRequest
 
 FORGET, ERASE, SYNONYM, RETAIN, ANCHOR = "forget", "erase", "synonym", "retain", "anchor"
 """To be gone, and judged by; prompts that the erasing works on; words of the class that the request does not
@@ -47,12 +48,30 @@ def list_conditions(
             roles |= dict.fromkeys(prompts_of([word], captions.templates), (label, role))
             if word in request.get("prompts", []):
                 roles |= dict.fromkeys(prompts_of([word], request["templates"]), (label, ERASE))
-    for prompt, label in manifest[["prompt", "label"]].drop_duplicates().itertuples(index=False):
-        roles.setdefault(prompt, (label, SYNONYM if label in gone else RETAIN))
+    for prompt, label in own_captions(manifest):
+        role = RETAIN if label not in gone else FORGET if label in whole else SYNONYM
+        if roles.setdefault(prompt, (label, role))[0] != label:
+            raise InvalidRequest(
+                f"metadata.csv: caption {prompt!r} is of class {roles[prompt][0]} and of class {label}: "
+                "allowed is one class a caption"
+            )
     if request["by"] == "prompts":
         roles.setdefault(request["anchor_prompt"], (-1, ANCHOR))
     table = pd.DataFrame([(label, prompt, role) for prompt, (label, role) in roles.items()])
     return table.set_axis(["label", "prompt", "role"], axis=1)
+
+
+def own_captions(manifest: pd.DataFrame) -> list[tuple[str, int]]:
+    """Each caption of the images, with the class of the image.
+
+    Raises:
+        InvalidRequest: The images were prepared without captions.
+    """
+    if "prompt" not in manifest:
+        raise InvalidRequest(
+            "captions.words: the images were prepared without captions: run `kedro run --pipeline=prepare`"
+        )
+    return list(manifest[["prompt", "label"]].drop_duplicates().itertuples(index=False, name=None))
 
 
 def number_of(conditions: pd.DataFrame, prompt: str) -> int:
@@ -96,7 +115,7 @@ def under_conditions(
 ) -> LabelledImages:
     """The chosen images, each under the number of its caption; without captions, under its label."""
     selected = images.select(chosen.to_numpy())
-    if "prompt" not in manifest:
+    if not conditions["prompt"].any():
         return selected
     numbers = pd.Series(conditions.index, conditions["prompt"])
     return selected.relabelled(numbers.loc[manifest["prompt"][chosen]].to_numpy(np.int64))

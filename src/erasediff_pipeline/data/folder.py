@@ -15,6 +15,8 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 METADATA = "metadata.csv"
 """As Hugging Face's ``imagefolder`` names it: columns ``file_name`` (below the folder) and ``text``."""
+UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is no whole image; to it, a PNG's broken chunk is a ``SyntaxError``."""
 logger = logging.getLogger(__name__)
 
 
@@ -43,7 +45,7 @@ def read_folder(path: str, side: int, rgb: bool) -> tuple[LabelledImages, list[s
     for file, label in tqdm(files, "read images", unit="image"):
         try:
             read.append(read_image(file, side, rgb))
-        except (UnidentifiedImageError, OSError, ValueError) as error:
+        except UNREADABLE as error:
             logger.warning("%s is left out: %s", file, " ".join(str(error).split()) or type(error).__name__)
             continue
         labels.append(label)
@@ -62,6 +64,8 @@ def read_image(file: Path, side: int, rgb: bool) -> np.ndarray:
     """One image, ``[3 or 1, side, side]`` uint8."""
     with Image.open(file) as opened:
         image = ImageOps.exif_transpose(opened)
+        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+            image = image.convert("I").point(lambda level: level / 257).convert("L")
         if image.has_transparency_data:
             image = image.convert("RGBA")
             image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -71,7 +75,10 @@ def read_image(file: Path, side: int, rgb: bool) -> np.ndarray:
 
 def read_captions(file: Path, names: list[str]) -> list[str]:
     """The text for each of the named files."""
-    table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    try:
+        table = pd.read_csv(file, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InvalidParameter(f"{file} is no CSV with 'file_name' and 'text': {error}") from None
     missing = [column for column in ("file_name", "text") if column not in table]
     if missing:
         raise InvalidParameter(

@@ -7,6 +7,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.seeding import derive_seed
 
 
@@ -17,6 +18,11 @@ def build_manifest(data: LabelledImages, test_fraction: float, seed: int) -> pd.
         Columns ``id`` (str, unique, the row number padded with zeros), ``label`` (int64), ``sha256``
         (of the pixels) and ``split`` (``train`` or ``test``, stratified by label).
     """
+    rare = [label for label in data.classes if (data.labels == label).sum() < 2]
+    if rare:
+        raise MissingInput(
+            f"source: class {rare[0]} has one image: needed are 2, one of them unseen in training"
+        )
     _, test = train_test_split(
         np.arange(len(data)),
         test_size=test_fraction,

@@ -13,9 +13,9 @@ NEEDED = [
     "model_index.json",
     "scheduler/*",
     "tokenizer/*",
-    "*/config.json",
-    "*/diffusion_pytorch_model.safetensors",
-    "*/model.safetensors",
+    *(f"{part}/config.json" for part in ("unet", "vae", "text_encoder")),
+    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
+    "text_encoder/model.safetensors",
 ]
 """Neither pickles, nor the weights a second time in another precision."""
 CONVERT = (

@@ -72,7 +72,9 @@ class TextToImage(DiffusionModel):
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
         self.tokenizer = tokenizer
         self.own_scheduler = scheduler
-        self.scheduler = DDPMScheduler.from_config(scheduler.config)
+        # Where the model's own scheduler has no such setting, diffusers would clip latents like pixels.
+        clip = {"clip_sample": scheduler.config.get("clip_sample", False)}
+        self.scheduler = DDPMScheduler.from_config(scheduler.config, **clip)
         self.prompts = list(prompts)
         self.train_text_encoder = train_text_encoder
         self.token_ids = tokenize(tokenizer, [*self.prompts, ""])
@@ -145,13 +147,17 @@ class TextToImage(DiffusionModel):
         for start in range(0, len(new), ENCODED_AT_ONCE):
             rows = new[start : start + ENCODED_AT_ONCE]
             pixels = images[rows].to(self.device, torch.float32) / 127.5 - 1
-            latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
+            with torch.autocast(
+                self.device.type, enabled=False
+            ):  # they are kept, and noised, in full precision
+                latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
             self.latents |= {keys[row]: x0 for row, x0 in zip(rows, latents.cpu(), strict=True)}
         return torch.stack([self.latents[key] for key in keys]).to(self.device)
 
     @torch.no_grad()
     def decode(self, x0: Tensor) -> Tensor:
-        pixels = self.vae.decode(x0 / self.vae.config.scaling_factor).sample
+        parts = (x0 / self.vae.config.scaling_factor).split(ENCODED_AT_ONCE)
+        pixels = torch.cat([self.vae.decode(part).sample for part in parts])
         return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
     def condition(self, labels: Tensor) -> Tensor:

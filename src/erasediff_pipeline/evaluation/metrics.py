@@ -41,13 +41,14 @@ def evaluate_samples(
         are None where no class is forgotten. For a request by prompts also
         ``forget_accuracy_erased_prompts``, of the prompts that were worked on, and
         ``forget_accuracy_synonyms``, of words that the request does not name; ``forget_accuracy`` is then of
-        its words in other sentences, if there are any.
+        its words in other sentences, and of a class without any in those that were worked on.
     """
     images, labels = samples.tensors()
     probabilities = class_probabilities(classifier, images)
     kept = torch.from_numpy(roles == RETAIN)
+    unseen = samples.labels[roles == FORGET]  # the classes that have prompts which were not worked on
     right = probabilities.argmax(dim=1) == labels
-    judged = torch.from_numpy(roles == (FORGET if FORGET in roles else ERASE))
+    judged = torch.from_numpy((roles == FORGET) | (roles == ERASE) & ~np.isin(samples.labels, unseen))
 
     forgetting: Metrics = dict.fromkeys(FORGETTING)
     if judged.any():

@@ -47,7 +47,7 @@ class Uce:
         )
         anchors = anchor.expand_as(forgotten).flatten(0, 1)
         tokens = forgotten.flatten(0, 1)
-        own = torch.cdist(tokens, retained.unique(dim=0)).amin(dim=1) > 1e-4 * tokens.norm(dim=1)
+        own = ~occurs_in(tokens, retained)
         if not own.any():
             raise InvalidRequest("forget.prompts: to the text encoder they are the same as retained prompts")
         change = transfer(
@@ -61,6 +61,14 @@ class Uce:
                 size += float(weight.square().sum())
                 weight.copy_(edited)
         return {"weight_change": (moved / size) ** 0.5}
+
+
+def occurs_in(tokens: Tensor, others: Tensor) -> Tensor:
+    """Which of ``tokens`` ``[N, D]`` are among ``others`` ``[M, D]``, up to rounding: boolean ``[N]``."""
+    distances = torch.cdist(
+        tokens.double(), others.double().unique(dim=0), compute_mode="donot_use_mm_for_euclid_dist"
+    )
+    return distances.amin(dim=1) <= 1e-4 * tokens.norm(dim=1)
 
 
 def transfer(tokens: Tensor, anchors: Tensor, retained: Tensor, preserve: float, ridge: float) -> Tensor:

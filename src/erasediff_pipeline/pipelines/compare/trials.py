@@ -60,7 +60,8 @@ class Bench:
     @property
     def conditions_sha256(self) -> str:
         """Of what is asked, and what for."""
-        return hashlib.sha256(self.conditions.to_csv().encode()).hexdigest()
+        asked = self.conditions.to_csv() + self.request.get("anchor_prompt", "")
+        return hashlib.sha256(asked.encode()).hexdigest()
 
     def place(self, method: str, seed: int, part: str) -> str:
         """The folder of one trial, readable by people."""

@@ -11,7 +11,7 @@ from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
 from erasediff_pipeline.diffusion.model import build_class_conditional
 from erasediff_pipeline.diffusion.pretrained import load_pretrained
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
-from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.classifier import Classifier, accuracy, train_classifier
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.seeding import derive_seed
@@ -39,6 +39,11 @@ def train_base_model(
         return load_pretrained(denoiser.pretrained, denoiser.revision)
     torch.manual_seed(derive_seed(seed, "base model"))
     if denoiser.text_to_image is not None:
+        if "prompt" not in manifest:
+            raise InvalidParameter(
+                "captions.words: the images were prepared without captions: name words, and run "
+                "`kedro run --pipeline=prepare`"
+            )
         captions = manifest["prompt"][manifest["split"] == "train"]
         return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed)
     model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
