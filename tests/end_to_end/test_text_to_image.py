@@ -149,7 +149,11 @@ def test_the_base_model_may_draw_the_training_images(own, quick_run):
     ("pipeline", "params", "said"),
     [
         ("unlearn", "forget.prompts=drei", ("forget.prompts: 'drei'", "allowed are zero, 0, one")),
-        ("unlearn", "forget.templates=three", ("forget.templates", "a sentence with one {}")),
+        (
+            "unlearn",
+            "forget.templates=three",
+            ("forget: ", "template 'three': allowed is a sentence with one {}"),
+        ),
         ("unlearn", "unlearn.subset=xlayer", ("'xlayer' selects no parameter",)),
         (
             "unlearn",
