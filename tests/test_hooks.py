@@ -265,19 +265,19 @@ def test_parameters_reach_mlflow_as_plain_values():
 
 
 def test_base_model_that_fits_is_accepted(unet_model, toy_images):
-    check_shape(Catalog(base_model=unet_model().to_pipeline(), images=toy_images))
+    check_shape(unet_model(), "base", toy_images)
 
 
 def test_base_model_with_too_few_classes_is_refused(unet_model, toy_images):
     images = SimpleNamespace(shape=toy_images.shape, classes=[0, 1, 2, 3])
     with pytest.raises(MissingInput, match=r"of 3 classes, the images are \(1, 8, 8\) of 4"):
-        check_shape(Catalog(base_model=unet_model().to_pipeline(), images=images))
+        check_shape(unet_model(), "base", images)
 
 
 def test_base_model_of_another_size_is_refused(unet_model, toy_images):
     images = SimpleNamespace(shape=(3, 32, 32), classes=[0, 1])
     with pytest.raises(MissingInput, match=r"draws \(1, 8, 8\).*the images are \(3, 32, 32\)"):
-        check_shape(Catalog(base_model=unet_model().to_pipeline(), images=images))
+        check_shape(unet_model(), "base", images)
 
 
 def test_read_only_place_is_refused(tmp_path, monkeypatch):

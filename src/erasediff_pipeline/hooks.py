@@ -18,7 +18,9 @@ from rich.console import Console
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import CaptionSettings, Parameters
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import split_by_request
+from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import find_pretrained
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
@@ -95,11 +97,11 @@ class CheckFirst:
             path = file_of(catalog, name)
             if path is not None:
                 check_writable(path)
+        # Once, for all that is held against it: real ones are of gigabytes.
+        start = catalog.load("base_model") if "base_model" in pipeline.inputs() else None
         if "params:forget" in pipeline.inputs() and "manifest" in pipeline.inputs():
-            known = "base_model" in pipeline.inputs()
-            history = history_of(catalog.load("base_model")) if known else []
             split_by_request(
-                catalog.load("manifest"), self.parameters.forget, history, self.parameters.captions
+                catalog.load("manifest"), self.parameters.forget, history_of(start), self.parameters.captions
             )
         if "base_model" in pipeline.all_outputs() and self.parameters.base != "base":
             raise InvalidParameter(
@@ -108,10 +110,11 @@ class CheckFirst:
         denoiser = self.parameters.denoiser
         if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
             find_pretrained(denoiser.pretrained, denoiser.revision)
-        if "base_model" in pipeline.inputs():
-            check_condition(catalog, self.parameters.captions)
-        if {"base_model", "images"} <= pipeline.inputs():
-            check_shape(catalog)
+        if start is not None:
+            model, where = model_of(start), relative(file_of(catalog, "base_model") or Path())
+            check_condition(model, where, self.parameters.captions)
+            if "images" in pipeline.inputs():
+                check_shape(model, where, catalog.load("images"))
 
 
 def check_writable(path: Path) -> None:
@@ -128,26 +131,24 @@ def check_writable(path: Path) -> None:
         )
 
 
-def check_condition(catalog: CatalogProtocol, captions: CaptionSettings) -> None:
+def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
     """Refuse words for a model that is asked by class, and a model that is asked by words without any."""
-    by_words = isinstance(model_of(catalog.load("base_model")), TextToImage)
+    by_words = isinstance(model, TextToImage)
     if by_words != bool(captions.words):
-        where = relative(file_of(catalog, "base_model") or Path())
         there = f"words for the classes {list(captions.words)}" if captions.words else "no words"
         asked = "words: name them for each class" if by_words else "class: allowed are none"
         raise InvalidParameter(f"captions.words: {there}, and base_model {where} is asked by {asked}")
 
 
-def check_shape(catalog: CatalogProtocol) -> None:
+def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> None:
     """Refuse a base model that was trained on images of another shape, or on fewer classes."""
-    model, images = model_of(catalog.load("base_model")), catalog.load("images")
     needed = max(images.classes) + 1
     classes = getattr(model, "classes", needed)  # a text-to-image model has no number of them
     if model.image_shape != images.shape or classes < needed:
         raise MissingInput(
-            f"base_model: {relative(file_of(catalog, 'base_model') or Path())} draws {model.image_shape} "
-            f"(C, H, W) of {classes} classes, the images are {images.shape} of {needed}: run `dvc pull`, or "
-            "`kedro run --pipeline=pretrain`, or mend source.side and source.rgb"
+            f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
+            f"{images.shape} of {needed}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or mend "
+            "source.side and source.rgb"
         )
 
 

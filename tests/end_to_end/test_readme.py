@@ -14,7 +14,9 @@ import pandas as pd
 import pytest
 import yaml
 
+import runs
 from end_to_end.fixtures import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
+from erasediff_pipeline.unlearning.registry import METHODS
 
 pytestmark = pytest.mark.slow
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
@@ -137,6 +139,25 @@ def test_make_would_run(clone, command):
 @pytest.mark.parametrize("command", HANDLERS)
 def test_command(copy, quick_run, command):
     HANDLERS[command](command, copy, quick_run)
+
+
+@pytest.mark.parametrize(
+    ("table", "methods", "environment"),
+    [
+        ("sweep", ["erasediff"], "sweep"),
+        ("comparison", METHODS, "sweep"),
+        ("words", ["erasediff"], "tiny_text_to_image"),
+    ],
+)
+def test_what_is_in_a_committed_table_is_not_run_again(
+    project, tmp_path, monkeypatch, table, methods, environment
+):
+    for place in ("conf", "data/03_primary", "data/06_models"):
+        shutil.copytree(project / place, tmp_path / place)
+    monkeypatch.setattr(runs, "ROOT", tmp_path)
+    runs.copy_reference()
+    settings = runs.hash_settings(*methods, environment=environment)
+    assert len(runs.read_rows(project / f"benchmarks/{table}.csv", settings)) >= 10
 
 
 def test_the_sweep_makes_a_row(project, tmp_path):

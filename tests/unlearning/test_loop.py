@@ -156,6 +156,14 @@ def test_checkpoint_of_another_request_is_not_continued(unet_model, data, toy_im
     assert len(method.calls) == 6
 
 
+def test_checkpoint_of_another_anchor_is_not_continued(unet_model, data, tmp_path):
+    checkpoint = tmp_path / "b.safetensors"
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data._replace(anchor=1), checkpoint, before_step=kill_at(5))
+    _, method = unlearn(unet_model(), data._replace(anchor=2), checkpoint)
+    assert len(method.calls) == 6
+
+
 @pytest.mark.parametrize("subset", ["full", "class_embedding"])
 def test_checkpoint_of_another_base_model_is_not_continued(unet_model, data, tmp_path, subset):
     """Also where the models differ only in weights that do not move."""

@@ -32,12 +32,11 @@ class CaptionSettings(Settings):
         return self
 
 
-def check_templates(templates: list[str]) -> list[str]:
+def check_templates(templates: list[str]) -> None:
     """Refuse a sentence without a place for the word, or with several."""
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"template {template!r}: allowed is a sentence with one {{}} for the word")
-    return templates
 
 
 class ForgetRequest(Settings):

@@ -41,16 +41,19 @@ def list_conditions(
     requests = [*request.get("earlier", []), request]
     named = {word for r in requests for word in r.get("prompts", [])}
     whole = {label for r in requests if r["by"] == "classes" for label in r["classes"]}
+
+    def role_of(label: int, named: bool = False) -> str:
+        return RETAIN if label not in gone else FORGET if named or label in whole else SYNONYM
+
     roles: dict[str, tuple[int, str]] = {}
     for label, words in captions.words.items():
         for word in words:
-            role = RETAIN if label not in gone else FORGET if word in named or label in whole else SYNONYM
+            role = role_of(label, word in named)
             roles |= dict.fromkeys(prompts_of([word], captions.templates), (label, role))
             if word in request.get("prompts", []):
                 roles |= dict.fromkeys(prompts_of([word], request["templates"]), (label, ERASE))
     for prompt, label in own_captions(manifest):
-        role = RETAIN if label not in gone else FORGET if label in whole else SYNONYM
-        if roles.setdefault(prompt, (label, role))[0] != label:
+        if roles.setdefault(prompt, (label, role_of(label)))[0] != label:
             raise InvalidRequest(
                 f"metadata.csv: caption {prompt!r} is of class {roles[prompt][0]} and of class {label}: "
                 "allowed is one class a caption"

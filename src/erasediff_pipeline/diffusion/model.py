@@ -68,6 +68,7 @@ def plain_config(config: Any) -> dict[str, Any]:
 class DiffusionModel(Trainable):
     """A denoiser with a condition, and the noise schedule that it was trained with."""
 
+    unet: ModelMixin
     scheduler: DDPMScheduler
 
     @abstractmethod
@@ -95,9 +96,11 @@ class DiffusionModel(Trainable):
         """The diffusers pipeline to save; its class's ``from_pretrained`` loads it anywhere."""
 
     @property
-    @abstractmethod
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one x0."""
+        side = self.unet.config.sample_size
+        height, width = (side, side) if isinstance(side, int) else side
+        return (self.unet.config.in_channels, height, width)
 
     @property
     @abstractmethod
@@ -105,12 +108,8 @@ class DiffusionModel(Trainable):
         """(C, H, W) of one image."""
 
     def forget_everything(self, seed: int) -> None:
-        """Put random weights in place of all of them, each layer's as torch initialises it."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            for module in self.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
+        """Put random weights in place of all that knows the data."""
+        draw_weights(self, seed)
 
     @property
     def configs(self) -> list[dict[str, Any]]:
@@ -130,6 +129,15 @@ class DiffusionModel(Trainable):
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(x0, eps, t)
         return eps
+
+
+def draw_weights(network: nn.Module, seed: int) -> None:
+    """Put random weights in place of all of them, each layer's as torch initialises it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for module in network.modules():
+            if callable(reset := getattr(module, "reset_parameters", None)):
+                reset()
 
 
 def select_parameters(
@@ -183,12 +191,6 @@ class ClassConditional(DiffusionModel):
     def classes(self) -> int:
         """Number of classes, the null class not counted."""
         return int(self.unet.config.num_class_embeds) - 1
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        side = self.unet.config.sample_size
-        height, width = (side, side) if isinstance(side, int) else side
-        return (self.unet.config.in_channels, height, width)
 
     @property
     def image_shape(self) -> tuple[int, ...]:

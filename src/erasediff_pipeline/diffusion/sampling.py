@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -57,6 +59,20 @@ def sample_batch(
         prediction = guided_prediction(model, x_t, t.expand(len(c)), c, settings.guidance_scale)
         x_t = scheduler.step(prediction, t, x_t, **extra).prev_sample
     return model.decode(x_t).cpu()
+
+
+def draw_samples(
+    model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings, task: str
+) -> np.ndarray:
+    """All of ``stream_samples``, ``[N, C, H, W]`` uint8, under a progress bar that says ``task``."""
+    drawn = np.empty((len(labels), *model.image_shape), dtype=np.uint8)
+    done = 0
+    with tqdm(total=len(labels), desc=task, unit="image") as progress:
+        for batch in stream_samples(model, labels, seed, settings):
+            drawn[done : done + len(batch)] = batch.numpy()
+            done += len(batch)
+            progress.update(len(batch))
+    return drawn
 
 
 def stream_samples(

@@ -10,7 +10,7 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from erasediff_pipeline.diffusion.model import DiffusionModel, select_parameters
+from erasediff_pipeline.diffusion.model import DiffusionModel, draw_weights, select_parameters
 from erasediff_pipeline.errors import InvalidRequest
 
 SUBSETS = {
@@ -114,21 +114,11 @@ class TextToImage(DiffusionModel):
 
     def forget_everything(self, seed: int) -> None:
         """Random weights for the U-Net alone: text encoder and autoencoder are given."""
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            for module in self.unet.modules():
-                if callable(reset := getattr(module, "reset_parameters", None)):
-                    reset()
+        draw_weights(self.unet, seed)
 
     @property
     def configs(self) -> list[dict[str, Any]]:
         return [{"prompts": self.prompts}, *super().configs]
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        side = self.unet.config.sample_size
-        height, width = (side, side) if isinstance(side, int) else side
-        return (self.unet.config.in_channels, height, width)
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -218,7 +218,8 @@ def fingerprint_run(
     model: M, method: Method[M], data: TrainingData, settings: TrainingSettings, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
-    plan = [method.name, seed, settings.model_dump(), model.fingerprint(), list(data.forgotten_before)]
+    asked = [list(data.forgotten_before), data.anchor]
+    plan = [method.name, seed, settings.model_dump(), model.fingerprint(), *asked]
     digest = hashlib.sha256(repr(plan).encode())
     for images in (data.retain, data.forget):
         if images is not None:

@@ -3,13 +3,12 @@
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import CaptionSettings, GenerateSettings, SamplingSettings
 from erasediff_pipeline.data.captions import prompts_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.pipelines import model_of
-from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.seeding import derive_seed
 
@@ -39,11 +38,5 @@ def draw_images(
     distinct = sorted(set(prompts))
     model = model_of(base_model, distinct)
     numbers = torch.tensor([distinct.index(prompt) for prompt in prompts])
-    drawn = np.empty((len(prompts), *model.image_shape), dtype=np.uint8)
-    done = 0
-    with tqdm(total=len(prompts), desc="generate", unit="image") as progress:
-        for batch in stream_samples(model, numbers, derive_seed(seed, "generate"), sampling):
-            drawn[done : done + len(batch)] = batch.numpy()
-            done += len(batch)
-            progress.update(len(batch))
+    drawn = draw_samples(model, numbers, derive_seed(seed, "generate"), sampling, "generate")
     return LabelledImages(drawn, np.array(labels)), prompts

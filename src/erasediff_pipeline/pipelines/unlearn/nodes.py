@@ -6,13 +6,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
 from pydantic import BaseModel
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.catalog.diffusers_directory import history_of
 from erasediff_pipeline.catalog.registered_model import ModelVersion
@@ -41,7 +39,7 @@ from erasediff_pipeline.data.request import (
     split_by_request,
 )
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
-from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
 from erasediff_pipeline.evaluation.metrics import (
@@ -144,13 +142,7 @@ def draw_from(which: str) -> Callable:
         model = model_of(pipeline, list(conditions["prompt"]))
         plan = plan_samples(conditions, evaluation)
         numbers = torch.tensor(plan["number"].to_numpy())
-        drawn = np.empty((len(plan), *model.image_shape), dtype=np.uint8)
-        done = 0
-        with tqdm(total=len(plan), desc=f"sample {which}", unit="image") as progress:
-            for batch in stream_samples(model, numbers, derive_seed(seed, "evaluation"), sampling):
-                drawn[done : done + len(batch)] = batch.numpy()
-                done += len(batch)
-                progress.update(len(batch))
+        drawn = draw_samples(model, numbers, derive_seed(seed, "evaluation"), sampling, f"sample {which}")
         return LabelledImages(drawn, plan["label"].to_numpy())
 
     return sample_model
