@@ -38,9 +38,9 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         f"{describe_origin('make compare-words', rows)} One seed, no intervals: differences of a few "
         "thousandths say nothing. Forget accuracy: of the word in sentences that were not used. "
         "The distance is that to the model whose U-Net was retrained without the class, a mean over the "
-        "metrics (`evaluation/comparison.py`). A trial that was there already, from the same code, settings and "
-        "weights, is kept with its seconds. The settings are EraseDiff's, tuned for it on the words for 2 "
-        "and 8. Every figure: [words_comparison.csv](words_comparison.csv).",
+        "metrics (`evaluation/comparison.py`). A trial that was there already, from the same code, settings "
+        "and weights, is kept with its seconds. The settings are EraseDiff's, tuned for it on the words for "
+        "2 and 8. Every figure: [words_comparison.csv](words_comparison.csv).",
         "",
         *table_of(summary, SHOWN),
         "",
