@@ -76,10 +76,10 @@ def train(
     AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
     accelerator = Accelerator(mixed_precision=settings.mixed_precision)
     model.evaluations = 0
+    model.recompute_activations(settings.gradient_checkpointing)
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
     prepared = time.perf_counter()
     preparation = prepared - started + store.reused_seconds
-    model.recompute_activations(settings.gradient_checkpointing)
     parameters = freeze_all_but(model.train(), method.subset)
     optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     schedule = build_schedule(optimiser, settings)
