@@ -155,6 +155,7 @@ def test_proxy_is_reused_at_the_same_cost(unet_model, data, tmp_path, no_trainin
         {"proxy_learning_rate": 0.01},
         {"batch_size": 5},
         {"mixed_precision": "bf16"},
+        {"optimiser": "adamw_8bit"},
         {"seed": 1},
         {"retain": 1},
     ],

@@ -17,7 +17,7 @@ from erasediff_pipeline.unlearning.loop import accumulate, train
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from unlearning.by_hand import batches, flat, generator, images_of
-from unlearning.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
+from unlearning.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
 
 
 def unlearn(model, data, checkpoint, seed=0, before_step=lambda n: None, on_log=lambda *_: None, **changes):
@@ -38,6 +38,7 @@ def pretrain(model, data, checkpoint, seed=0, before_step=lambda n: None, **chan
     [
         {"schedule": "one_cycle", "ema_decay": 0.5},
         {"schedule": "constant", "ema_decay": 0.0, "weight_decay": 0.1},
+        pytest.param({"optimiser": "adamw_8bit", "weight_decay": 0.1}, marks=in_8_bits),
     ],
 )
 @pytest.mark.parametrize("call", [4, 6])
@@ -227,7 +228,7 @@ def test_only_the_subset_moves(unet_model, data, tmp_path, subset):
 @pytest.mark.parametrize("limit", [0.01, 1e6])
 def test_gradient_is_clipped_to_its_limit(linear_model, toy_images, tmp_path, monkeypatch, limit):
     """Under plain gradient descent the step is the learning rate times the clipped norm."""
-    monkeypatch.setattr(loop, "AdamW", torch.optim.SGD)
+    monkeypatch.setattr(loop, "optimiser_class", lambda *_: torch.optim.SGD)
     model = linear_model(shape=(1, 8, 8))
     before = [p.detach().clone() for p in model.parameters()]
     data = TrainingData(retain=toy_images)

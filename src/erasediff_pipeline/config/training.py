@@ -22,6 +22,11 @@ class TrainingSettings(Settings):
     learning_rate: float = Field(gt=0)
     """Adam's step size; the peak of it under ``one_cycle``."""
 
+    optimiser: Literal["adamw", "adamw_8bit"] = "adamw"
+    """``adamw_8bit`` keeps Adam's two moments in 8 bits, each block of 256 scaled by itself (arXiv
+    2110.02861), where a tensor has 4096 weights or more: 2 bytes a weight in place of 8. It needs the extra
+    of that name (bitsandbytes)."""
+
     schedule: Literal["constant", "one_cycle"] = "constant"
     """``one_cycle``: warm-up and cosine decay over ``steps``, β₁ the other way round (arXiv 1708.07120)."""
 

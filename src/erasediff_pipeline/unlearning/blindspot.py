@@ -46,7 +46,7 @@ class Blindspot:
             steps=self.settings.proxy_steps,
             learning_rate=self.settings.proxy_learning_rate,
             batch_size=self.settings.batch_size,
-            **self.settings.model_dump(include=MEMORY),
+            **self.settings.model_dump(include={*MEMORY, "optimiser"}),
         )
         self.proxy = copy.deepcopy(model)
         self.proxy.forget_everything(derive_seed(seed, "blindspot proxy"))
