@@ -1,3 +1,5 @@
+import re
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -297,6 +299,26 @@ def check(chain, catalog, **parameters):
     hook = CheckFirst()
     hook.parameters = Parameters.model_validate(parameters)
     hook.before_pipeline_run({}, chain, catalog)
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "key"),
+    [
+        ("unlearn", {"optimiser": "adamw_8bit"}, "unlearn.optimiser"),
+        (
+            "denoiser",
+            {"text_to_image": {"autoencoder": {"optimiser": "adamw_8bit"}}},
+            "denoiser.text_to_image.autoencoder.optimiser",
+        ),
+    ],
+)
+def test_an_optimiser_that_is_not_installed_is_refused(monkeypatch, section, settings, key):
+    """Where the pipeline asks for it; another one's is its own business."""
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    chain = pipeline([node(lambda *_: 0, [f"params:{section}"], "out", name="train")])
+    with pytest.raises(MissingInput, match=f"^{re.escape(key)}: 'adamw_8bit' is not installed: pip install"):
+        check(chain, Catalog(), **{section: settings})
+    check(chain, Catalog(), finetune={"optimiser": "adamw_8bit"})
 
 
 @pytest.fixture

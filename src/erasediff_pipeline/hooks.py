@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, get_args
 
+from accelerate import PartialState
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -17,7 +18,7 @@ from rich.console import Console
 
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
-from erasediff_pipeline.config import CaptionSettings, Parameters
+from erasediff_pipeline.config import CaptionSettings, Parameters, TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -27,6 +28,7 @@ from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.summary import build_comparison, build_table
+from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
@@ -93,6 +95,9 @@ class CheckFirst:
                 if name == "base_model" and self.parameters.base != "base":
                     remedy = "run the pipeline that writes it, or leave out the parameter base"
                 raise MissingInput(f"{name}: {relative(path)} is missing: {remedy}")
+            section = name.removeprefix("params:")
+            if section != name:
+                check_optimisers(section, getattr(self.parameters, section))
         for name in sorted(pipeline.outputs() | pipeline.all_outputs()):
             path = file_of(catalog, name)
             if path is not None:
@@ -129,6 +134,15 @@ def check_writable(path: Path) -> None:
         raise UserError(
             f"{relative(path)}: {free // 2**20} MiB are free there, {NEEDED_BYTES // 2**20} MiB are needed"
         )
+
+
+def check_optimisers(key: str, settings: Any) -> None:
+    """Refuse an optimiser that is not installed, or not for this device, in these settings or within."""
+    if isinstance(settings, TrainingSettings):
+        optimiser_class(settings.optimiser, PartialState().device, f"{key}.optimiser")
+    if isinstance(settings, BaseModel):
+        for name, value in settings:
+            check_optimisers(f"{key}.{name}", value)
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:

@@ -1,5 +1,9 @@
 """Short trainings, killed where a test wants it."""
 
+from importlib.util import find_spec
+
+import pytest
+
 from erasediff_pipeline.unlearning.loop import train
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -11,6 +15,7 @@ CHEAP = {
     "blindspot": {"proxy_steps": 3},
 }
 """Settings that make a method's preparation short."""
+in_8_bits = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the extra adamw_8bit is missing")
 
 
 class Killed(Exception):

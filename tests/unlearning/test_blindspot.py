@@ -91,6 +91,22 @@ def test_proxy_is_trained_as_the_base_model_was(unet_model, data, tmp_path, monk
     assert weights_of(proxy) == weights_of(model)
 
 
+def test_proxy_spares_memory_as_the_method_does(unet_model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.Proxy, "name", "retrain")
+    memory = {"accumulation": 2, "gradient_checkpointing": True, "mixed_precision": "bf16"}
+    proxy = prepared(unet_model(), data, proxy_steps=4, proxy_learning_rate=0.01, **memory).proxy
+    settings = PretrainSettings(steps=4, learning_rate=0.01, batch_size=4, **memory)
+    model = unet_model()
+    train(model, Retrain(settings), data, settings, 0, tmp_path / "c")
+    assert weights_of(proxy) == weights_of(model)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_proxy_sees_no_more_than_a_part_at_a_time(linear_model, parts):
+    method = prepared(linear_model(), accumulation=parts)
+    assert {len(call.x_t) for call in method.proxy.calls} == {4 // parts}
+
+
 def test_proxy_is_frozen_and_without_dropout(unet_model, data):
     model = unet_model(dropout=0.5).train()
     before = weights_of(model)
@@ -139,6 +155,7 @@ def test_proxy_is_reused_at_the_same_cost(unet_model, data, tmp_path, no_trainin
         {"proxy_learning_rate": 0.01},
         {"batch_size": 5},
         {"mixed_precision": "bf16"},
+        {"optimiser": "adamw_8bit"},
         {"seed": 1},
         {"retain": 1},
     ],

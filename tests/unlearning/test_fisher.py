@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.diffusion.objective import noise_batch
+from erasediff_pipeline.unlearning import fisher as module
 from erasediff_pipeline.unlearning.fisher import estimate_fisher, squared_gradients
 from unlearning.by_hand import generator, images_of
 from unlearning.runs import weights_of
@@ -105,6 +106,34 @@ def test_estimate_is_a_mean_over_batches_of_any_size(linear_model):
     )
     for name in few:
         torch.testing.assert_close(few[name], many[name], rtol=0.1, atol=0.01)
+
+
+@pytest.mark.parametrize("options", [{"parts": 2}, {"parts": 9}, {"one_by_one": True}])
+def test_estimate_in_parts_is_that_of_whole_batches(unet_model, toy_images, options):
+    """Five images in two parts, in more parts than there are images, and each by plain autograd."""
+    whole, parted = (
+        estimate_fisher(unet_model().eval(), "full", toy_images, 3, 5, 0, **changes)
+        for changes in ({}, options)
+    )
+    for name, fisher in whole.items():
+        torch.testing.assert_close(parted[name], fisher, rtol=1e-3, atol=1e-9)
+    assert max(float(fisher.max()) for fisher in whole.values()) > 1e-3
+
+
+def test_no_more_than_a_part_has_gradients_at_a_time(linear_model, monkeypatch):
+    sizes = []
+
+    def watched(model, subset, noised, c):
+        sizes.append(len(c))
+        return squared_gradients(model, subset, noised, c)
+
+    monkeypatch.setattr(module, "squared_gradients", watched)
+    model = linear_model()
+    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, parts=2)
+    assert sizes == [3, 2] * 2
+    model.calls.clear()
+    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, one_by_one=True)
+    assert [len(call.x_t) for call in model.calls] == [1] * 10
 
 
 def test_every_image_counts(linear_model):

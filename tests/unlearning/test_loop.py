@@ -8,14 +8,16 @@ from diffusers.training_utils import EMAModel
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import PretrainSettings, UnlearnSettings
+from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.unlearning import loop
 from erasediff_pipeline.unlearning.denoising import Denoising
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.loop import accumulate, train
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.registry import METHODS
 from unlearning.by_hand import batches, flat, generator, images_of
-from unlearning.runs import Killed, kill_at, small, watch, weights_of
+from unlearning.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
 
 
 def unlearn(model, data, checkpoint, seed=0, before_step=lambda n: None, on_log=lambda *_: None, **changes):
@@ -36,6 +38,7 @@ def pretrain(model, data, checkpoint, seed=0, before_step=lambda n: None, **chan
     [
         {"schedule": "one_cycle", "ema_decay": 0.5},
         {"schedule": "constant", "ema_decay": 0.0, "weight_decay": 0.1},
+        pytest.param({"optimiser": "adamw_8bit", "weight_decay": 0.1}, marks=in_8_bits),
     ],
 )
 @pytest.mark.parametrize("call", [4, 6])
@@ -225,7 +228,7 @@ def test_only_the_subset_moves(unet_model, data, tmp_path, subset):
 @pytest.mark.parametrize("limit", [0.01, 1e6])
 def test_gradient_is_clipped_to_its_limit(linear_model, toy_images, tmp_path, monkeypatch, limit):
     """Under plain gradient descent the step is the learning rate times the clipped norm."""
-    monkeypatch.setattr(loop, "AdamW", torch.optim.SGD)
+    monkeypatch.setattr(loop, "optimiser_class", lambda *_: torch.optim.SGD)
     model = linear_model(shape=(1, 8, 8))
     before = [p.detach().clone() for p in model.parameters()]
     data = TrainingData(retain=toy_images)
@@ -369,6 +372,16 @@ def test_diverged_training_is_an_error(linear_model, data, tmp_path, loss):
         train(linear_model(), Diverged(settings), TrainingData(data.retain), settings, 0, tmp_path / "c")
 
 
+def before(function, call):
+    """``function``, and ahead of it ``call`` with the same arguments."""
+
+    def both(*arguments):
+        call(*arguments)
+        return function(*arguments)
+
+    return both
+
+
 class Squares:
     """A method without noise: the mean square of the prediction for the retain batch."""
 
@@ -404,6 +417,29 @@ def test_a_part_takes_all_of_a_batch_along():
 def test_parts_must_divide_the_batch():
     with pytest.raises(ValidationError, match="accumulation 3: it must divide batch_size 128"):
         UnlearnSettings(accumulation=3)
+
+
+@pytest.mark.parametrize("name", STEPPED)
+def test_every_method_is_prepared_and_trained_with_memory_spared(text_model, tmp_path, monkeypatch, name):
+    images = images_of([0, 1, 2] * 4, (3, 16, 16))
+    data = TrainingData(retain=images.select(images.labels != 0), forget=images.select(images.labels == 0))
+    model, sizes, twice = text_model(["a cat", "a dog", "a cow"]), [], []
+
+    def see_batch(model, x_t, *_):
+        sizes.append((len(x_t), torch.is_grad_enabled()))
+
+    def see_model(method, model, *_):
+        twice.append(model.unet.is_gradient_checkpointing)
+
+    method = METHODS[name].build
+    monkeypatch.setattr(TextToImage, "denoise", before(TextToImage.denoise, see_batch))
+    monkeypatch.setattr(method, "prepare", before(method.prepare, see_model))
+    memory = {"accumulation": 2, "gradient_checkpointing": True, "mixed_precision": "bf16"}
+    run(name, model, data, tmp_path / "c", steps=2, **memory)
+    assert twice == [True]
+    assert max(size for size, grad in sizes if grad) == 2
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert not model.unet.is_gradient_checkpointing
 
 
 def test_activations_computed_twice_give_the_same_curves(text_model, tmp_path):

@@ -7,7 +7,7 @@ from erasediff_pipeline.config import SalunSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.salun import Salun, most_salient
+from erasediff_pipeline.unlearning.salun import Salun, mean_forget_gradient, most_salient
 from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
 from unlearning.runs import run, small, weights_of
@@ -96,6 +96,35 @@ def test_mask_keeps_its_fraction_where_gradients_tie_and_is_never_empty():
         assert sum(int(m.sum()) for m in most_salient(gradient, fraction).values()) == count
 
 
+@pytest.mark.parametrize("parts", [2, 3, 6])
+def test_mask_of_batches_in_parts_is_that_of_whole_ones(linear_model, alike, parts):
+    """And no more than a part goes through the model at a time."""
+    for seed in range(3):
+        whole, parted = linear_model(seed), linear_model(seed)
+        masks = [
+            flat_mask(prepared(model, alike, seed=seed, batch_size=6, accumulation=n), model)
+            for model, n in ((whole, 1), (parted, parts))
+        ]
+        np.testing.assert_array_equal(*masks)
+        assert {len(call.x_t) for call in whole.calls} == {6}
+        assert {len(call.x_t) for call in parted.calls} == {6 // parts}
+        assert whole.evaluations == parted.evaluations
+        images = [torch.cat([call.x_t for call in model.calls]) for model in (whole, parted)]
+        assert torch.equal(*images)
+
+
+@pytest.mark.parametrize(
+    ("setting", "rounding"), [({"accumulation": 3}, 1e-5), ({"mixed_precision": "bf16"}, 0.05)]
+)
+def test_forget_gradient_differs_by_rounding_where_memory_is_spared(unet_model, data, setting, rounding):
+    gradients = []
+    for changes in ({}, setting):
+        settings = SalunSettings(**small(batch_size=6, mask_batches=2, **changes))
+        gradients.append(flat(mean_forget_gradient(unet_model().eval(), data, settings, 0).values()))
+    whole, spared = gradients
+    assert 0 < np.linalg.norm(spared - whole) < rounding * np.linalg.norm(whole)
+
+
 def test_fraction_is_of_the_subset(unet_model, data):
     model = unet_model()
     method = prepared(model, data, subset="selfattn", mask_fraction=0.2)
@@ -163,6 +192,7 @@ def test_mask_is_reused_at_the_same_cost(linear_model, alike, tmp_path):
         {"mask_fraction": 0.4},
         {"mask_batches": 2},
         {"batch_size": 4},
+        {"mixed_precision": "bf16"},
         {"subset": "class_embedding"},
         {"seed": 1},
         {"model": 1},

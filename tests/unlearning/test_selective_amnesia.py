@@ -136,6 +136,32 @@ def test_replay_is_what_the_base_model_draws_under_these_labels(toy_model, alpha
         assert np.abs(image.astype(float) - expected).max() <= 1
 
 
+SPARING = [{"accumulation": 2}, {"gradient_checkpointing": True}, {"mixed_precision": "bf16"}]
+
+
+@pytest.mark.parametrize("setting", SPARING)
+def test_replay_is_drawn_as_many_at_a_time_as_are_trained_on(linear_model, setting):
+    """Guidance asks twice for each; without such a setting all of them at once, as elsewhere."""
+    images, sizes = [], []
+    for changes in ({}, setting):
+        model = linear_model()
+        images.append(prepared(model, replay_images=7, **changes).replay.images)
+        sizes.append({len(call.x_t) for call in model.calls if not call.grad})
+    part = 4 // setting.get("accumulation", 1)
+    assert sizes == [{2 * 7}, {2 * part, 2 * (7 % part)}]
+    assert np.abs(images[0].astype(int) - images[1]).max() <= 1
+
+
+@pytest.mark.parametrize("setting", SPARING)
+def test_fisher_differs_by_rounding_where_memory_is_spared(unet_model, data, setting):
+    whole, spared = (
+        prepared(unet_model().eval(), data, **changes).fisher
+        for changes in ({}, {**setting, "batch_size": 4})
+    )
+    whole, spared = (flat(fisher.values()) for fisher in (whole, spared))
+    assert 0 < np.linalg.norm(spared - whole) < 0.05 * np.linalg.norm(whole)
+
+
 def test_fisher_is_over_all_training_images(linear_model):
     """θ* stands for what it was trained on; the retain set alone would leave the forgotten condition free."""
     model = linear_model()
@@ -177,6 +203,7 @@ def test_fisher_and_replay_are_reused_at_the_same_cost(linear_model, tmp_path):
         ({"fisher_batch_size": 3}, 3, 0),
         ({"subset": "class_embedding"}, 3, 0),
         ({"forget": 1}, 3, 0),
+        ({"mixed_precision": "bf16"}, 3, 30),
         ({"learning_rate": 0.5}, 0, 0),
     ],
 )

@@ -24,7 +24,8 @@ class SamplingSettings(Settings):
     """w in (1 + w)·ε(x, c) − w·ε(x, null) (arXiv 2207.12598, equation 6); 0 is no guidance."""
 
     batch_size: int = Field(256, ge=1)
-    """Images drawn at a time; it changes memory, and the images in no more than rounding."""
+    """Images drawn at a time, and put through the denoiser in the membership test; it changes memory, and the
+    results in no more than rounding."""
 
 
 class EvaluationSettings(Settings):

@@ -116,13 +116,15 @@ class SelectiveAmnesiaSettings(MethodSettings):
     """γ, the weight of the denoising loss on replayed images."""
 
     replay_images: int = Field(900, ge=1)
-    """Images that the base model draws under the retained conditions, evenly, before the first step."""
+    """Images that the base model draws under the retained conditions, evenly, before the first step: 256 at a
+    time, or as many as a part of a batch has where a setting that spares memory is in use."""
 
     fisher_batches: int = Field(40, ge=1)
     """Batches that the Fisher diagonal is averaged over."""
 
     fisher_batch_size: int = Field(32, ge=1)
-    """Images of such a batch, each at a timestep of its own; memory grows with it times the weights."""
+    """Images of such a batch, each at a timestep of its own; memory grows with a part of it, see
+    ``accumulation``, times the weights."""
 
 
 class EsdSettings(MethodSettings):
@@ -149,7 +151,8 @@ class BlindspotSettings(MethodSettings):
     """A proxy that never saw the forget set, distilled into the model (arXiv 2210.08196)."""
 
     proxy_steps: int = Field(500, ge=1)
-    """Steps of the proxy, from random weights on the retain set, else with the defaults of ``pretrain``."""
+    """Steps of the proxy, from random weights on the retain set, else with the defaults of ``pretrain`` and
+    this method's batches and settings of memory."""
 
     proxy_learning_rate: float = Field(2e-3, gt=0)
     """Peak of its one-cycle schedule."""

@@ -6,6 +6,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from erasediff_pipeline.config.base import Settings
 
+MEMORY = {"accumulation", "gradient_checkpointing", "mixed_precision"}
+"""The settings that save memory, all off by default."""
+
 
 class TrainingSettings(Settings):
     """What the one training loop needs to know, for pretraining and for every method."""
@@ -18,6 +21,11 @@ class TrainingSettings(Settings):
 
     learning_rate: float = Field(gt=0)
     """Adam's step size; the peak of it under ``one_cycle``."""
+
+    optimiser: Literal["adamw", "adamw_8bit"] = "adamw"
+    """``adamw_8bit`` keeps Adam's two moments in 8 bits, each block of 256 scaled by itself (arXiv
+    2110.02861), where a tensor has 4096 weights or more: 2 bytes a weight in place of 8. It needs the extra
+    of that name (bitsandbytes)."""
 
     schedule: Literal["constant", "one_cycle"] = "constant"
     """``one_cycle``: warm-up and cosine decay over ``steps``, β₁ the other way round (arXiv 1708.07120)."""
@@ -45,7 +53,8 @@ class TrainingSettings(Settings):
 
     accumulation: int = Field(1, ge=1)
     """Parts that a batch is taken in, one after the other: memory shrinks, time does not. What a method finds
-    anew for each batch, as EraseDiff its λ, it then finds for each part. A divisor of ``batch_size``."""
+    anew for each batch, as EraseDiff its λ, it then finds for each part. A divisor of ``batch_size``. What a
+    method prepares, as a mask or a proxy, is taken in as many parts."""
 
     gradient_checkpointing: bool = False
     """Whether activations are computed a second time instead of kept: less memory, a third more time."""
@@ -61,6 +70,16 @@ class TrainingSettings(Settings):
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation {self.accumulation}: it must divide batch_size {self.batch_size}")
         return self
+
+    @property
+    def part_size(self) -> int:
+        """Images that go through the model at a time."""
+        return self.batch_size // self.accumulation
+
+    @property
+    def spares_memory(self) -> bool:
+        """Whether any of ``MEMORY`` is in use."""
+        return any(getattr(self, name) != type(self).model_fields[name].default for name in MEMORY)
 
 
 class AutoencoderSettings(TrainingSettings):

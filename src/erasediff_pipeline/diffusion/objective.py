@@ -1,5 +1,6 @@
 """Noising and the denoising loss."""
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -28,6 +29,13 @@ def noise_batch(model: DiffusionModel, x0: Tensor, generator: Generator) -> Nois
     eps = torch.randn(x0.shape, generator=generator, device=generator.device)
     t, eps = t.to(x0.device), eps.to(x0.device)
     return Noised(model.noise(x0, t, eps), t, model.target(x0, t, eps))
+
+
+def in_parts(noised: Noised, c: Tensor, parts: int) -> Iterator[tuple[Noised, Tensor]]:
+    """A batch of N and its conditions, at most ⌈N / parts⌉ images at a time."""
+    size = -(-len(c) // parts)
+    for x_t, t, target, of_these in zip(*(tensor.split(size) for tensor in (*noised, c)), strict=True):
+        yield Noised(x_t, t, target), of_these
 
 
 def drop_condition(model: DiffusionModel, c: Tensor, probability: float, generator: Generator) -> Tensor:

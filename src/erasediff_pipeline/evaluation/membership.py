@@ -21,6 +21,10 @@ def denoising_losses(
 ) -> Tensor:
     """The denoising loss of each image, averaged over evenly spaced timesteps and several noises.
 
+    Args:
+        batch_size: Images through the denoiser at a time; it changes memory, and the losses in no more than
+            rounding.
+
     Returns:
         ``[N]`` float64. The noise depends on seed, timestep, draw and row, not on the model.
     """

@@ -13,6 +13,7 @@ import torch
 from torch import Generator
 
 from erasediff_pipeline.config import BlindspotSettings, PretrainSettings
+from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
@@ -45,7 +46,7 @@ class Blindspot:
             steps=self.settings.proxy_steps,
             learning_rate=self.settings.proxy_learning_rate,
             batch_size=self.settings.batch_size,
-            mixed_precision=self.settings.mixed_precision,
+            **self.settings.model_dump(include={*MEMORY, "optimiser"}),
         )
         self.proxy = copy.deepcopy(model)
         self.proxy.forget_everything(derive_seed(seed, "blindspot proxy"))

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-MOMENTS = ("step", "exp_avg", "exp_avg_sq")
-"""AdamW's state for one parameter."""
+SHARED = ("qmap1", "qmap2")
+"""What the 8-bit optimiser notes for each parameter as one and the same tensor."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def _flatten(
 ) -> dict[str, Tensor]:
     tensors = {f"weight/{name}": p.detach() for name, p in parameters.items()}
     for name, parameter in parameters.items():
-        for moment in MOMENTS:
-            tensors[f"{moment}/{name}"] = optimiser.state[parameter][moment]
+        for key, value in optimiser.state[parameter].items():
+            tensor = torch.as_tensor(value)  # the step may be a plain number
+            tensors[f"{key}/{name}"] = tensor.clone() if key in SHARED else tensor
     if ema:
         tensors |= {f"ema/{n}": s for n, s in zip(parameters, ema.shadow_params, strict=True)}
     return {key: tensor.contiguous() for key, tensor in tensors.items()}
@@ -64,6 +65,13 @@ def save_checkpoint(
         temporary.unlink(missing_ok=True)
 
 
+def _state(kind: str, tensor: Tensor, device: torch.device) -> Tensor | int:
+    """As the optimiser had it: AdamW's step is a float tensor on the CPU, the 8-bit one's a plain number."""
+    if kind != "step":
+        return tensor.to(device)
+    return tensor if tensor.is_floating_point() else int(tensor)
+
+
 def load_checkpoint(
     path: Path,
     fingerprint: str,
@@ -84,14 +92,14 @@ def load_checkpoint(
         if metadata["fingerprint"] != fingerprint:
             return Progress()
         with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(saved.get_tensor(f"weight/{name}"))
-                optimiser.state[parameter] = {
-                    moment: saved.get_tensor(f"{moment}/{name}").to(
-                        "cpu" if moment == "step" else parameter.device
-                    )
-                    for moment in MOMENTS
-                }
+            for key in saved.keys():  # noqa: SIM118
+                kind, name = key.split("/", 1)
+                parameter = parameters[name]
+                if kind == "weight":
+                    parameter.copy_(saved.get_tensor(key))
+                elif kind != "ema":
+                    tensor = saved.get_tensor(key)
+                    optimiser.state[parameter][kind] = _state(kind, tensor, parameter.device)
     progress = Progress(**json.loads(metadata["progress"]))
     if ema:
         with safe_open(path, "pt") as saved:

@@ -8,7 +8,7 @@ from tqdm.auto import tqdm
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import Noised, noise_batch
+from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, in_parts, noise_batch
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.unlearning.order import batch_rows
 from erasediff_pipeline.unlearning.store import Tensors
@@ -37,6 +37,18 @@ def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Ten
     return {names[full]: g.square().sum(dim=0) for full, g in per_image.items()}
 
 
+def squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
+    """The same by plain autograd, an image at a time: ``torch.func`` cannot compute activations twice."""
+    chosen = model.trainable(subset)
+    total = {name: torch.zeros_like(parameter) for name, parameter in chosen.items()}
+    for one, its_c in in_parts(noised, c, len(c)):
+        gradients = torch.autograd.grad(denoising_loss(model, one, its_c), list(chosen.values()))
+        for square, gradient in zip(total.values(), gradients, strict=True):
+            square.addcmul_(gradient, gradient)
+        del gradients  # else they stay while the next ones are computed
+    return total
+
+
 def estimate_fisher(
     model: DiffusionModel,
     subset: str,
@@ -44,6 +56,8 @@ def estimate_fisher(
     batches: int,
     batch_size: int,
     seed: int,
+    parts: int = 1,
+    one_by_one: bool = False,
 ) -> Tensors:
     """F_i = E over images, timesteps and noise of (∂ℓ/∂θ_i)² (arXiv 2305.10120, section 3.1).
 
@@ -57,12 +71,16 @@ def estimate_fisher(
         batches: How many batches are averaged.
         batch_size: Images a batch.
         seed: Rules order, timesteps and noise.
+        parts: That a batch is taken in.
+        one_by_one: Whether an image at a time, which a model needs that computes activations twice.
     """
+    squares_of = squared_one_by_one if one_by_one else squared_gradients
     total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
     for step in tqdm(range(batches), "fisher", unit="batch"):
         rows = batch_rows(len(images), batch_size, step, seed, "fisher")
         pixels, labels = images.tensors(rows)
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))
-        for name, squares in squared_gradients(model, subset, noised, model.condition(labels)).items():
-            total[name] += squares.detach() / (batches * batch_size)
+        for part, c in in_parts(noised, model.condition(labels), parts):
+            for name, squares in squares_of(model, subset, part, c).items():
+                total[name] += squares.detach() / (batches * batch_size)
     return total

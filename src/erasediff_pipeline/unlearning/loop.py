@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
 from torch import Generator, nn
-from torch.optim import AdamW, Optimizer
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
@@ -29,6 +29,7 @@ from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
+from erasediff_pipeline.unlearning.optimiser import optimiser_class
 from erasediff_pipeline.unlearning.order import batch_rows
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -75,13 +76,15 @@ def train(
     store = store or FeatureStore()
     AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
     accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+    optimiser_of = optimiser_class(settings.optimiser, accelerator.device, f"optimiser of {method.name}")
     model.evaluations = 0
+    model.recompute_activations(settings.gradient_checkpointing)
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
     prepared = time.perf_counter()
     preparation = prepared - started + store.reused_seconds
-    model.recompute_activations(settings.gradient_checkpointing)
     parameters = freeze_all_but(model.train(), method.subset)
-    optimiser = AdamW(parameters.values(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+    optimiser = optimiser_of(parameters.values(), **rates)
     schedule = build_schedule(optimiser, settings)
     ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
 

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Generator, Tensor
 
+from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel, Trainable
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
@@ -30,6 +31,14 @@ class Batch(NamedTuple):
         chosen = slice(index * size, (index + 1) * size)
         before = None if self.forgotten_before is None else self.forgotten_before[chosen]
         return Batch(self.x0[chosen], self.labels[chosen], before)
+
+
+def autocast(model: Trainable, settings: TrainingSettings) -> torch.autocast:
+    """The precision of a forward pass in ``prepare``; the loop sees to that of ``gradients``.
+
+    To be entered anew whenever weights have moved: inside, their copies in 16 bits are kept.
+    """
+    return torch.autocast(model.device.type, torch.bfloat16, enabled=settings.mixed_precision == "bf16")
 
 
 def training_loss(
@@ -101,7 +110,9 @@ class Method(Protocol[M_contra]):
         """Do once what every step needs: a saliency mask, a Fisher diagonal, a proxy.
 
         It may also change the weights that training starts from. ``store`` keeps what is dear; every
-        random draw comes from ``seed``, and ``model`` is in evaluation mode: dropout would draw too.
+        random draw comes from ``seed``, and ``model`` is in evaluation mode: dropout would draw too. It
+        computes activations twice where that is asked for; batches in parts and the precision of the forward
+        pass are the method's own business, see ``in_parts`` and ``autocast``.
         """
 
     def gradients(

@@ -10,11 +10,12 @@ import torch
 from torch import Generator, Tensor
 
 from erasediff_pipeline.config import SalunSettings
+from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.diffusion.objective import denoising_loss, in_parts, noise_batch
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, autocast
 from erasediff_pipeline.unlearning.order import batch_rows
 from erasediff_pipeline.unlearning.random_label import RandomLabel
 from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
@@ -35,7 +36,7 @@ class Salun(RandomLabel):
         super().prepare(model, data, store, seed)
         assert data.forget is not None
         forget, settings = data.forget, self.salun
-        keys = {"subset", "batch_size", "mask_fraction", "mask_batches"}
+        keys = {"subset", "batch_size", "mask_fraction", "mask_batches", *MEMORY}
         inputs = {
             "model": model.fingerprint(),
             "forget": hash_images(forget),
@@ -75,10 +76,13 @@ def mean_forget_gradient(
         rows = batch_rows(len(data.forget), settings.batch_size, step, seed, "forget")
         pixels, labels = data.forget.tensors(rows)
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "noise", step))
-        loss = denoising_loss(model, noised, model.condition(labels))
-        gradients = torch.autograd.grad(loss, list(parameters.values()))
-        for sum_, gradient in zip(total.values(), gradients, strict=True):
-            sum_.add_(gradient, alpha=1 / settings.mask_batches)
+        for part, c in in_parts(noised, model.condition(labels), settings.accumulation):
+            with autocast(model, settings):
+                loss = denoising_loss(model, part, c)
+            gradients = torch.autograd.grad(loss, list(parameters.values()))
+            for sum_, gradient in zip(total.values(), gradients, strict=True):
+                sum_.add_(gradient, alpha=1 / (settings.mask_batches * settings.accumulation))
+            del gradients  # else they stay while the next ones are computed
     return total
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Generator
 
 from erasediff_pipeline.config import SamplingSettings, SelectiveAmnesiaSettings
+from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
@@ -21,7 +22,7 @@ from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.fisher import estimate_fisher
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.unlearning.method import Batch, TrainingData, autocast, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
 
 
@@ -48,16 +49,11 @@ class SelectiveAmnesia:
             {
                 **origin,
                 "images": hash_images(everything),
-                "settings": settings.model_dump(include={"subset", "fisher_batches", "fisher_batch_size"}),
+                "settings": settings.model_dump(
+                    include={"subset", "fisher_batches", "fisher_batch_size", *MEMORY}
+                ),
             },
-            lambda: estimate_fisher(
-                model,
-                settings.subset,
-                everything,
-                settings.fisher_batches,
-                settings.fisher_batch_size,
-                derive_seed(seed, "fisher"),
-            ),
+            lambda: self.estimate_fisher(model, everything, derive_seed(seed, "fisher")),
         )
         self.fisher = {name: f.to(model.device) for name, f in self.fisher.items()}
         self.anchor = {name: p.detach().clone() for name, p in model.trainable(settings.subset).items()}
@@ -65,13 +61,29 @@ class SelectiveAmnesia:
             -(-settings.replay_images // len(data.retain.classes))
         )
         labels = labels[: settings.replay_images]
+        sampling = replay_sampling(settings)
         replay = store.once(
             "replay",
             model,
-            {**origin, "labels": labels.tolist(), "sampling": SamplingSettings().model_dump()},
-            lambda: draw_replay(model, labels, derive_seed(seed, "replay")),
+            {**origin, "labels": labels.tolist(), "sampling": sampling.model_dump()},
+            lambda: draw_replay(model, labels, derive_seed(seed, "replay"), sampling),
         )
         self.replay = LabelledImages(replay["images"].numpy(), replay["labels"].numpy())
+
+    def estimate_fisher(self, model: DiffusionModel, images: LabelledImages, seed: int) -> Tensors:
+        """The Fisher diagonal over ``images``, within the memory that the settings leave."""
+        settings = self.settings
+        with autocast(model, settings):
+            return estimate_fisher(
+                model,
+                settings.subset,
+                images,
+                settings.fisher_batches,
+                settings.fisher_batch_size,
+                seed,
+                settings.accumulation,
+                settings.gradient_checkpointing,
+            )
 
     def gradients(
         self,
@@ -106,7 +118,17 @@ class SelectiveAmnesia:
         }
 
 
-def draw_replay(model: DiffusionModel, labels: torch.Tensor, seed: int) -> Tensors:
-    """Images of the base model, ``[N, C, H, W]`` uint8, and their labels; sampled as the defaults say."""
-    images = torch.cat(list(stream_samples(model, labels, seed, SamplingSettings())))
+def replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
+    """The defaults; where memory is to be spared, no more images at a time than in training."""
+    sampling = SamplingSettings()
+    if not settings.spares_memory:
+        return sampling
+    return sampling.model_copy(update={"batch_size": min(sampling.batch_size, settings.part_size)})
+
+
+def draw_replay(
+    model: DiffusionModel, labels: torch.Tensor, seed: int, sampling: SamplingSettings
+) -> Tensors:
+    """Images of the base model, ``[N, C, H, W]`` uint8, and their labels."""
+    images = torch.cat(list(stream_samples(model, labels, seed, sampling)))
     return {"images": images, "labels": labels}

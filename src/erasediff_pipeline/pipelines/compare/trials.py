@@ -130,7 +130,7 @@ def judge_trial(bench: Bench, method: str, model: DiffusionPipeline, seed: int) 
         b = bench
         samples = nodes.draw_from(method)(model, b.conditions, b.sampling, b.evaluation, seed)
         membership = nodes.measure_membership(
-            model, b.images, b.manifest, b.split, b.request, b.conditions, b.evaluation, seed
+            model, b.images, b.manifest, b.split, b.request, b.conditions, b.sampling, b.evaluation, seed
         )
         metrics = nodes.evaluate_model(
             samples, membership, b.images, b.manifest, b.split, b.conditions, b.classifier, b.evaluation

@@ -155,6 +155,7 @@ def measure_membership(
     split: pd.DataFrame,
     request: dict[str, Any],
     conditions: pd.DataFrame,
+    sampling: SamplingSettings,
     evaluation: EvaluationSettings,
     seed: int,
 ) -> Metrics:
@@ -166,8 +167,8 @@ def measure_membership(
     members = training_set(images, manifest, split, conditions, "forget")
     unseen = unseen_set(images, manifest, conditions, request["classes"])
     auc = membership_auc(
-        denoising_losses(model, members, evaluation, seed),
-        denoising_losses(model, unseen, evaluation, seed),
+        denoising_losses(model, members, evaluation, seed, sampling.batch_size),
+        denoising_losses(model, unseen, evaluation, seed, sampling.batch_size),
     )
     return {"forget_membership_auc": auc}
 

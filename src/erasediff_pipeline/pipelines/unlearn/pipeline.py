@@ -87,16 +87,7 @@ def judge(which: str, model: str) -> list:
         ),
         node(
             nodes.measure_membership,
-            [
-                model,
-                "images",
-                "manifest",
-                "split",
-                "request",
-                "conditions",
-                "params:evaluation",
-                "params:seed",
-            ],
+            [model, "images", "manifest", "split", "request", "conditions", *drawing],
             f"{which}_membership",
             name=f"membership_{which}",
         ),

@@ -1,0 +1,92 @@
+import sys
+
+import pytest
+import torch
+
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.unlearning.optimiser import optimiser_class
+from unlearning.by_hand import generator
+from unlearning.runs import in_8_bits, run, weights_of
+
+CPU = torch.device("cpu")
+
+
+def stepped(name, steps, shape=(64, 100), **rates):
+    """A tensor after some steps on the same random gradients, and the optimiser."""
+    weight = torch.nn.Parameter(torch.randn(shape, generator=generator()))
+    optimiser = optimiser_class(name, CPU, "key")([weight], **{"lr": 0.01, "weight_decay": 0.0, **rates})
+    for step in range(steps):
+        noise = torch.randn(shape, generator=generator(step))
+        weight.grad = torch.sin(torch.arange(weight.numel())).view(shape) + noise / 5
+        optimiser.step()
+    return weight.detach(), optimiser
+
+
+def test_default_is_that_of_torch():
+    assert optimiser_class("adamw", CPU, "key") is torch.optim.AdamW
+
+
+@in_8_bits
+@pytest.mark.parametrize("decay", [0.0, 0.5])
+def test_8_bits_move_the_weights_as_32_do_but_for_rounding(decay):
+    start, _ = stepped("adamw", 0)
+    whole, rough = (stepped(name, 20, weight_decay=decay)[0] for name in ("adamw", "adamw_8bit"))
+    assert 0 < (rough - whole).norm() < 0.05 * (whole - start).norm()
+
+
+@in_8_bits
+def test_first_step_is_the_learning_rate_against_the_sign_of_the_gradient():
+    """m̂/√v̂ is ±1 there, whatever the precision of the moments that are kept."""
+    start, _ = stepped("adamw_8bit", 0)
+    moved, _ = stepped("adamw_8bit", 1)
+    assert (moved - start).abs().max() == pytest.approx(0.01, rel=1e-4)
+    assert ((moved - start).abs() > 0.0099).float().mean() > 0.99
+
+
+@in_8_bits
+def test_moments_take_two_bytes_a_weight_in_place_of_eight():
+    """And 4 of each block of 256 for its scale; the table of the 256 values is there once."""
+    per_weight = []
+    for name in ("adamw", "adamw_8bit"):
+        weight, optimiser = stepped(name, 1, shape=(512, 512))
+        (state,) = optimiser.state.values()
+        kept = [t for k, t in state.items() if isinstance(t, torch.Tensor) and not k.startswith("qmap")]
+        per_weight.append(sum(t.nbytes for t in kept) / weight.numel())
+    assert per_weight == [pytest.approx(8, abs=0.01), pytest.approx(2 + 2 * 4 / 256, abs=0.01)]
+
+
+@in_8_bits
+def test_a_method_learns_with_it(unet_model, data, tmp_path):
+    weights = {}
+    for name in ("adamw", "adamw_8bit"):
+        model = unet_model()
+        history, _, _ = run("finetune", model, data, tmp_path / "c", steps=30, optimiser=name)
+        weights[name] = weights_of(model)
+        assert history[-1]["loss"] < 0.8 * history[0]["loss"]
+    assert weights["adamw"] != weights["adamw_8bit"]
+
+
+def test_what_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(MissingInput) as error:
+        optimiser_class("adamw_8bit", CPU, "unlearn.optimiser")
+    assert error.value.message == (
+        "unlearn.optimiser: 'adamw_8bit' is not installed: pip install 'erasediff_pipeline[adamw_8bit]', "
+        "or choose 'adamw'"
+    )
+
+
+def test_a_device_that_it_does_not_run_on_is_one_line():
+    with pytest.raises(InvalidParameter) as error:
+        optimiser_class("adamw_8bit", torch.device("mps"), "unlearn.optimiser")
+    assert error.value.message == (
+        "unlearn.optimiser: 'adamw_8bit' runs on cpu, cuda, xpu, not on mps: choose 'adamw'"
+    )
+
+
+def test_it_is_refused_before_anything_is_prepared(unet_model, data, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    model = unet_model()
+    with pytest.raises(MissingInput, match="optimiser of salun: 'adamw_8bit' is not installed"):
+        run("salun", model, data, tmp_path / "c", optimiser="adamw_8bit")
+    assert model.evaluations == 0
