@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, get_args
 
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -19,17 +20,20 @@ from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import CaptionSettings, Parameters
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import find_pretrained
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
+from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.paths import PROJECT_ROOT
-from erasediff_pipeline.reporting.summary import build_comparison, build_table
+from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
+    "prompts.erased_model": "run the pipeline that writes it, or name another model in prompts.model",
     "classifier": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
     "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
     "manifest": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
@@ -110,6 +114,8 @@ class CheckFirst:
         denoiser = self.parameters.denoiser
         if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
             find_pretrained(denoiser.pretrained, denoiser.revision)
+        if "params:prompts" in pipeline.inputs():
+            check_prompts(self.parameters, start, catalog)
         if start is not None:
             model, where = model_of(start), relative(file_of(catalog, "base_model") or Path())
             check_condition(model, where, self.parameters.captions)
@@ -129,6 +135,25 @@ def check_writable(path: Path) -> None:
         raise UserError(
             f"{relative(path)}: {free // 2**20} MiB are free there, {NEEDED_BYTES // 2**20} MiB are needed"
         )
+
+
+def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: CatalogProtocol) -> None:
+    """Refuse a list that cannot be drawn, and measures that cannot be taken."""
+    settings = parameters.prompts
+    if settings.file is None:
+        raise InvalidParameter("prompts.file: null: needed is a CSV with the column 'prompt'")
+    sampling = parameters.sampling
+    rows = read_prompt_list(settings.file, parameters.seed, sampling.guidance_scale, settings.limit)
+    if not isinstance(start, StableDiffusionPipeline):
+        raise InvalidParameter(
+            f"prompts.file: {settings.file}: base_model is asked by class: allowed is a text-to-image model"
+        )
+    tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
+    if "objects" in settings.measures:
+        labels_of(rows, parameters.captions)
+    if settings.real is not None:
+        find_images(settings.real)
+    build_looks(settings, catalog.load("classifier"), parameters.captions)
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
@@ -270,7 +295,7 @@ class ShowSummary:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """One table for each method that the run measured, and one for a comparison."""
+        """One table for each method that the run measured, for a list of prompts, and for a comparison."""
         made = pipeline.all_outputs()
         for name in sorted(made):
             method = name.removesuffix(".metrics")
@@ -278,6 +303,10 @@ class ShowSummary:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 Console().print(build_table(metrics, run, report))
+        if "prompts.metrics" in made:
+            places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
+            table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))
+            Console().print(table)
         if {"compare.summary", "compare.report"} <= made:
             report = relative(file_of(catalog, "compare.report") or Path())
             request = catalog.load("compare.comparison")["forget"]

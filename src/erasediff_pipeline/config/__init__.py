@@ -24,6 +24,7 @@ from erasediff_pipeline.config.methods import (
     UnlearnSettings,
 )
 from erasediff_pipeline.config.parameters import Parameters
+from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.training import (
     AutoencoderSettings,
     ClassifierSettings,
@@ -49,6 +50,7 @@ __all__ = [
     "NegGradSettings",
     "Parameters",
     "PretrainSettings",
+    "PromptListSettings",
     "RandomLabelSettings",
     "ReportSettings",
     "SalunSettings",

@@ -22,6 +22,7 @@ from erasediff_pipeline.config.methods import (
     UceSettings,
     UnlearnSettings,
 )
+from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
 
 
@@ -53,6 +54,7 @@ class Parameters(Settings):
     compare: CompareSettings = CompareSettings()
     sampling: SamplingSettings = SamplingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    prompts: PromptListSettings = PromptListSettings()
     report: ReportSettings = ReportSettings()
     tracking: TrackingSettings = TrackingSettings()
 
