@@ -148,9 +148,9 @@ def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: Cat
         raise InvalidParameter(
             f"prompts.file: {settings.file}: base_model is asked by class: allowed is a text-to-image model"
         )
-    tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
     if "objects" in settings.measures:
         labels_of(rows, parameters.captions)
+    tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
     if settings.real is not None:
         find_images(settings.real)
     build_looks(settings, catalog.load("classifier"), parameters.captions)
