@@ -95,6 +95,9 @@ ELSEWHERE = {
     "kedro run --env=tiny_text_to_image --pipeline=unlearn": (
         "end_to_end/test_text_to_image.py::test_table_and_report_name_the_word_and_each_kind_of_prompt"
     ),
+    "kedro run --env=tiny_text_to_image --pipeline=prompts": (
+        "end_to_end/test_prompts.py::test_table_and_grid"
+    ),
     "kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv": (
         "end_to_end/test_unlearn.py::test_a_request_by_ids_measures_membership"
     ),
