@@ -29,10 +29,12 @@ from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
+    "audit.erased_model": "run the pipeline that writes it, or name another model in audit.model",
     "prompts.erased_model": "run the pipeline that writes it, or name another model in prompts.model",
     "classifier": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
     "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
@@ -303,6 +305,9 @@ class ShowSummary:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 Console().print(build_table(metrics, run, report))
+        if "audit.document" in made:
+            figure = relative(file_of(catalog, "audit.figure") or Path())
+            Console().print(build_audit_table(catalog.load("audit.document"), figure))
         if "prompts.metrics" in made:
             places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
             table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))

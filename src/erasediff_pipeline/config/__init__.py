@@ -4,6 +4,7 @@
 two equal. An unknown key is an error everywhere.
 """
 
+from erasediff_pipeline.config.audit import AuditSettings, InversionSettings, RelearningSettings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
@@ -36,6 +37,7 @@ from erasediff_pipeline.config.training import (
 )
 
 __all__ = [
+    "AuditSettings",
     "AutoencoderSettings",
     "BlindspotSettings",
     "CaptionSettings",
@@ -47,11 +49,13 @@ __all__ = [
     "FinetuneSettings",
     "ForgetRequest",
     "GenerateSettings",
+    "InversionSettings",
     "NegGradSettings",
     "Parameters",
     "PretrainSettings",
     "PromptListSettings",
     "RandomLabelSettings",
+    "RelearningSettings",
     "ReportSettings",
     "SalunSettings",
     "SamplingSettings",

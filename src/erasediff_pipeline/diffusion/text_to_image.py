@@ -174,6 +174,12 @@ class TextToImage(DiffusionModel):
         self.evaluations += len(x_t)
         return self.unet(x_t, t, encoder_hidden_states=c).sample
 
+    def embed_condition(self, c: Tensor) -> Tensor:
+        return c
+
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
+        return self.denoise(x_t, t, e)
+
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
         """A key of ``SUBSETS``; in pretraining ``full`` includes the text encoder."""
         chosen = select_parameters(self.unet, SUBSETS, subset)
