@@ -31,8 +31,13 @@ def test_the_best_of_all_starts():
 
 
 def test_leaks_by_the_worst_class():
-    shares = pd.DataFrame({"asked_for": ["null", "1", "2"], "share": [0.1, 0.0, 0.2]})
-    assert summarise_leakage(shares) == {"null": 0.1, "retained": 0.1, "worst": 0.2, "worst_class": "2"}
+    shares = pd.DataFrame({"asked_for": ["unconditional", "1", "2"], "share": [0.1, 0.0, 0.2]})
+    assert summarise_leakage(shares) == {
+        "unconditional": 0.1,
+        "retained": 0.1,
+        "worst": 0.2,
+        "worst_class": "2",
+    }
 
 
 def test_what_was_not_checked_is_empty():

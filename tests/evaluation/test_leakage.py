@@ -10,4 +10,4 @@ def test_shares_by_what_was_asked_for():
     seen = torch.tensor([1, 3, 1, 2, 0, 2])
     asked = torch.tensor([1, 1, 1, 2, -1, -1])
     shares = leakage(one_hot(seen, 4).double(), asked, [0, 3])
-    assert shares == {"null": 0.5, "1": pytest.approx(1 / 3), "2": 0.0}
+    assert shares == {"unconditional": 0.5, "1": pytest.approx(1 / 3), "2": 0.0}

@@ -38,11 +38,11 @@ def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
 def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:
     """Under the null condition, and under the retained class that shows the forgotten ones most."""
     by_name = shares.set_index("asked_for")["share"]
-    kept = by_name.drop("null", errors="ignore")
+    kept = by_name.drop("unconditional", errors="ignore")
     if kept.empty:
         return {}
     return {
-        "null": float(by_name["null"]),
+        "unconditional": float(by_name["unconditional"]),
         "retained": float(kept.mean()),
         "worst": float(kept.max()),
         "worst_class": str(kept.idxmax()),

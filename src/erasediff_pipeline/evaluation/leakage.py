@@ -13,10 +13,10 @@ def leakage(probabilities: Tensor, labels: Tensor, forgotten: list[int]) -> dict
         forgotten: The forgotten classes.
 
     Returns:
-        The share for each label, ``null`` among them.
+        The share for each label, ``unconditional`` among them.
     """
     shows = torch.isin(probabilities.argmax(dim=1), torch.tensor(forgotten)).double()
     return {
-        "null" if label < 0 else str(label): float(shows[labels == label].mean())
+        "unconditional" if label < 0 else str(label): float(shows[labels == label].mean())
         for label in sorted(labels.unique().tolist())
     }

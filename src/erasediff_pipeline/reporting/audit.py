@@ -87,7 +87,7 @@ def list_findings(found: dict[str, Any]) -> dict[str, str]:
     rows["… its interval"] = f"{membership['low']:.3f}–{membership['high']:.3f}"
     rows["members told at 1 % false positives"] = format_metric(membership["true_positive_rate"])
     if leakage := found["leakage"]:
-        rows["shown when asked for nothing"] = format_metric(leakage["null"])
+        rows["shown when asked for nothing"] = format_metric(leakage["unconditional"])
         rows["shown under retained classes"] = format_metric(leakage["retained"])
     rows["worst retained class"] = f"{found['damage']['worst_class']}: {found['damage']['worst']:.4f}"
     return rows
