@@ -104,6 +104,7 @@ ELSEWHERE = {
     "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1": (
         "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
     ),
+    "kedro run --pipeline=audit": "end_to_end/test_audit.py::test_table_and_figure",
     "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
     "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
     "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (
