@@ -24,9 +24,11 @@ from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_pro
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
-from erasediff_pipeline.diffusion.pretrained import find_pretrained
+from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.judges import check_judge
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.audit import build_audit_table
@@ -40,6 +42,13 @@ REMEDIES = {
     "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
     "manifest": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
 }
+WITHOUT_TRAINING = {
+    "base_model": "get it with `kedro run --pipeline=load`",
+    "classifier": "make it with `kedro run --pipeline=judge`",
+    "images": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
+    "manifest": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
+}
+"""Where ``denoiser.pretrained`` names a base model that exists."""
 NEEDED_BYTES = 64 * 2**20
 
 
@@ -95,7 +104,8 @@ class CheckFirst:
         for name in sorted(pipeline.inputs()):
             path = file_of(catalog, name)
             if path is not None and not catalog.exists(name):
-                remedy = REMEDIES.get(name, "run the pipeline that writes it")
+                remedies = REMEDIES | (WITHOUT_TRAINING if self.parameters.denoiser.pretrained else {})
+                remedy = remedies.get(name, "run the pipeline that writes it")
                 if name == "base_model" and self.parameters.base != "base":
                     remedy = "run the pipeline that writes it, or leave out the parameter base"
                 raise MissingInput(f"{name}: {relative(path)} is missing: {remedy}")
@@ -116,6 +126,10 @@ class CheckFirst:
         denoiser = self.parameters.denoiser
         if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
             find_pretrained(denoiser.pretrained, denoiser.revision)
+        if "params:denoiser" in pipeline.inputs() and "params:pretrain" not in pipeline.inputs():
+            check_named(denoiser)
+        if "classifier" in pipeline.inputs():
+            check_judge(catalog.load("classifier"), self.parameters.captions)
         if "params:prompts" in pipeline.inputs():
             check_prompts(self.parameters, start, catalog)
         if start is not None:
@@ -153,9 +167,17 @@ def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: Cat
     if "objects" in settings.measures:
         labels_of(rows, parameters.captions)
     tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
-    if settings.real is not None:
-        find_images(settings.real)
-    build_looks(settings, catalog.load("classifier"), parameters.captions)
+    judge = catalog.load("classifier")
+    build_looks(settings, judge, parameters.captions)
+    real = len(rows) if settings.real is None else len(find_images(settings.real))
+    if "fid" in settings.measures:
+        build_extractor(parameters.evaluation.fid_backend, judge)
+        neighbours = parameters.evaluation.precision_neighbours
+        if min(len(rows), real) <= neighbours:
+            raise InvalidParameter(
+                f"evaluation.precision_neighbours {neighbours}: fewer than the {len(rows)} rows and the "
+                f"{real} images that they are compared with"
+            )
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:

@@ -74,6 +74,9 @@ def test_only_the_top_of_the_list(tmp_path):
             "prompt,sd_guidance_scale\na dog,0.5\n",
             "line 2: sd_guidance_scale '0.5': allowed is a",
         ),
+        ("prompt,seed\na dog,9223372036854775808\n", "line 2: seed '9223372036854775808'"),
+        ("prompt,sd_guidance_scale\na dog,inf\n", "line 2: sd_guidance_scale 'inf'"),
+        ("prompt\na cat, sleeping\n", "more fields than the 1 columns: put text with commas in quotes"),
         ("prompt,case_number\na dog,4\na cat,4\n", "case_number 4 is there twice"),
     ],
 )

@@ -36,7 +36,7 @@ def report(project):
 
 
 def drawn(project):
-    return project / "data/07_model_output/tiny_text_to_image/prompts/digits/erasediff"
+    return project / "data/07_model_output/tiny_text_to_image/prompts/digits"
 
 
 def test_the_base_model_draws_what_the_list_asks_for(judged):
@@ -49,6 +49,7 @@ def test_the_base_model_draws_what_the_list_asks_for(judged):
     assert base["retain_accuracy"] >= 0.9
     assert set(metrics["base"]) == set(metrics["erased"])
     assert metrics["models"]["base"] != metrics["models"]["erased"]
+    assert metrics["judge"]["name"] == "Classifier"
 
 
 def test_each_image_is_there_and_has_a_row(judged):
@@ -61,10 +62,10 @@ def test_each_image_is_there_and_has_a_row(judged):
     base = rows[rows["model"] == "base"]
     shares = base.groupby("class")["right"].mean()
     assert shares.to_dict() == pytest.approx(metrics["base"]["accuracy_by_class"])
-    for which in ("base", "erased"):
-        files = sorted((drawn(judged[0]) / which).glob("*.png"))
-        assert [file.name for file in files] == [f"{case:06d}.png" for case in range(40)]
-        assert Image.open(files[0]).size == (16, 16)
+    files = {file.relative_to(drawn(judged[0])).as_posix() for file in drawn(judged[0]).rglob("*.png")}
+    assert files == set(rows["file"])
+    assert rows["file"].is_unique
+    assert Image.open(drawn(judged[0]) / rows["file"][0]).size == (16, 16)
 
 
 def test_table_and_grid(judged):
@@ -93,8 +94,9 @@ def test_a_second_run_draws_nothing_and_says_the_same(own, quick_run):
 
 def test_what_is_missing_or_broken_is_drawn_again_the_same(own, quick_run):
     before = hash_tree(drawn(own))
-    (drawn(own) / "base/000003.png").unlink()
-    (drawn(own) / "erased/000007.png").write_bytes(b"cut short")
+    base, erased = sorted(path for path in drawn(own).iterdir() if path.is_dir())
+    (base / "000003.png").unlink()
+    (erased / "000007.png").write_bytes(b"cut short")
     run = quick_run(own, *PROMPTS, f"--params={SMALL}")
     assert run.code == 0, run.output
     assert hash_tree(drawn(own)) == before
@@ -111,7 +113,8 @@ def test_all_other_measures(own, quick_run):
     assert "unlearning_accuracy" not in metrics["erased"]
     assert 0 <= metrics["erased"]["nsfw_probability"] < 0.5
     assert metrics["erased"]["nsfw_images"] == 0
-    assert metrics["erased"]["nudenet"] == {}
+    assert (metrics["erased"]["nudenet"], metrics["erased"]["nudenet_exposed"]) == ({}, 0)
+    assert "judge" not in metrics
     assert metrics["erased"]["fid_against"] == "the model before"
     assert "fid" not in metrics["base"]
 

@@ -9,12 +9,21 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.backbones import CATEGORIES, load_backbone
 from erasediff_pipeline.evaluation.classifier import class_probabilities
 from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.evaluation.judges import ImageNetJudge, NsfwJudge, imagenet_numbers, load_judge
+from erasediff_pipeline.evaluation.judges import (
+    AnyJudge,
+    ImageNetJudge,
+    NsfwJudge,
+    check_judge,
+    imagenet_numbers,
+    load_judge,
+)
 from erasediff_pipeline.hashing import hash_weights
 
 WORDS = CaptionSettings(
     words={0: ["coffee", "Espresso"], 1: ["Egyptian cat"], 2: ["church", "chapel"]}, templates=["{}"]
 )
+
+TWO = CaptionSettings(words={0: ["nude person"], 1: ["dressed person"]}, templates=["{}"])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +59,8 @@ def test_it_says_none_of_them_of_something_else(judge):
 
 def test_it_is_saved_and_loaded(judge, cat, tmp_path):
     judge.save_pretrained(tmp_path)
-    again = ImageNetJudge.from_pretrained(tmp_path, local_files_only=True)
+    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+    assert isinstance(again, ImageNetJudge)
     assert not list(tmp_path.glob("*.bin"))
     assert torch.equal(class_probabilities(again, cat), class_probabilities(judge, cat))
     assert hash_weights(again) == hash_weights(judge)
@@ -75,15 +85,40 @@ def test_words_that_imagenet_does_not_know(words, said):
         imagenet_numbers(CaptionSettings(words=words, templates=["{}"]))
 
 
+def test_the_exact_spelling_comes_first():
+    """ImageNet has a dog, the Cardigan, and a garment."""
+    for word, name in (("cardigan", "cardigan"), ("Cardigan", "Cardigan"), ("CHURCH", "church")):
+        (number,) = imagenet_numbers(CaptionSettings(words={0: [word]}, templates=["{}"]))
+        assert CATEGORIES[number] == name
+
+
+def test_a_judge_for_other_words_is_refused(judge):
+    check_judge(judge, WORDS)
+    swapped = CaptionSettings(words={**WORDS.words, 0: ["church"], 2: ["espresso"]}, templates=["{}"])
+    with pytest.raises(InvalidParameter, match=r"captions\.words: name .*judge was made for \['espresso', "):
+        check_judge(judge, swapped)
+    with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: the judge open_nsfw knows 0"):
+        load_judge("open_nsfw", WORDS)
+
+
+def test_what_is_no_judge_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    with pytest.raises(
+        MissingInput, match="holds a UNet2DModel: allowed are Classifier, ImageNetJudge, Nsfw"
+    ):
+        AnyJudge.from_pretrained(str(tmp_path))
+
+
 def test_nsfw_is_low_for_what_is_safe_and_sums_to_one(tmp_path):
-    judge = load_judge("open_nsfw", WORDS)
+    judge = load_judge("open_nsfw", TWO)
     safe = [torch.from_numpy(picture().copy()).permute(2, 0, 1) for picture in (data.chelsea, data.astronaut)]
     probabilities = torch.cat([class_probabilities(judge, image[None]) for image in safe])
     assert probabilities.shape == (2, 2)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
     assert (probabilities[:, 0] < 0.2).all()
     judge.save_pretrained(tmp_path)
-    again = NsfwJudge.from_pretrained(tmp_path, local_files_only=True)
+    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+    assert isinstance(again, NsfwJudge)
     assert hash_weights(again) == hash_weights(judge)
     assert torch.equal(class_probabilities(again, safe[0][None]), probabilities[:1])
 
@@ -100,7 +135,7 @@ def test_nsfw_is_what_the_package_says():
 
 def test_nsfw_has_no_features():
     with pytest.raises(InvalidParameter, match=r"evaluation\.fid_backend.*'efficientnet_lite0'"):
-        build_extractor("classifier", NsfwJudge())(torch.zeros(1, 3, 8, 8, dtype=torch.uint8))
+        build_extractor("classifier", NsfwJudge())
 
 
 def test_nsfw_that_is_not_installed_is_one_line(monkeypatch):
@@ -108,4 +143,4 @@ def test_nsfw_that_is_not_installed_is_one_line(monkeypatch):
     with pytest.raises(
         MissingInput, match=r"open_nsfw is not installed: pip install 'erasediff_pipeline\[nsfw\]'"
     ):
-        load_judge("open_nsfw", WORDS)
+        load_judge("open_nsfw", TWO)

@@ -79,6 +79,7 @@ def test_means_and_counts():
         "nsfw_probability": pytest.approx(0.45),
         "nsfw_images": 1,
         "nudenet": {"ARMPITS_EXPOSED": 2, "BELLY_EXPOSED": 1},
+        "nudenet_exposed": 3,
     }
 
 

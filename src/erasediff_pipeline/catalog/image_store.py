@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from kedro.io import AbstractDataset, DatasetError
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+
+from erasediff_pipeline.data.folder import UNREADABLE
 
 KEY = "made_from"
 
@@ -28,7 +30,7 @@ class ImageStore:
             with Image.open(self.folder / place) as image:
                 image.load()
                 return image.info.get(KEY) == made_from
-        except (OSError, SyntaxError, UnidentifiedImageError):  # missing, cut short, or no PNG
+        except UNREADABLE:
             return False
 
     def save(self, place: str, image: np.ndarray, made_from: str) -> None:

@@ -28,8 +28,8 @@ class PromptListSettings(Settings):
 
     measures: Annotated[list[Measure], BeforeValidator(as_list)] = Field(["objects"], min_length=1)
     """``objects``: what the judge says each image shows, against ``class``. ``clip``: how well it fits its
-    prompt. ``nsfw``: the probability that it is pornographic. ``nudenet``: exposed parts of the body.
-    ``fid``: how far the images as a whole are from ``real``."""
+    prompt. ``nsfw``: the probability that it is pornographic. ``nudenet``: parts of the body, exposed or
+    covered. ``fid``: how far the images as a whole are from ``real``."""
 
     clip: str | None = None
     """Directory, or hub id, of a CLIP model (arXiv 2103.00020), for ``clip``."""

@@ -44,6 +44,11 @@ def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | N
         ) from None
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
         raise InvalidParameter(f"prompts.file: {path} is no CSV: {error}") from None
+    if not isinstance(table.index, pd.RangeIndex):  # what pandas makes of rows with more fields than the head
+        raise InvalidParameter(
+            f"prompts.file: {path}: a row has more fields than the {len(table.columns)} columns: put text "
+            "with commas in quotes"
+        )
     if "prompt" not in table:
         raise InvalidParameter(
             f"prompts.file: {path} has the columns {list(table.columns)}, not 'prompt': needed is 'prompt'"
@@ -89,7 +94,7 @@ def column_of(
     if name is None:
         return None
     values = pd.to_numeric(table[name], errors="coerce")
-    whole = values.notna() & (values >= least)
+    whole = np.isfinite(values) & (values >= least) & (values < 2**63)
     if dtype is np.int64:
         whole &= values % 1 == 0
     if not whole.all():

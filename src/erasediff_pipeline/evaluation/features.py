@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.backbones import load_backbone
-from erasediff_pipeline.evaluation.judges import Judge
+from erasediff_pipeline.evaluation.judges import Judge, NsfwJudge
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -30,7 +30,16 @@ class FeatureExtractor:
 
 
 def classifier_features(classifier: Judge) -> FeatureExtractor:
-    """The judge's penultimate layer."""
+    """The judge's penultimate layer.
+
+    Raises:
+        InvalidParameter: It is Open-NSFW, whose features are not to be had.
+    """
+    if isinstance(classifier, NsfwJudge):
+        raise InvalidParameter(
+            "evaluation.fid_backend: 'classifier': the judge open_nsfw has no features: allowed is "
+            "'efficientnet_lite0'"
+        )
     classifier.eval()
     return FeatureExtractor("classifier", hash_weights(classifier), classifier.features)
 

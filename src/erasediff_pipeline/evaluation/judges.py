@@ -1,7 +1,9 @@
 """Judges that exist, in place of one trained on the images: of objects by ImageNet, of pornography."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -68,13 +70,6 @@ class NsfwJudge(ModelMixin, ConfigMixin):
         sha256 = hashlib.sha256(Path(MODEL_PATH).read_bytes()).digest()
         self.register_buffer("sha256", torch.frombuffer(bytearray(sha256), dtype=torch.uint8))
 
-    def features(self, images: Tensor) -> Tensor:
-        """Not to be had: FID needs other features than this judge's."""
-        raise InvalidParameter(
-            "evaluation.fid_backend: 'classifier': the judge open_nsfw has no features: allowed is "
-            "'efficientnet_lite0'"
-        )
-
     def forward(self, images: Tensor) -> Tensor:
         """Images ``[N, 3, H, W]`` uint8 → log-probabilities ``[N, 2]``."""
         pictures = [Image.fromarray(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
@@ -87,6 +82,43 @@ Judge = Classifier | ImageNetJudge | NsfwJudge
 """What ``features`` and ``forward`` can be asked of, with the number of classes in ``config.classes``."""
 
 
+class AnyJudge:
+    """Loads a saved judge as what it was saved as."""
+
+    @staticmethod
+    def from_pretrained(path: str, **options: Any) -> "Judge":
+        """As diffusers' models do.
+
+        Raises:
+            MissingInput: The folder holds something else.
+        """
+        saved = json.loads((Path(path) / "config.json").read_text()).get("_class_name")
+        judges = {kind.__name__: kind for kind in get_args(Judge)}
+        if saved not in judges:
+            raise MissingInput(f"classifier: {path} holds a {saved}: allowed are {', '.join(judges)}")
+        return judges[saved].from_pretrained(path, **options)
+
+
+def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
+    """Refuse a judge that was made for other classes than ``captions.words`` are now.
+
+    Raises:
+        InvalidParameter: Its classes are others.
+    """
+    if isinstance(judge, ImageNetJudge):
+        made_for = [CATEGORIES[number] for number in judge.config["first"]]
+        now = [CATEGORIES[number] for number in imagenet_numbers(captions)]
+        if made_for != now:
+            raise InvalidParameter(
+                f"captions.words: name {now}, and the judge was made for {made_for}: run `--pipeline=judge`"
+            )
+    if isinstance(judge, NsfwJudge) and sorted(captions.words) != [0, 1]:
+        raise InvalidParameter(
+            f"captions.words: classes {sorted(captions.words)}: the judge open_nsfw knows 0, what is "
+            "pornographic, and 1, the rest"
+        )
+
+
 def load_judge(name: str, captions: CaptionSettings) -> Judge:
     """The judge that ``classifier.pretrained`` names.
 
@@ -95,7 +127,9 @@ def load_judge(name: str, captions: CaptionSettings) -> Judge:
         MissingInput: Its package or its weights are not there.
     """
     if name == "open_nsfw":
-        return NsfwJudge()
+        nsfw = NsfwJudge()
+        check_judge(nsfw, captions)
+        return nsfw
     judge = ImageNetJudge(name, imagenet_numbers(captions))
     judge.network = load_backbone(name)
     return judge.eval()
@@ -112,10 +146,13 @@ def imagenet_numbers(captions: CaptionSettings) -> list[int]:
             f"captions.words: classes {sorted(captions.words)}: the judge of classifier.pretrained needs "
             "words for the classes 0, 1, …"
         )
-    known = {name.casefold(): number for number, name in reversed(list(enumerate(CATEGORIES)))}
+    known = {name.casefold(): number for number, name in enumerate(CATEGORIES)}
+    known |= {
+        name: number for number, name in enumerate(CATEGORIES)
+    }  # a Cardigan is a dog, a cardigan is not
     numbers = []
     for label, words in sorted(captions.words.items()):
-        found = [known[word.casefold()] for word in words if word.casefold() in known]
+        found = [known[form] for word in words for form in (word, word.casefold()) if form in known]
         if not found:
             raise InvalidParameter(
                 f"captions.words: class {label} is {words}: none is a name of ImageNet's, such as 'church' "

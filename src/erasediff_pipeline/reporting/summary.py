@@ -25,6 +25,7 @@ PROMPT_ROWS = {
     "clip_score": ("CLIP score", "100 is best"),
     "nsfw_probability": ("P(nsfw), mean", "0 is safe"),
     "nsfw_images": ("images with P(nsfw) ≥ 0.8", "0 is safe"),
+    "nudenet_exposed": ("exposed parts, NudeNet", "0 is safe"),
     "fid": ("FID", "0 is the same"),
     "precision": ("precision", "1 is best"),
     "recall": ("recall", "1 is best"),

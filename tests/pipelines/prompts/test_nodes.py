@@ -1,10 +1,19 @@
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from diffusers import DDIMScheduler
 
 from erasediff_pipeline.catalog import ImageStore
-from erasediff_pipeline.config import EvaluationSettings, PromptListSettings, ReportSettings, SamplingSettings
+from erasediff_pipeline.config import (
+    CaptionSettings,
+    EvaluationSettings,
+    PromptListSettings,
+    ReportSettings,
+    SamplingSettings,
+)
+from erasediff_pipeline.evaluation.features import efficientnet_features
+from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.pipelines.prompts import nodes
 
 SETTINGS = PromptListSettings(file="list.csv")
@@ -38,7 +47,8 @@ def draw(pipeline, store, rows=ROWS, sampling=SAMPLING, settings=SETTINGS):
 
 def test_an_image_is_what_diffusers_draws_for_the_seed(pipeline, store):
     places = draw(pipeline, store)
-    assert places == [f"base/{case:06d}.png" for case in (4, 5, 6, 7, 8)]
+    folder = places[0].split("/")[0]
+    assert places == [f"{folder}/{case:06d}.png" for case in (4, 5, 6, 7, 8)]
     for row, place in zip(ROWS.itertuples(), places, strict=True):
         theirs = pipeline(
             row.prompt,
@@ -92,62 +102,98 @@ def test_a_killed_run_ends_with_the_same_images(pipeline, tmp_path, monkeypatch)
         assert (cut.load(place) == whole.load(place)).all()
 
 
-def test_other_weights_are_another_image(pipeline, store, text_model):
+def test_other_weights_are_images_beside_these(pipeline, store, text_model):
+    mine = draw(pipeline, store)
+    before = [store.load(place) for place in mine]
+    theirs = draw(text_model(["a cat", "a dog"], seed=1).to_pipeline(), store)
+    assert not set(mine) & set(theirs)
+    assert all((store.load(place) == image).all() for place, image in zip(mine, before, strict=True))
+    assert (store.load(theirs[0]) != before[0]).any()
+
+
+def test_another_class_is_no_other_image(pipeline, store, monkeypatch):
     draw(pipeline, store)
-    before = store.load("base/000004.png")
-    other = text_model(["a cat", "a dog"], seed=1).to_pipeline()
-    draw(other, store)
-    assert (store.load("base/000004.png") != before).any()
+    monkeypatch.setattr(nodes, "draw_rows", None)
+    draw(pipeline, store, ROWS.assign(**{"class": "bird"}))
 
 
 def test_a_long_prompt_is_cut_on_request(pipeline, store):
     rows = ROWS.head(1).assign(prompt=" ".join(["a cat"] * 30))
-    draw(pipeline, store, rows, settings=PromptListSettings(file="list.csv", truncate=True))
-    assert store.load("base/000004.png").shape == (3, 16, 16)
+    settings = PromptListSettings(file="list.csv", truncate=True)
+    (place,) = draw(pipeline, store, rows, settings=settings)
+    assert store.load(place).shape == (3, 16, 16)
 
 
-def test_fidelity_is_against_the_model_before(pipeline, store, judge):
+@pytest.fixture
+def two_sets(pipeline, store, tmp_path):
+    """Ten drawn images, and ten of noise in their own folder; places of both, and FID between them."""
     rows = pd.concat([ROWS] * 2, ignore_index=True).assign(case_number=range(10), seed=range(10))
-    places = draw(pipeline, store, rows)
+    drawn = draw(pipeline, store, rows)
+    rng = np.random.default_rng(0)
+    noise = [f"noise/{row}.png" for row in range(10)]
+    for place in noise:
+        store.save(place, rng.integers(256, size=(3, 16, 16), dtype=np.uint8), "")
+    features = [
+        efficientnet_features()(torch.stack([torch.from_numpy(store.load(p).copy()) for p in places]))
+        for places in (drawn, noise)
+    ]
+    return drawn, noise, fidelity(*features, 3)
+
+
+def test_fidelity_is_against_the_model_before(two_sets, store, judge):
+    drawn, noise, expected = two_sets
     settings = PromptListSettings(file="list.csv", measures=["fid"])
     evaluation = EvaluationSettings(fid_backend="efficientnet_lite0")
-    measure = nodes.measure_fidelity
-    assert measure(store, places, places, judge, settings, evaluation) == {}
-    same = measure(store, [*places], places[::-1], judge, settings, evaluation)
-    assert same["fid"] == pytest.approx(0, abs=1e-3)
-    assert same["fid_against"] == "the model before"
-    assert (same["real_images"], same["fid_backend"]) == (10, "efficientnet_lite0")
+    assert nodes.measure_fidelity(store, noise, noise, judge, settings, evaluation) == {}
+    found = nodes.measure_fidelity(store, drawn, noise, judge, settings, evaluation)
+    assert found["fid"] == pytest.approx(expected["fid"])
+    assert found["fid"] > 1
+    assert found["fid_against"] == "the model before"
+    assert (found["real_images"], found["fid_backend"]) == (10, "efficientnet_lite0")
 
 
-def test_fidelity_is_against_a_folder(pipeline, store, judge):
-    places = draw(pipeline, store)
-    settings = PromptListSettings(file="list.csv", measures=["fid"], real=str(store.folder))
-    evaluation = EvaluationSettings(fid_backend="efficientnet_lite0", retain_samples=4)
-    found = nodes.measure_fidelity(store, places, places, judge, settings, evaluation)
-    assert found["fid"] == pytest.approx(0, abs=1e-3)
-    assert found["fid_against"] == str(store.folder)
+def test_fidelity_is_against_a_folder(two_sets, store, judge):
+    drawn, _, expected = two_sets
+    real = str(store.folder / "noise")
+    settings = PromptListSettings(file="list.csv", measures=["fid"], real=real)
+    evaluation = EvaluationSettings(fid_backend="efficientnet_lite0")
+    found = nodes.measure_fidelity(store, drawn, drawn, judge, settings, evaluation)
+    assert found["fid"] == pytest.approx(expected["fid"])
+    assert found["fid_against"] == real
 
 
 def test_fidelity_is_not_measured_unasked(pipeline, store, judge):
     assert nodes.measure_fidelity(store, [], ["a"], judge, SETTINGS, EvaluationSettings()) == {}
 
 
-def test_the_metrics_name_what_was_forgotten(pipeline, text_model):
-    from erasediff_pipeline.config import CaptionSettings
-
+def test_the_metrics_name_what_was_forgotten(pipeline, text_model, judge):
     captions = CaptionSettings(words={0: ["cat", "kitten"], 1: ["dog"]}, templates=["a {}"])
     erased = text_model(["a cat"], seed=1).to_pipeline()
     erased.request_history = [{"by": "prompts", "classes": [0], "prompts": ["cat"]}]
     base_seen = ROWS.assign(right=True)
     erased_seen = ROWS.assign(right=ROWS["class"] == "dog")
     images, metrics, _, numbers = nodes.collect(
-        pipeline, erased, ROWS, base_seen, {}, erased_seen, {"fid": 1.0}, SETTINGS, captions
+        pipeline,
+        erased,
+        ROWS,
+        base_seen,
+        {},
+        erased_seen,
+        {"fid": 1.0},
+        list("abcde"),
+        list("fghij"),
+        judge,
+        SETTINGS,
+        captions,
     )
     assert metrics["forgotten"] == ["cat", "kitten"]
     assert (metrics["base"]["unlearning_accuracy"], metrics["erased"]["unlearning_accuracy"]) == (0.0, 1.0)
     assert metrics["erased"]["retain_accuracy"] == 1.0
     assert metrics["models"]["base"] != metrics["models"]["erased"]
     assert numbers["fid"] == {"value": 1.0, "step": 0}
+    assert not any("class" in name for name in numbers)  # MLflow refuses some of their names
+    assert metrics["judge"]["name"] == "Classifier"
+    assert images["file"].tolist() == list("abcdefghij")
     assert images["model"].tolist() == ["base"] * 5 + ["erased"] * 5
 
 

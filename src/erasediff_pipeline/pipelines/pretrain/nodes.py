@@ -14,7 +14,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
 from erasediff_pipeline.diffusion.model import build_class_conditional
-from erasediff_pipeline.diffusion.pretrained import load_pretrained
+from erasediff_pipeline.diffusion.pretrained import check_named, load_pretrained
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.classifier import accuracy, train_classifier
@@ -34,14 +34,9 @@ def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImag
 
 
 def load_base_model(denoiser: DenoiserSettings) -> DiffusionPipeline:
-    """The model that ``denoiser.pretrained`` names.
-
-    Raises:
-        InvalidParameter: It names none.
-    """
-    if denoiser.pretrained is None:
-        raise InvalidParameter("denoiser.pretrained: null: needed is a diffusers directory or a hub id")
-    return load_pretrained(denoiser.pretrained, denoiser.revision)
+    """The model that ``denoiser.pretrained`` names."""
+    check_named(denoiser)
+    return load_pretrained(str(denoiser.pretrained), denoiser.revision)
 
 
 def train_base_model(

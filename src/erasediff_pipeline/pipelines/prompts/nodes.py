@@ -36,6 +36,7 @@ from erasediff_pipeline.evaluation.prompt_images import (
     look_at,
     summarise_images,
 )
+from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, numbers_of
 from erasediff_pipeline.reporting.figures import draw_pairs
@@ -68,8 +69,10 @@ def draw_from(which: str) -> Callable:
             "truncate": settings.truncate,
             "code": hash_source(*DRAWING_CODE),
         }
-        places = [f"{which}/{case:06d}.png" for case in prompt_list["case_number"]]
-        notes = [hash_json({"by": drawn_by, "row": row}) for row in prompt_list.to_dict("records")]
+        folder = hash_json(drawn_by)[:12]  # so that no model's images are in the way of another's
+        places = [f"{folder}/{case:06d}.png" for case in prompt_list["case_number"]]
+        decides = prompt_list[["prompt", "seed", "guidance_scale"]]
+        notes = [hash_json({"by": drawn_by, "row": row}) for row in decides.to_dict("records")]
         held = np.array([store.holds(*each) for each in zip(places, notes, strict=True)])
         with tqdm(total=len(held), initial=held.sum(), desc=f"draw {which}", unit="image") as progress:
             for w, group in prompt_list[~held].groupby("guidance_scale", sort=False):
@@ -161,6 +164,9 @@ def collect(
     base_fidelity: Metrics,
     erased_seen: pd.DataFrame,
     erased_fidelity: Metrics,
+    base_places: list[str],
+    erased_places: list[str],
+    judge: Judge,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any], MlflowMetrics, MlflowMetrics]:
@@ -168,15 +174,29 @@ def collect(
     forgotten = words_forgotten(history_of(erased_model), captions)
     base = round_metrics({**summarise_images(base_seen, forgotten), **base_fidelity})
     erased = round_metrics({**summarise_images(erased_seen, forgotten), **erased_fidelity})
-    document = {
+    document: dict[str, Any] = {
         "list": {"file": settings.file, "rows": len(prompt_list), "sha256": hash_list(prompt_list)},
         "forgotten": forgotten,
         "models": {"base": hash_pipeline(base_model), "erased": hash_pipeline(erased_model)},
         "base": base,
         "erased": erased,
     }
-    images = pd.concat([base_seen.assign(model="base"), erased_seen.assign(model="erased")])
-    return images, document, numbers_of(base), numbers_of(erased)
+    if "objects" in settings.measures:
+        document["judge"] = {"name": type(judge).__name__, "sha256": hash_weights(judge)}
+    if "clip" in settings.measures:
+        document["clip"] = settings.clip
+    images = pd.concat(
+        [
+            base_seen.assign(model="base", file=base_places),
+            erased_seen.assign(model="erased", file=erased_places),
+        ]
+    )
+    return images, document, numbers_of(without_classes(base)), numbers_of(without_classes(erased))
+
+
+def without_classes(metrics: Metrics) -> Metrics:
+    """What MLflow can take: it refuses some names that a class may have."""
+    return {key: value for key, value in metrics.items() if key != "accuracy_by_class"}
 
 
 def hash_list(prompt_list: pd.DataFrame) -> str:
