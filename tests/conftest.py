@@ -74,6 +74,12 @@ class ToyModel(DiffusionModel):
     def trainable(self, subset):
         return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
 
+    def embed_condition(self, c):
+        raise NotImplementedError
+
+    def denoise_embedded(self, x_t, t, e):
+        raise NotImplementedError
+
     def to_pipeline(self):
         raise NotImplementedError
 
@@ -84,6 +90,16 @@ class ToyModel(DiffusionModel):
     @property
     def image_shape(self):
         return self.shape
+
+
+class LinearModel(ToyModel):
+    """ε(x_t, t, c) = W·x_t + b_c; b_c is the embedding of c."""
+
+    def embed_condition(self, c):
+        return self.bias[c]
+
+    def denoise_embedded(self, x_t, t, e):
+        return (linear(x_t.flatten(1), self.weight) + e).view_as(x_t)
 
 
 def predict_linearly(model, x_t, t, c):
@@ -116,7 +132,7 @@ def linear_model():
             "weight": torch.randn(size, size, generator=generator) / 2,
             "bias": torch.randn(classes + 1, size, generator=generator),
         }
-        return ToyModel(predict_linearly, parameters, shape, classes, **scheduler)
+        return LinearModel(predict_linearly, parameters, shape, classes, **scheduler)
 
     return make
 

@@ -25,6 +25,22 @@ def test_files_repeat_the_defaults(written):
     assert Parameters.model_validate(written) == Parameters()
 
 
+@pytest.mark.parametrize(
+    "environment", [p.parent.name for p in sorted((PROJECT_ROOT / "conf").glob("*/globals.yml"))]
+)
+def test_the_environments_that_come_along_are_valid(environment):
+    loader = OmegaConfigLoader(
+        str(PROJECT_ROOT / "conf"),
+        env=environment,
+        base_env="base",
+        default_run_env="base",
+        merge_strategy={"parameters": "soft"},
+    )
+    Parameters.model_validate(loader["parameters"])
+    place = loader["globals"]["environment"]
+    assert place == ("" if environment == "base" else f"{environment}/")
+
+
 def test_files_name_every_knob(written):
     """DVC tracks parameters in files, so none may live in the code alone."""
     for name, default in Parameters().model_dump().items():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from accelerate import PartialState
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -20,22 +21,36 @@ from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import CaptionSettings, Parameters, TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
-from erasediff_pipeline.diffusion.pretrained import find_pretrained
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
+from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.judges import check_judge
+from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.paths import PROJECT_ROOT
-from erasediff_pipeline.reporting.summary import build_comparison, build_table
+from erasediff_pipeline.reporting.audit import build_audit_table
+from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
+    "audit.erased_model": "run the pipeline that writes it, or name another model in audit.model",
+    "prompts.erased_model": "run the pipeline that writes it, or name another model in prompts.model",
     "classifier": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
     "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
     "manifest": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
 }
+WITHOUT_TRAINING = {
+    "base_model": "get it with `kedro run --pipeline=load`",
+    "classifier": "make it with `kedro run --pipeline=judge`",
+    "images": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
+    "manifest": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
+}
+"""Where ``denoiser.pretrained`` names a base model that exists."""
 NEEDED_BYTES = 64 * 2**20
 
 
@@ -91,7 +106,8 @@ class CheckFirst:
         for name in sorted(pipeline.inputs()):
             path = file_of(catalog, name)
             if path is not None and not catalog.exists(name):
-                remedy = REMEDIES.get(name, "run the pipeline that writes it")
+                remedies = REMEDIES | (WITHOUT_TRAINING if self.parameters.denoiser.pretrained else {})
+                remedy = remedies.get(name, "run the pipeline that writes it")
                 if name == "base_model" and self.parameters.base != "base":
                     remedy = "run the pipeline that writes it, or leave out the parameter base"
                 raise MissingInput(f"{name}: {relative(path)} is missing: {remedy}")
@@ -115,6 +131,12 @@ class CheckFirst:
         denoiser = self.parameters.denoiser
         if "base_model" in pipeline.all_outputs() and denoiser.pretrained is not None:
             find_pretrained(denoiser.pretrained, denoiser.revision)
+        if "base_model" in pipeline.all_outputs() and "params:pretrain" not in pipeline.inputs():
+            check_named(denoiser)
+        if "classifier" in pipeline.inputs():
+            check_judge(catalog.load("classifier"), self.parameters.captions)
+        if "params:prompts" in pipeline.inputs():
+            check_prompts(self.parameters, start, catalog)
         if start is not None:
             model, where = model_of(start), relative(file_of(catalog, "base_model") or Path())
             check_condition(model, where, self.parameters.captions)
@@ -143,6 +165,33 @@ def check_optimisers(key: str, settings: Any) -> None:
     if isinstance(settings, BaseModel):
         for name, value in settings:
             check_optimisers(f"{key}.{name}", value)
+
+
+def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: CatalogProtocol) -> None:
+    """Refuse a list that cannot be drawn, and measures that cannot be taken."""
+    settings = parameters.prompts
+    if settings.file is None:
+        raise InvalidParameter("prompts.file: null: needed is a CSV with the column 'prompt'")
+    sampling = parameters.sampling
+    rows = read_prompt_list(settings.file, parameters.seed, sampling.guidance_scale, settings.limit)
+    if not isinstance(start, StableDiffusionPipeline):
+        raise InvalidParameter(
+            f"prompts.file: {settings.file}: base_model is asked by class: allowed is a text-to-image model"
+        )
+    if "objects" in settings.measures:
+        labels_of(rows, parameters.captions)
+    tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
+    judge = catalog.load("classifier")
+    build_looks(settings, judge, parameters.captions)
+    real = len(rows) if settings.real is None else len(find_images(settings.real))
+    if "fid" in settings.measures:
+        build_extractor(parameters.evaluation.fid_backend, judge)
+        neighbours = parameters.evaluation.precision_neighbours
+        if min(len(rows), real) <= neighbours:
+            raise InvalidParameter(
+                f"evaluation.precision_neighbours {neighbours}: fewer than the {len(rows)} rows and the "
+                f"{real} images that they are compared with"
+            )
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
@@ -284,7 +333,7 @@ class ShowSummary:
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """One table for each method that the run measured, and one for a comparison."""
+        """One table for each method that the run measured, for a list of prompts, and for a comparison."""
         made = pipeline.all_outputs()
         for name in sorted(made):
             method = name.removesuffix(".metrics")
@@ -292,6 +341,13 @@ class ShowSummary:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 Console().print(build_table(metrics, run, report))
+        if "audit.document" in made:
+            figure = relative(file_of(catalog, "audit.figure") or Path())
+            Console().print(build_audit_table(catalog.load("audit.document"), figure))
+        if "prompts.metrics" in made:
+            places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
+            table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))
+            Console().print(table)
         if {"compare.summary", "compare.report"} <= made:
             report = relative(file_of(catalog, "compare.report") or Path())
             request = catalog.load("compare.comparison")["forget"]

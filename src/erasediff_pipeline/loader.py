@@ -1,6 +1,7 @@
 """Configuration: where MLflow's store is, and how a request given later replaces an earlier one."""
 
 import os
+from pathlib import Path
 from typing import Any
 
 from kedro.config import OmegaConfigLoader
@@ -28,12 +29,14 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     So ``--params=forget.ids_file=…`` is not merged with the classes of ``conf/base``; sentences and anchor of
     a request by prompts stay, unless they are given, too.
-    The catalog may name a parameter: ``${parameter:base}``, wherever it was set.
+    The catalog may name a parameter, ``${parameter:base}``, wherever it was set, and the list of prompts by
+    its file's name: ``${prompt_list:}``.
     """
 
     def __getitem__(self, key: str) -> Any:
         # Resolvers are the whole process's, and Kedro keeps the first: a notebook's next session has its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
+        OmegaConf.register_new_resolver("prompt_list", self._prompt_list, replace=True)
         value = super().__getitem__(key)
         given = (self.runtime_params or {}).get("forget")
         if key == "parameters" and isinstance(given, dict) and FORMS & set(given):
@@ -42,4 +45,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return value
 
     def _parameter(self, name: str) -> Any:
-        return self["parameters"][name]
+        value = self["parameters"]
+        for part in name.split("."):
+            value = value[part]
+        return value
+
+    def _prompt_list(self) -> str:
+        return Path(str(self._parameter("prompts.file"))).stem

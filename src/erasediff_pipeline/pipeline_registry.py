@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from erasediff_pipeline.pipelines import compare, generate, prepare, pretrain, unlearn
+from erasediff_pipeline.pipelines import audit, compare, generate, prepare, pretrain, prompts, unlearn
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -12,8 +12,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     return {
         "prepare": prepare.create_pipeline(),
         "generate": generate.create_pipeline(),
+        "load": pretrain.create_loading_pipeline(),
+        "judge": pretrain.create_judge_pipeline(),
         "pretrain": pretrain.create_pipeline(),
         **methods,
+        "prompts": prompts.create_pipeline(),
+        "audit": audit.create_pipeline(),
         "compare": compare.create_pipeline(),
         "__default__": prepare.create_pipeline() + pretrain.create_pipeline() + methods["unlearn"],
     }

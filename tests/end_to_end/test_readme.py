@@ -95,12 +95,16 @@ ELSEWHERE = {
     "kedro run --env=tiny_text_to_image --pipeline=unlearn": (
         "end_to_end/test_text_to_image.py::test_table_and_report_name_the_word_and_each_kind_of_prompt"
     ),
+    "kedro run --env=tiny_text_to_image --pipeline=prompts": (
+        "end_to_end/test_prompts.py::test_table_and_grid"
+    ),
     "kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv": (
         "end_to_end/test_unlearn.py::test_a_request_by_ids_measures_membership"
     ),
     "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1": (
         "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
     ),
+    "kedro run --pipeline=audit": "end_to_end/test_audit.py::test_table_and_figure",
     "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
     "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
     "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (

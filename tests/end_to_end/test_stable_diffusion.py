@@ -169,6 +169,40 @@ def test_what_was_asked_and_measured(erased):
     assert "forget_accuracy_synonyms" not in metrics["erased"]  # the tench has none
 
 
+IMAGENETTE = ",".join(
+    [
+        "denoiser.pretrained=stable-diffusion",
+        "generate.images_per_class=5",
+        "classifier.min_test_accuracy=0",
+        "sampling.steps=1",
+        "sampling.batch_size=16",
+        "evaluation.forget_samples=2",
+        "evaluation.retain_samples=2",
+        "evaluation.precision_neighbours=1",
+        "unlearn.steps=1",
+        "unlearn.batch_size=4",
+        "unlearn.accumulation=2",
+        "prompts.limit=12",
+    ]
+)
+"""The environment ``stable_diffusion``, as small as it gets."""
+
+
+def test_a_class_of_imagenette_without_any_images(project, quick_run):
+    """The five commands of the docs: the base model draws what it is trained on, and ImageNet judges."""
+    for name in ("load", "generate", "judge", "unlearn", "prompts"):
+        run = quick_run(project, "--env=stable_diffusion", f"--pipeline={name}", f"--params={IMAGENETTE}")
+        assert run.code == 0, run.output
+    reports = project / "data/08_reporting/stable_diffusion"
+    metrics = json.loads((reports / "erasediff/metrics.json").read_text())
+    assert metrics["forget"]["prompts"] == ["tench"]
+    assert metrics["erased"]["fid_backend"] == "efficientnet_lite0"
+    assert metrics["erased"]["retain_samples"] == 9 * 2
+    listed = json.loads((reports / "prompts/imagenette/erasediff/metrics.json").read_text())
+    assert (listed["list"]["rows"], listed["forgotten"]) == (12, ["tench"])
+    assert set(listed["erased"]["accuracy_by_class"]) == {"tench", "English springer"}
+
+
 def test_a_checkpoint_file_is_refused_with_the_command_that_converts_it(erased, quick_run):
     project, _ = erased
     (project / "sd-v1-4.ckpt").write_bytes(b"pickle")

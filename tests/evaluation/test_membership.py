@@ -4,7 +4,12 @@ import torch
 
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
+from erasediff_pipeline.evaluation.membership import (
+    denoising_losses,
+    membership_auc,
+    membership_interval,
+    true_positive_rate,
+)
 
 SETTINGS = EvaluationSettings(membership_timesteps=5, membership_noises=2)
 
@@ -93,3 +98,30 @@ def test_labels_are_the_condition(toy_model, toy_images):
     model = toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
     denoising_losses(model, toy_images, SETTINGS, 0)
     assert model.calls[0].c.tolist() == toy_images.labels.tolist()
+
+
+def losses(mean, n=200, seed=0):
+    return mean + torch.randn(n, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def test_the_interval_holds_the_auc_and_narrows_with_more_images():
+    """Of two normal distributions one standard deviation apart the AUC is Φ(1/√2) = 0.760."""
+    wide = membership_interval(losses(0, 50), losses(1, 50, 1), 500, 0.95, 0)
+    narrow = membership_interval(losses(0, 2000), losses(1, 2000, 1), 200, 0.95, 0)
+    for low, high in (wide, narrow):
+        assert low < 0.760 < high
+    assert narrow[1] - narrow[0] < wide[1] - wide[0]
+    assert membership_interval(losses(0, 50), losses(1, 50, 1), 500, 0.95, 0) == wide
+
+
+def test_no_difference_is_within_the_interval():
+    low, high = membership_interval(losses(0), losses(0, seed=1), 300, 0.95, 0)
+    assert low < 0.5 < high
+
+
+def test_true_positives_at_one_percent():
+    """By hand: of 100 unseen images one has a loss below 1.0; of the members three do."""
+    unseen = torch.arange(100).double()
+    members = torch.tensor([-3.0, 0.2, 0.9, 1.5, 60.0]).double()
+    assert true_positive_rate(members, unseen, 0.0) == pytest.approx(1 / 5)
+    assert true_positive_rate(members, unseen, 0.0102) == pytest.approx(3 / 5)

@@ -1,12 +1,15 @@
 """Kedro datasets of this project."""
 
 from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
+from erasediff_pipeline.catalog.image_store import ImageStore, ImageStoreDataset
 from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
 from erasediff_pipeline.catalog.registered_model import RegisteredModel
 from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
 
 __all__ = [
     "DiffusersDirectory",
+    "ImageStore",
+    "ImageStoreDataset",
     "LabelledImagesDataset",
     "RegisteredModel",
     "TrialStore",

@@ -4,6 +4,7 @@
 two equal. An unknown key is an error everywhere.
 """
 
+from erasediff_pipeline.config.audit import AuditSettings, InversionSettings, RelearningSettings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
@@ -24,6 +25,7 @@ from erasediff_pipeline.config.methods import (
     UnlearnSettings,
 )
 from erasediff_pipeline.config.parameters import Parameters
+from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.training import (
     AutoencoderSettings,
     ClassifierSettings,
@@ -35,6 +37,7 @@ from erasediff_pipeline.config.training import (
 )
 
 __all__ = [
+    "AuditSettings",
     "AutoencoderSettings",
     "BlindspotSettings",
     "CaptionSettings",
@@ -46,10 +49,13 @@ __all__ = [
     "FinetuneSettings",
     "ForgetRequest",
     "GenerateSettings",
+    "InversionSettings",
     "NegGradSettings",
     "Parameters",
     "PretrainSettings",
+    "PromptListSettings",
     "RandomLabelSettings",
+    "RelearningSettings",
     "ReportSettings",
     "SalunSettings",
     "SamplingSettings",

@@ -2,6 +2,7 @@
 
 from pydantic import Field, model_validator
 
+from erasediff_pipeline.config.audit import AuditSettings
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
@@ -22,6 +23,7 @@ from erasediff_pipeline.config.methods import (
     UceSettings,
     UnlearnSettings,
 )
+from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
 
 
@@ -53,6 +55,8 @@ class Parameters(Settings):
     compare: CompareSettings = CompareSettings()
     sampling: SamplingSettings = SamplingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    audit: AuditSettings = AuditSettings()
+    prompts: PromptListSettings = PromptListSettings()
     report: ReportSettings = ReportSettings()
     tracking: TrackingSettings = TrackingSettings()
 

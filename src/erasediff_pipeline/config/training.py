@@ -184,7 +184,12 @@ class PretrainSettings(TrainingSettings):
 
 
 class ClassifierSettings(Settings):
-    """The judge of the samples: a small CNN trained on the same training images."""
+    """The judge of the samples: a small CNN trained on the same training images, or one that exists."""
+
+    pretrained: Literal["efficientnet_lite0", "resnet50", "open_nsfw"] | None = None
+    """A judge that exists, in place of training one. ``efficientnet_lite0`` and ``resnet50`` have ImageNet's
+    weights: each class of ``captions.words`` needs a word that is one of ImageNet's 1,000 names.
+    ``open_nsfw``: class 0 is what it takes for pornographic, class 1 is the rest."""
 
     channels: int = Field(32, ge=8)
     """Channels of the first convolution."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, ModelMixin, UNet2DModel
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -86,6 +87,14 @@ class DiffusionModel(Trainable):
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """Prediction (ε or v, as the scheduler says), shaped like ``x_t``; ``t`` is ``[N]`` int64."""
+
+    @abstractmethod
+    def embed_condition(self, c: Tensor) -> Tensor:
+        """Conditions → what the denoiser makes of them before anything else, ``[N, …]`` float."""
+
+    @abstractmethod
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
+        """As ``denoise``, under embeddings, which need not be those of any condition."""
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """``denoise``, so that ``torch.func`` can call the model with other weights."""
@@ -211,6 +220,15 @@ class ClassConditional(DiffusionModel):
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         self.evaluations += len(x_t)
         return self.unet(x_t, t, class_labels=c).sample
+
+    def embed_condition(self, c: Tensor) -> Tensor:
+        return self.unet.class_embedding(c)
+
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
+        self.evaluations += len(x_t)
+        table = {"class_embedding.weight": e}  # row i is asked for by image i
+        rows = torch.arange(len(e), device=e.device)
+        return functional_call(self.unet, table, (x_t, t), {"class_labels": rows}).sample
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
         """A key of ``SUBSETS``; ``notime`` is all but the time embedding."""

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 
+import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline
 
 from erasediff_pipeline.diffusion.model import ClassConditional, DiffusionModel
@@ -11,19 +12,26 @@ from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
 
-def model_of(pipeline: DiffusionPipeline, prompts: Sequence[str] = ()) -> DiffusionModel:
-    """The model of a loaded pipeline; a text-to-image one knows ``prompts`` by their number.
+def model_of(
+    pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False
+) -> DiffusionModel:
+    """The model of a loaded pipeline, on a CUDA GPU where there is one.
+
+    A text-to-image model knows ``prompts`` by their number, and cuts those that are too long if ``truncate``.
 
     Raises:
         MissingInput: It is neither a ``DDPMPipeline`` nor a ``StableDiffusionPipeline``.
     """
+    model: DiffusionModel
     if isinstance(pipeline, StableDiffusionPipeline):
-        return TextToImage.from_pipeline(pipeline, prompts)
-    if isinstance(pipeline, DDPMPipeline):
-        return ClassConditional.from_pipeline(pipeline)
-    raise MissingInput(
-        f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
-    )
+        model = TextToImage.from_pipeline(pipeline, prompts, truncate=truncate)
+    elif isinstance(pipeline, DDPMPipeline):
+        model = ClassConditional.from_pipeline(pipeline)
+    else:
+        raise MissingInput(
+            f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
+        )
+    return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def hash_pipeline(pipeline: DiffusionPipeline) -> str:

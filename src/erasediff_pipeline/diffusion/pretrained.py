@@ -7,7 +7,8 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory
-from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 NEEDED = [
     "model_index.json",
@@ -22,6 +23,12 @@ CONVERT = (
     'python -c "from diffusers import StableDiffusionPipeline as P; '
     "P.from_single_file('{file}').save_pretrained('{folder}')\""
 )
+
+
+def check_named(denoiser: DenoiserSettings) -> None:
+    """Refuse settings that name no base model that exists."""
+    if denoiser.pretrained is None:
+        raise InvalidParameter("denoiser.pretrained: null: needed is a diffusers directory or a hub id")
 
 
 def find_pretrained(source: str, revision: str | None) -> Path:

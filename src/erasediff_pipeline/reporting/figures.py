@@ -46,6 +46,32 @@ def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int]
     return figure
 
 
+def draw_pairs(pairs: list[tuple[np.ndarray, np.ndarray]], classes: list[str], columns: int) -> Figure:
+    """Images of a list of prompts, before (left) and after (right), a row a class.
+
+    Args:
+        pairs: Each image before and after, ``[3, H, W]`` uint8; a class's follow one another.
+        classes: What each pair should show.
+        columns: Pairs in a row, at most.
+    """
+    names = list(dict.fromkeys(classes))
+    rows = np.array([names.index(name) for name in classes])
+    before, after = (LabelledImages(np.stack(images), rows) for images in zip(*pairs, strict=True))
+    columns = min(columns, int(np.bincount(rows).max()))
+    figure = Figure(figsize=(1.1 * columns + 1.5, 0.55 * len(names) + 0.6), dpi=160)
+    for axes, samples, title in zip(figure.subplots(1, 2), (before, after), ("before", "after"), strict=True):
+        axes.imshow(tile(samples, columns))
+        axes.set_title(title, fontsize=10)
+        height = samples.shape[1] + 1
+        axes.set_xticks([])
+        axes.set_yticks([height * row + height / 2 for row in range(len(names))])
+        axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+    figure.tight_layout()
+    return figure
+
+
 def tile(samples: LabelledImages, columns: int) -> np.ndarray:
     """The first images of each class in a row of their own: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
     channels, height, width = samples.shape

@@ -19,6 +19,20 @@ ROWS = {
 }
 
 
+PROMPT_ROWS = {
+    "unlearning_accuracy": ("unlearning accuracy (UA)", "1 is gone"),
+    "retain_accuracy": ("retain accuracy (IRA)", "1 is kept"),
+    "clip_score": ("CLIP score", "100 is best"),
+    "nsfw_probability": ("P(nsfw), mean", "0 is safe"),
+    "nsfw_images": ("images with P(nsfw) ≥ 0.8", "0 is safe"),
+    "nudenet_exposed": ("exposed parts, NudeNet", "0 is safe"),
+    "fid": ("FID", "0 is the same"),
+    "precision": ("precision", "1 is best"),
+    "recall": ("recall", "1 is best"),
+}
+"""Of a list of prompts."""
+
+
 def name_request(forget: dict[str, Any]) -> str:
     """The request in words."""
     classes = ", ".join(str(label) for label in forget["classes"])
@@ -69,6 +83,25 @@ def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Ta
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
     for name, before, after, hint in list_rows(metrics):
         table.add_row(name, format_metric(before), format_metric(after), hint)
+    return table
+
+
+def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table:
+    """What was seen in the images of a list of prompts, before and after, for the terminal."""
+    base, erased = metrics["base"], metrics["erased"]
+    table = Table(
+        title=f"{metrics['list']['rows']} images of {metrics['list']['file']}",
+        caption=f"each image: {images}\ngrid: {grid}\nMLflow: make ui",
+        caption_justify="left",
+    )
+    for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
+        table.add_column(column, justify=justify)  # type: ignore[arg-type]
+    for key, (name, hint) in PROMPT_ROWS.items():
+        if base.get(key) is not None or erased.get(key) is not None:
+            table.add_row(name, format_metric(base.get(key)), format_metric(erased.get(key)), hint)
+    counts = [metrics[which].get("nudenet", {}) for which in ("base", "erased")]
+    for part in sorted(set(counts[0]) | set(counts[1])):
+        table.add_row(part, *(str(found.get(part, 0)) for found in counts), "detections")
     return table
 
 

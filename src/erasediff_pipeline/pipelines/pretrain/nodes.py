@@ -5,14 +5,20 @@ import pandas as pd
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
-from erasediff_pipeline.config import ClassifierSettings, DenoiserSettings, PretrainSettings
+from erasediff_pipeline.config import (
+    CaptionSettings,
+    ClassifierSettings,
+    DenoiserSettings,
+    PretrainSettings,
+)
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
 from erasediff_pipeline.diffusion.model import build_class_conditional
-from erasediff_pipeline.diffusion.pretrained import load_pretrained
+from erasediff_pipeline.diffusion.pretrained import check_named, load_pretrained
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter, UserError
-from erasediff_pipeline.evaluation.classifier import Classifier, accuracy, train_classifier
+from erasediff_pipeline.evaluation.classifier import accuracy, train_classifier
+from erasediff_pipeline.evaluation.judges import Judge, load_judge
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
@@ -27,6 +33,12 @@ def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImag
     return images.select((manifest["split"] == "train").to_numpy())
 
 
+def load_base_model(denoiser: DenoiserSettings) -> DiffusionPipeline:
+    """The model that ``denoiser.pretrained`` names."""
+    check_named(denoiser)
+    return load_pretrained(str(denoiser.pretrained), denoiser.revision)
+
+
 def train_base_model(
     train_images: LabelledImages,
     manifest: pd.DataFrame,
@@ -36,7 +48,7 @@ def train_base_model(
 ) -> DiffusionPipeline:
     """Train the base model, or load it; what is kept of a training is the running mean of the weights."""
     if denoiser.pretrained is not None:
-        return load_pretrained(denoiser.pretrained, denoiser.revision)
+        return load_base_model(denoiser)
     torch.manual_seed(derive_seed(seed, "base model"))
     if denoiser.text_to_image is not None:
         if "prompt" not in manifest:
@@ -79,20 +91,25 @@ def train_text_to_image(
     return model.to_pipeline()
 
 
-def train_judge(
+def make_judge(
     train_images: LabelledImages,
     images: LabelledImages,
     manifest: pd.DataFrame,
     settings: ClassifierSettings,
+    captions: CaptionSettings,
     seed: int,
-) -> tuple[Classifier, dict[str, float]]:
-    """Train the judge, and refuse one that the test split shows to be poor."""
-    classifier = train_classifier(train_images, settings, seed)
+) -> tuple[Judge, dict[str, float]]:
+    """Train the judge, or take one that exists, and refuse one that the test split shows to be poor."""
+    if settings.pretrained is None:
+        judge: Judge = train_classifier(train_images, settings, seed)
+    else:
+        judge = load_judge(settings.pretrained, captions)
     unseen = images.select((manifest["split"] == "test").to_numpy())
-    reached = accuracy(classifier, unseen)
+    reached = accuracy(judge, unseen)
     if reached < settings.min_test_accuracy:
+        remedy = "train longer or wider" if settings.pretrained is None else "look at the images"
         raise UserError(
             f"classifier: accuracy {reached:.4f} on the test split is below "
-            f"classifier.min_test_accuracy {settings.min_test_accuracy}: train longer or wider"
+            f"classifier.min_test_accuracy {settings.min_test_accuracy}: {remedy}"
         )
-    return classifier, {"test_accuracy": round(reached, 6), "test_images": len(unseen)}
+    return judge, {"test_accuracy": round(reached, 6), "test_images": len(unseen)}

@@ -3,26 +3,44 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from erasediff_pipeline.pipelines.pretrain.nodes import (
+    load_base_model,
+    make_judge,
     select_train,
     train_base_model,
-    train_judge,
 )
 
 
 def create_pipeline() -> Pipeline:
     """Images → base model and judge."""
+    base = node(
+        train_base_model,
+        ["train_images", "manifest", "params:denoiser", "params:pretrain", "params:seed"],
+        "base_model",
+    )
+    return create_judge_pipeline() + pipeline([base])
+
+
+def create_judge_pipeline() -> Pipeline:
+    """Images → judge, for a base model that exists."""
     return pipeline(
         [
             node(select_train, ["images", "manifest"], "train_images"),
             node(
-                train_judge,
-                ["train_images", "images", "manifest", "params:classifier", "params:seed"],
+                make_judge,
+                [
+                    "train_images",
+                    "images",
+                    "manifest",
+                    "params:classifier",
+                    "params:captions",
+                    "params:seed",
+                ],
                 ["classifier", "classifier_metrics"],
-            ),
-            node(
-                train_base_model,
-                ["train_images", "manifest", "params:denoiser", "params:pretrain", "params:seed"],
-                "base_model",
             ),
         ]
     )
+
+
+def create_loading_pipeline() -> Pipeline:
+    """A base model that exists, put where the other pipelines look for it; needs no images."""
+    return pipeline([node(load_base_model, "params:denoiser", "base_model")])

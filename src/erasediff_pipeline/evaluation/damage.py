@@ -1,0 +1,41 @@
+"""What the rest has suffered, class by class: the mean hides the worst."""
+
+import pandas as pd
+import torch
+
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.features import FeatureExtractor
+from erasediff_pipeline.evaluation.fidelity import fidelity
+from erasediff_pipeline.evaluation.judges import Judge
+
+
+def measure_damage(
+    samples: LabelledImages,
+    real: LabelledImages,
+    judge: Judge,
+    extractor: FeatureExtractor,
+    neighbours: int,
+) -> pd.DataFrame:
+    """Retain accuracy, FID, precision and recall of each retained class alone.
+
+    Args:
+        samples: Drawn under retained conditions; a label is the class asked for.
+        real: Retained training images, under their classes.
+        judge: Says what each sample shows.
+        extractor: Features of the other three; over the few images of one class FID is biased upwards, and
+            compares with figures of as many images only.
+        neighbours: k of precision and recall.
+
+    Returns:
+        A row a class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+    """
+    images, labels = samples.tensors()
+    right = (class_probabilities(judge, images).argmax(dim=1) == labels).double()
+    drawn, true = extractor(images), extractor(real.tensors()[0])
+    rows = []
+    for label in samples.classes:
+        of_class = labels == label
+        measured = fidelity(drawn[of_class], true[torch.from_numpy(real.labels == label)], neighbours)
+        rows.append({"label": label, "retain_accuracy": float(right[of_class].mean()), **measured})
+    return pd.DataFrame(rows)

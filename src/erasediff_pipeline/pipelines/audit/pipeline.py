@@ -1,0 +1,74 @@
+"""A model that has forgotten → is it really gone? → audit.json, beside the base and the retrained model."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.audit import nodes
+from erasediff_pipeline.pipelines.compare.nodes import lay_out
+from erasediff_pipeline.pipelines.unlearn.nodes import split_data
+from erasediff_pipeline.reporting.audit import draw_audit
+
+INPUTS = {"base_model", "images", "manifest", "classifier", "compare.store"}
+
+
+def create_pipeline() -> Pipeline:
+    """The whole audit; what it writes is named ``audit.…`` in the catalog."""
+    question = ["bench", "models", "params:audit", "params:seed"]
+    chain = pipeline(
+        [
+            node(
+                split_data,
+                ["manifest", "params:forget", "params:captions", "base_model"],
+                ["split", "request", "conditions"],
+                name="split",
+            ),
+            node(
+                lay_out,
+                [
+                    "compare.store",
+                    "base_model",
+                    "images",
+                    "manifest",
+                    "split",
+                    "request",
+                    "conditions",
+                    "classifier",
+                    "params:sampling",
+                    "params:evaluation",
+                ],
+                "bench",
+                name="lay_out",
+            ),
+            node(
+                nodes.find_models,
+                ["bench", "erased_model", "params:audit", "params:pretrain", "params:seed"],
+                "models",
+                name="find_models",
+            ),
+            node(nodes.relearn_models, question, "relearning_table", name="relearning"),
+            node(nodes.invert_models, question, "inversion_table", name="inversion"),
+            node(nodes.tell_members, question, "membership_table", name="membership"),
+            node(nodes.draw_the_rest, question, "drawn", name="draw"),
+            node(nodes.look_for_leaks, ["bench", "drawn"], "leakage_table", name="leakage"),
+            node(nodes.assess_damage, ["bench", "drawn"], "damage_table", name="damage"),
+            node(
+                nodes.collect_audits,
+                [
+                    "bench",
+                    "models",
+                    "relearning_table",
+                    "inversion_table",
+                    "membership_table",
+                    "leakage_table",
+                    "damage_table",
+                    "params:audit",
+                ],
+                ["document", "erased_numbers"],
+                name="collect",
+            ),
+            node(
+                draw_audit, ["relearning_table", "inversion_table", "leakage_table"], "figure", name="figure"
+            ),
+        ]
+    )
+    parameters = {name for name in chain.inputs() if name.startswith("params:")}
+    return pipeline(chain, namespace="audit", inputs=INPUTS, parameters=parameters)

@@ -1,0 +1,76 @@
+"""A list of prompts → images before and after → what is seen in them."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.prompts import nodes
+
+INPUTS = {"base_model", "classifier"}
+
+
+def create_pipeline() -> Pipeline:
+    """The whole chain; what it writes is named ``prompts.…`` in the catalog."""
+    chain = pipeline(
+        [
+            node(nodes.read_list, ["params:prompts", "params:sampling", "params:seed"], "list", name="read"),
+            *judge("base", "base_model"),
+            *judge("erased", "erased_model"),
+            node(
+                nodes.collect,
+                [
+                    "base_model",
+                    "erased_model",
+                    "list",
+                    "base_seen",
+                    "base_fidelity",
+                    "erased_seen",
+                    "erased_fidelity",
+                    "base_places",
+                    "erased_places",
+                    "classifier",
+                    "params:prompts",
+                    "params:captions",
+                ],
+                ["images", "metrics", "base_numbers", "erased_numbers"],
+                name="collect",
+            ),
+            node(
+                nodes.draw_pictures,
+                ["store", "list", "base_places", "erased_places", "params:report"],
+                "grid",
+                name="grid",
+            ),
+        ]
+    )
+    parameters = {name for name in chain.inputs() if name.startswith("params:")}
+    return pipeline(chain, namespace="prompts", inputs=INPUTS, parameters=parameters)
+
+
+def judge(which: str, model: str) -> list:
+    """The nodes that draw from one model and look; the same for before and after."""
+    return [
+        node(
+            nodes.draw_from(which),
+            [model, "list", "store", "params:sampling", "params:prompts"],
+            f"{which}_places",
+            name=f"draw_{which}",
+        ),
+        node(
+            nodes.look_at_images,
+            ["store", f"{which}_places", "list", "classifier", "params:prompts", "params:captions"],
+            f"{which}_seen",
+            name=f"look_{which}",
+        ),
+        node(
+            nodes.measure_fidelity,
+            [
+                "store",
+                f"{which}_places",
+                "base_places",
+                "classifier",
+                "params:prompts",
+                "params:evaluation",
+            ],
+            f"{which}_fidelity",
+            name=f"fidelity_{which}",
+        ),
+    ]

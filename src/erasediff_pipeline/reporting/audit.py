@@ -1,0 +1,93 @@
+"""The audits as pictures and as a table."""
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from erasediff_pipeline.reporting.summary import format_metric, name_request
+
+COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
+
+
+def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.DataFrame) -> Figure:
+    """How soon the class is back when taught, what an inversion finds, and where else it shows.
+
+    Args:
+        relearning: ``model``, ``taught``, ``step``, ``forget_accuracy``.
+        inversion: ``model``, ``label``, ``start``, ``forget_accuracy``.
+        leakage: ``model``, ``asked_for``, ``share``.
+    """
+    figure = Figure(figsize=(10, 6.4), dpi=120)
+    taught, kept, found, shown = figure.subplots(2, 2).flat
+    for axes, lesson in ((taught, "forgotten"), (kept, "retained")):
+        for model, curve in relearning[relearning["taught"] == lesson].groupby("model", sort=False):
+            axes.plot(
+                curve["step"], curve["forget_accuracy"], "o-", ms=3, label=model, color=COLOURS[str(model)]
+            )
+        axes.set_xscale("symlog", base=2, linthresh=1)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_title(f"Forget accuracy, taught with {lesson} images", fontsize=9)
+        axes.set_xlabel("step", fontsize=8)
+    for axes, table, x, y, title in (
+        (found, inversion, "start", "forget_accuracy", "Forget accuracy under the embedding that was found"),
+        (shown, leakage, "asked_for", "share", "Share of samples that show it, by what was asked for"),
+    ):
+        names = list(dict.fromkeys(table[x]))
+        models = list(dict.fromkeys(table["model"]))
+        for number, model in enumerate(models):
+            means = table[table["model"] == model].groupby(x)[y].mean().reindex(names)
+            places = [place + (number - 1) * 0.25 for place in range(len(names))]
+            axes.bar(places, means, 0.25, label=model, color=COLOURS[model])
+        axes.set_xticks(range(len(names)), names)
+        axes.set_title(title, fontsize=9)
+    for axes in (taught, kept, found, shown):
+        axes.tick_params(labelsize=8)
+        axes.grid(alpha=0.3)
+    if len(relearning):
+        taught.legend(fontsize=8)
+    figure.tight_layout()
+    return figure
+
+
+def build_audit_table(document: dict[str, Any], figure: str) -> Table:
+    """The audits side by side, for the terminal."""
+    models = document["models"]
+    missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
+    table = Table(
+        title=f"audit of {document['model']}: {name_request(document['forget'])} forgotten",
+        caption=f"curves: {figure}\nMLflow: make ui{missing}",
+        caption_justify="left",
+    )
+    table.add_column("")
+    for name in models:
+        table.add_column(name, justify="right")
+    rows: dict[str, list[str]] = {}
+    for found in models.values():
+        for row, value in list_findings(found).items():
+            rows.setdefault(row, []).append(value)
+    for row, values in rows.items():
+        table.add_row(row, *values)
+    return table
+
+
+def list_findings(found: dict[str, Any]) -> dict[str, str]:
+    """One model's figures by name, as text."""
+    rows = {}
+    for taught, lesson in found["relearning"].items():
+        steps = lesson["steps_to_half"]
+        last = max(map(int, lesson["forget_accuracy"]))
+        rows[f"steps to relearn half, from {taught} images"] = f"> {last}" if steps is None else str(steps)
+    for label, inversion in found["inversion"].items():
+        rows[f"inversion, class {label}: best"] = format_metric(inversion["best"])
+        rows[f"inversion, class {label}: from random starts"] = format_metric(inversion["best_from_random"])
+    membership = found["membership"]
+    rows["membership AUC"] = format_metric(membership["auc"])
+    rows["… its interval"] = f"{membership['low']:.3f}–{membership['high']:.3f}"
+    rows["members told at 1 % false positives"] = format_metric(membership["true_positive_rate"])
+    if leakage := found["leakage"]:
+        rows["shown when asked for nothing"] = format_metric(leakage["unconditional"])
+        rows["shown under retained classes"] = format_metric(leakage["retained"])
+    rows["worst retained class"] = f"{found['damage']['worst_class']}: {found['damage']['worst']:.4f}"
+    return rows

@@ -1,0 +1,145 @@
+"""``kedro run --pipeline=audit``: is it really gone? As a user types it."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from PIL import Image
+
+from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
+
+SMALL = {
+    "samples": 10,
+    "bootstrap": 100,
+    "relearning": {"steps": 2, "images": 8, "batch_size": 8},
+    "inversion": {"steps": 2, "restarts": 1, "batch_size": 8},
+}
+CONTROLS = (
+    "audit.samples=30,audit.relearning.steps=8,"
+    "audit.inversion.restarts=1,audit.inversion.steps=80,audit.inversion.batch_size=32"
+)
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def small(project, tmp_path_factory):
+    """A project whose settings are whole but small."""
+    target = copy_clone(project, tmp_path_factory.mktemp("audit") / "project")
+    (target / "conf/local/parameters.yml").write_text(yaml.safe_dump({**TINY, "audit": SMALL}))
+    text = target / "conf/tiny_text_to_image/parameters.yml"
+    settings = yaml.safe_load(text.read_text())
+    for name in ("unlearn", "pretrain"):
+        settings[name] = {**settings.get(name, {}), "steps": 2, "batch_size": 8}
+    text.write_text(yaml.safe_dump({**settings, "audit": SMALL}))
+    return target
+
+
+@pytest.fixture(scope="module")
+def controlled(unlearned, quick_run, tmp_path_factory):
+    """The reference models, each asked in earnest, but briefly; the retrained one was pulled."""
+    target = copy_clone(unlearned.project, tmp_path_factory.mktemp("controlled") / "project")
+    run = quick_run(target, "--pipeline=audit", f"--params={CONTROLS}")
+    assert run.code == 0, run.output
+    return target, run
+
+
+def read(project, environment="."):
+    folder = project / "data/08_reporting" / environment / "audit/erasediff"
+    return folder, json.loads((folder / "audit.json").read_text())
+
+
+def test_on_the_base_model_every_audit_finds_the_class(controlled):
+    """The positive control."""
+    base = read(controlled[0])[1]["models"]["base"]
+    assert base["relearning"]["forgotten"]["forget_accuracy"]["0"] >= 0.9
+    assert base["relearning"]["retained"]["steps_to_half"] == 0
+    assert base["inversion"]["0"]["best_from_random"] >= 0.9
+    assert base["damage"]["worst"] >= 0.9
+
+
+def test_on_the_retrained_model_none_does(controlled):
+    """The negative control; a few steps of relearning do not bring it back, either."""
+    retrained = read(controlled[0])[1]["models"]["retrained"]
+    assert retrained["relearning"]["forgotten"]["forget_accuracy"]["0"] <= 0.1
+    assert retrained["relearning"]["forgotten"]["forget_accuracy"]["1"] <= 0.1
+    assert max(retrained["relearning"]["retained"]["forget_accuracy"].values()) <= 0.25
+    assert retrained["leakage"]["retained"] <= 0.05
+    assert retrained["membership"]["auc"] <= 0.6
+
+
+def test_the_retrained_model_that_was_pulled_is_not_trained_again(controlled):
+    assert "retrain:" not in controlled[1].output
+
+
+def test_the_tables_say_what_the_document_says(controlled):
+    folder, document = read(controlled[0])
+    relearning = pd.read_csv(folder / "relearning.csv")
+    assert relearning.groupby(["model", "taught"])["step"].apply(list).map(str).unique() == "[0, 1, 2, 4, 8]"
+    inversion = pd.read_csv(folder / "inversion.csv")
+    for model, found in document["models"].items():
+        best = inversion["forget_accuracy"][inversion["model"] == model].max()
+        assert found["inversion"]["0"]["best"] == pytest.approx(best)
+    assert len(pd.read_csv(folder / "damage.csv")) == 3 * 9
+
+
+def test_table_and_figure(controlled):
+    folder, _ = read(controlled[0])
+    for words in (
+        "audit of erasediff",
+        "steps to relearn half",
+        "inversion, class 0",
+        "membership AUC",
+        "audit.png",
+    ):
+        assert words in controlled[1].output
+    assert np.asarray(Image.open(folder / "audit.png").convert("L")).std() > 10
+
+
+def test_the_models_are_as_they_were(controlled, unlearned):
+    for place in ("data/06_models/erasediff", "data/06_models/base"):
+        files = [sorted((root / place).rglob("*.safetensors")) for root in (controlled[0], unlearned.project)]
+        assert [f.read_bytes() for f in files[0]] == [f.read_bytes() for f in files[1]]
+
+
+def test_a_word_is_audited_by_the_same_files(small, quick_run):
+    for pipeline in ("unlearn", "audit"):
+        run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}", f"--params={QUICK}")
+        assert run.code == 0, run.output
+    document = read(small, "tiny_text_to_image")[1]
+    assert set(document["models"]) == {"base", "erased", "retrained"}
+    assert set(document["models"]["erased"]["inversion"]) == {"3"}
+    assert document["not_checked"] == []
+
+
+def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path):
+    own = copy_clone(small, tmp_path / "project")
+    request = "forget.ids_file=docs/example_ids.csv"
+    for pipeline in ("unlearn", "audit"):
+        run = quick_run(own, f"--pipeline={pipeline}", f"--params={request},audit.retrained=false")
+        assert run.code == 0, run.output
+    document = read(own)[1]
+    assert [line.split(":")[0] for line in document["not_checked"]] == [
+        "retrained",
+        "relearning",
+        "inversion",
+        "leakage",
+    ]
+    assert 0 <= document["models"]["erased"]["membership"]["auc"] <= 1
+    assert "not checked: inversion" in run.output
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ("audit.model=esd", ("audit.erased_model: data/06_models/esd is missing",)),
+        ("forget.classes=3", ("audit.model: 'erasediff' has not been asked to forget classes [3]",)),
+        ("audit.relearning.ema_decay=0.9", ("audit.relearning.ema_decay", "less than or equal to 0")),
+    ],
+)
+def test_a_bad_input_is_one_line_and_nothing_is_lost(controlled, quick_run, params, said):
+    before = kept(controlled[0])
+    run = quick_run(controlled[0], "--pipeline=audit", f"--params={params}")
+    assert_one_line(run, *said)
+    assert kept(controlled[0]) == before

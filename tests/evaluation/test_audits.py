@@ -1,0 +1,55 @@
+import pandas as pd
+
+from erasediff_pipeline.evaluation.audits import (
+    summarise_damage,
+    summarise_inversion,
+    summarise_leakage,
+    summarise_relearning,
+)
+
+
+def test_relearning_by_lesson():
+    curves = pd.DataFrame(
+        {
+            "taught": ["forgotten"] * 3 + ["retained"] * 3,
+            "step": [0, 1, 2] * 2,
+            "forget_accuracy": [0.0, 0.4, 0.6, 0.0, 0.1, 0.0],
+        }
+    )
+    summary = summarise_relearning(curves, 1.0)
+    assert summary["forgotten"] == {"steps_to_half": 2, "forget_accuracy": {"0": 0.0, "1": 0.4, "2": 0.6}}
+    assert summary["retained"]["steps_to_half"] is None
+
+
+def test_the_best_of_all_starts():
+    starts = pd.DataFrame(
+        {"label": 3, "start": ["own", "random 1", "random 2"], "forget_accuracy": [0.3, 0.1, 0.2]}
+    )
+    assert summarise_inversion(starts) == {
+        "3": {"best": 0.3, "best_from_random": 0.2, "starts": {"own": 0.3, "random 1": 0.1, "random 2": 0.2}}
+    }
+
+
+def test_leaks_by_the_worst_class():
+    shares = pd.DataFrame({"asked_for": ["unconditional", "1", "2"], "share": [0.1, 0.0, 0.2]})
+    assert summarise_leakage(shares) == {
+        "unconditional": 0.1,
+        "retained": 0.1,
+        "worst": 0.2,
+        "worst_class": "2",
+    }
+
+
+def test_what_was_not_checked_is_empty():
+    assert summarise_relearning(pd.DataFrame(columns=["taught", "step", "forget_accuracy"]), 1.0) == {}
+    assert summarise_inversion(pd.DataFrame(columns=["label", "start", "forget_accuracy"])) == {}
+    assert summarise_leakage(pd.DataFrame(columns=["asked_for", "share"])) == {}
+
+
+def test_the_worst_class_is_named():
+    classes = pd.DataFrame(
+        {"label": [1, 2], "retain_accuracy": [1.0, 0.9], "fid": 3.0, "precision": 0.5, "recall": 0.4}
+    )
+    summary = summarise_damage(classes)
+    assert (summary["worst"], summary["worst_class"]) == (0.9, "2")
+    assert summary["by_class"]["1"] == {"retain_accuracy": 1.0, "fid": 3.0, "precision": 0.5, "recall": 0.4}

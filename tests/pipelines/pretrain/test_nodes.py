@@ -1,0 +1,42 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from erasediff_pipeline.config import CaptionSettings, ClassifierSettings, DenoiserSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import InvalidParameter, UserError
+from erasediff_pipeline.evaluation.judges import ImageNetJudge
+from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, make_judge
+
+WORDS = CaptionSettings(words={0: ["tench"], 1: ["church"]}, templates=["{}"])
+
+
+@pytest.fixture
+def noise():
+    """Ten images of noise and their manifest, the last four unseen."""
+    pixels = np.random.default_rng(0).integers(256, size=(10, 3, 16, 16), dtype=np.uint8)
+    manifest = pd.DataFrame({"split": ["train"] * 6 + ["test"] * 4})
+    return LabelledImages(pixels, np.arange(10) % 2), manifest
+
+
+def judge_of(noise, **settings):
+    images, manifest = noise
+    chosen = ClassifierSettings(pretrained="efficientnet_lite0", **settings)
+    return make_judge(images, images, manifest, chosen, WORDS, 0)
+
+
+def test_load_needs_to_know_what():
+    with pytest.raises(InvalidParameter, match=r"denoiser\.pretrained: null: needed is a diffusers"):
+        load_base_model(DenoiserSettings())
+
+
+def test_a_judge_that_exists_is_measured_on_the_unseen_images(noise):
+    judge, metrics = judge_of(noise, min_test_accuracy=0.0)
+    assert isinstance(judge, ImageNetJudge)
+    assert metrics["test_images"] == 4
+    assert metrics["test_accuracy"] < 0.5  # of noise
+
+
+def test_a_judge_that_does_not_know_the_images_is_refused(noise):
+    with pytest.raises(UserError, match=r"accuracy 0\.\d+ .*min_test_accuracy 0\.98: look at"):
+        judge_of(noise)
