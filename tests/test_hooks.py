@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from erasediff_pipeline import hooks
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
+from erasediff_pipeline.evaluation.judges import ImageNetJudge
 from erasediff_pipeline.hooks import (
     CheckFirst,
     FlatParameters,
@@ -344,10 +345,25 @@ def test_request_is_held_against_what_the_model_has_forgotten(asking):
 
 
 def test_pretraining_into_the_place_of_an_erased_model_is_refused():
-    chain = pipeline([node(lambda _: 0, "images", "base_model", name="train")])
-    check(chain, Catalog(images=[]))
+    chain = pipeline([node(lambda *_: 0, ["images", "params:pretrain"], "base_model", name="train")])
+    catalog = Catalog(images=[], **{"params:pretrain": None})
+    check(chain, catalog)
     with pytest.raises(InvalidParameter, match="base: 'esd' is where pretraining would write: allowed is"):
-        check(chain, Catalog(images=[]), base="esd")
+        check(chain, catalog, base="esd")
+
+
+def test_loading_needs_to_know_what():
+    chain = pipeline([node(lambda _: 0, "params:denoiser", "base_model", name="load")])
+    with pytest.raises(InvalidParameter, match=r"denoiser\.pretrained: null: needed is a diffusers"):
+        check(chain, Catalog(**{"params:denoiser": None}))
+
+
+def test_a_judge_for_other_words_is_refused_before_work():
+    chain = pipeline([node(lambda _: 0, "classifier", "out", name="judge")])
+    captions = {"words": {0: ["church"], 1: ["tench"]}, "templates": ["{}"]}
+    judge = ImageNetJudge("efficientnet_lite0", [0, 497])
+    with pytest.raises(InvalidParameter, match=r"captions\.words: name \['church', 'tench'\], and the judge"):
+        check(chain, Catalog(classifier=judge), captions=captions)
 
 
 def test_words_and_the_way_that_the_model_is_asked_must_fit(asking, text_model):

@@ -40,7 +40,7 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
             means = table[table["model"] == model].groupby(x)[y].mean().reindex(names)
             places = [place + (number - 1) * 0.25 for place in range(len(names))]
             axes.bar(places, means, 0.25, label=model, color=COLOURS[model])
-        axes.set_xticks(range(len(names)), names)
+        axes.set_xticks(range(len(names)), names, rotation=20)
         axes.set_title(title, fontsize=9)
     for axes in (taught, kept, found, shown):
         axes.tick_params(labelsize=8)

@@ -1,0 +1,72 @@
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from erasediff_pipeline.reporting.audit import build_audit_table, draw_audit, list_findings
+
+FOUND = {
+    "relearning": {
+        "forgotten": {"steps_to_half": 4, "forget_accuracy": {"0": 0.0, "4": 0.6, "8": 1.0}},
+        "retained": {"steps_to_half": None, "forget_accuracy": {"0": 0.0, "4": 0.0, "8": 0.1}},
+    },
+    "inversion": {"3": {"best": 0.25, "best_from_random": 0.125, "starts": {}}},
+    "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.01},
+    "leakage": {"unconditional": 0.02, "retained": 0.01, "worst": 0.1, "worst_class": "5"},
+    "damage": {"worst": 0.95, "worst_class": "8", "by_class": {}},
+}
+
+
+def test_findings_as_text():
+    rows = list_findings(FOUND)
+    assert rows["steps to relearn half, from forgotten images"] == "4"
+    assert rows["steps to relearn half, from retained images"] == "> 8"
+    assert rows["inversion, class 3: best"] == "0.2500"
+    assert rows["… its interval"] == "0.400–0.600"
+    assert rows["worst retained class"] == "8: 0.9500"
+
+
+def test_the_table_names_what_was_not_checked():
+    document = {
+        "model": "erasediff",
+        "forget": {"by": "ids", "classes": [3], "forget_images": 7},
+        "not_checked": ["inversion: a request by ids keeps its classes"],
+        "models": {
+            name: {**FOUND, "relearning": {}, "inversion": {}, "leakage": {}} for name in ("base", "erased")
+        },
+    }
+    console = Console(width=100, record=True)
+    console.print(build_audit_table(document, "audit.png"))
+    text = console.export_text()
+    assert "audit of erasediff: 7 images of class 3 forgotten" in text
+    assert "not checked: inversion: a request by ids keeps its classes" in text
+    assert "steps to relearn" not in text
+
+
+def test_the_figure_shows_every_model():
+    models = ["base", "erased", "retrained"]
+    relearning = pd.DataFrame(
+        [(m, t, s, 0.5) for m in models for t in ("forgotten", "retained") for s in (0, 1, 2)],
+        columns=["model", "taught", "step", "forget_accuracy"],
+    )
+    inversion = pd.DataFrame(
+        [(m, 3, s, k / 4) for k, m in enumerate(models) for s in ("own", "random 1")],
+        columns=["model", "label", "start", "forget_accuracy"],
+    )
+    leakage = pd.DataFrame(
+        [(m, "unconditional", 0.1) for m in models], columns=["model", "asked_for", "share"]
+    )
+    figure = draw_audit(relearning, inversion, leakage)
+    taught, kept, found, shown = figure.axes
+    assert [len(axes.lines) for axes in (taught, kept)] == [3, 3]
+    assert [bar.get_height() for bar in found.patches] == pytest.approx([0, 0, 0.25, 0.25, 0.5, 0.5])
+    assert [label.get_text() for label in shown.get_xticklabels()] == ["unconditional"]
+
+
+def test_nothing_measured_is_an_empty_figure():
+    empty = {
+        "relearning": ["model", "taught", "step", "forget_accuracy"],
+        "inversion": ["model", "label", "start", "forget_accuracy"],
+        "leakage": ["model", "asked_for", "share"],
+    }
+    figure = draw_audit(*(pd.DataFrame(columns=columns) for columns in empty.values()))
+    assert len(figure.axes) == 4

@@ -1,0 +1,54 @@
+"""Memory of a step on the text-to-image model, by what torch allocates: the same on every machine."""
+
+import pytest
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+from erasediff_pipeline.config import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    TextEncoderSettings,
+    TextToImageSettings,
+)
+from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
+from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.registry import METHODS
+from unlearning.by_hand import images_of
+
+PROMPTS = ["three", "two"]
+SETTINGS = DenoiserSettings(
+    channels=(32, 64),
+    text_to_image=TextToImageSettings(
+        autoencoder=AutoencoderSettings(channels=(16, 32)), text_encoder=TextEncoderSettings(width=64)
+    ),
+)
+"""Those of the environment ``tiny_text_to_image``."""
+
+
+def peak_of(method, checkpoint, **settings):
+    """Bytes, weights included, that two steps of 64 images a set take at most."""
+    torch.manual_seed(0)
+    pipeline = build_text_to_image(SETTINGS, (3, 16, 16), [*PROMPTS, "a photo of the number 3"]).to_pipeline()
+    model = TextToImage.from_pipeline(pipeline, PROMPTS)
+    images = images_of([0, 1] * 64, (3, 16, 16))
+    model.encode(images.tensors()[0])  # once, before training, as prompts are
+    model.condition(torch.tensor([0]))
+    data = TrainingData(retain=images.select(images.labels == 1), forget=images.select(images.labels == 0))
+    entry = METHODS[method]
+    chosen = entry.settings(steps=2, batch_size=64, **settings)
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
+        train(model, entry.build(chosen), data, chosen, 0, checkpoint)
+    events = [e for e in watched.profiler.kineto_results.events() if e.name() == "[memory]"]
+    held = torch.tensor([e.nbytes() for e in sorted(events, key=lambda e: e.start_ns())]).cumsum(0)
+    return int(held.max()) + sum(p.numel() * p.element_size() for p in model.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("control", ["grad_norm", "value_gap"])
+def test_an_unlearning_step_takes_little_more_than_a_plain_one(control, tmp_path):
+    """The two gradients are computed one after the other: their graphs are never held at once."""
+    plain = peak_of("finetune", tmp_path / "plain")
+    assert plain > 50 * 2**20
+    assert peak_of("erasediff", tmp_path / "erasediff", control=control) <= 1.3 * plain
