@@ -151,6 +151,7 @@ def test_command(copy, quick_run, command):
         ("sweep", ["erasediff"], "sweep"),
         ("comparison", METHODS, "sweep"),
         ("words", ["erasediff"], "tiny_text_to_image"),
+        ("words_comparison", METHODS, "tiny_text_to_image"),
     ],
 )
 def test_what_is_in_a_committed_table_is_not_run_again(
