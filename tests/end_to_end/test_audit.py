@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
+from end_to_end.fixtures import BIN, QUICK, TINY, assert_one_line, copy_clone, kept, run_command
 
 SMALL = {
     "samples": 10,
@@ -40,6 +40,8 @@ def small(project, tmp_path_factory):
 def controlled(unlearned, quick_run, tmp_path_factory):
     """The reference models, each asked in earnest, but briefly; the retrained one was pulled."""
     target = copy_clone(unlearned.project, tmp_path_factory.mktemp("controlled") / "project")
+    pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
+    assert pulled.code == 0, pulled.output
     run = quick_run(target, "--pipeline=audit", f"--params={CONTROLS}")
     assert run.code == 0, run.output
     return target, run
@@ -80,7 +82,7 @@ def test_the_tables_say_what_the_document_says(controlled):
     inversion = pd.read_csv(folder / "inversion.csv")
     for model, found in document["models"].items():
         best = inversion["forget_accuracy"][inversion["model"] == model].max()
-        assert found["inversion"]["0"]["best"] == pytest.approx(best)
+        assert found["inversion"]["0"]["best"] == pytest.approx(best, abs=1e-5)
     assert len(pd.read_csv(folder / "damage.csv")) == 3 * 9
 
 
