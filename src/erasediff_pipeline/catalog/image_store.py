@@ -2,13 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from kedro.io import AbstractDataset, DatasetError
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+from erasediff_pipeline.catalog.store_dataset import StoreDataset
 from erasediff_pipeline.data.folder import UNREADABLE
 
 KEY = "made_from"
@@ -49,26 +48,7 @@ class ImageStore:
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
 
 
-class ImageStoreDataset(AbstractDataset[Any, ImageStore]):
-    """Hands the store to a node, which writes to it as it goes: a run that stops has lost a batch at most.
+class ImageStoreDataset(StoreDataset[ImageStore]):
+    """Hands the store to a node: a run that stops has lost a batch at most."""
 
-    Args:
-        filepath: The folder.
-        metadata: Kept for plugins, not read here.
-    """
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def load(self) -> ImageStore:
-        return ImageStore(self._filepath)
-
-    def save(self, data: Any) -> None:
-        raise DatasetError("a node writes to the store itself")
-
-    def _exists(self) -> bool:
-        return True  # an empty store is one, too
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+    store = ImageStore

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from kedro.io import AbstractDataset, DatasetError
-
 from erasediff_pipeline.catalog.atomic import atomic_directory
+from erasediff_pipeline.catalog.store_dataset import StoreDataset
 
 KEY = "made_from.json"
 T = TypeVar("T")
@@ -60,26 +59,7 @@ class TrialStore:
             return False
 
 
-class TrialStoreDataset(AbstractDataset[Any, TrialStore]):
-    """Hands the store to a node, which writes to it as it goes: a run that stops has lost one trial at most.
+class TrialStoreDataset(StoreDataset[TrialStore]):
+    """Hands the store to a node: a run that stops has lost one trial at most."""
 
-    Args:
-        filepath: The folder.
-        metadata: Kept for plugins, not read here.
-    """
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
-
-    def load(self) -> TrialStore:
-        return TrialStore(self._filepath)
-
-    def save(self, data: Any) -> None:
-        raise DatasetError("a node writes to the store itself")
-
-    def _exists(self) -> bool:
-        return True  # an empty store is one, too
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+    store = TrialStore

@@ -35,7 +35,7 @@ class PromptListSettings(Settings):
     """Directory, or hub id, of a CLIP model (arXiv 2103.00020), for ``clip``."""
 
     nudenet_score: float = Field(0.6, gt=0, le=1)
-    """A detection counts from this score on; 0.6 is that of the published evaluations (arXiv 2303.07345)."""
+    """A detection counts from this score on; 0.6 is that of EraseDiff's evaluation (arXiv 2401.05779)."""
 
     real: str | None = None
     """Folder of real images for ``fid``, of any depth; null compares with the images of the model before."""

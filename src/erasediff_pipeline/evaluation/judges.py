@@ -22,7 +22,7 @@ class ImageNetJudge(ModelMixin, ConfigMixin):
     """A classifier of ImageNet's 1,000 classes, those of the request first.
 
     So the label of a class is the number of its output, and an image is given to a class only where none of
-    the other 999 is likelier, as the published evaluations count (arXiv 2310.12508, section 5.1).
+    the other 999 is likelier, as the top-1 of the published evaluations counts (arXiv 2310.12508).
 
     Args:
         backbone: A key of ``BACKBONES``.

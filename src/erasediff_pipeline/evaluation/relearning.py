@@ -25,8 +25,8 @@ def relearn(
 ) -> pd.DataFrame:
     """Train a copy on plain denoising, and measure it after 0, 1, 2, 4, … steps.
 
-    What was hidden is back after a few steps; what is gone takes as many as in a model that never had it (the
-    audit of arXiv 2310.10012, section 5, with the retrained model for comparison).
+    What was hidden is back after a few steps; what is gone takes as many as in a model that never had it.
+    So the figure says something beside that of the retrained model only.
 
     Args:
         model: The model under audit; it stays as it is.

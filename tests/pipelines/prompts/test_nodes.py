@@ -112,9 +112,9 @@ def test_other_weights_are_images_beside_these(pipeline, store, text_model):
 
 
 def test_another_class_is_no_other_image(pipeline, store, monkeypatch):
-    draw(pipeline, store)
+    places = draw(pipeline, store)
     monkeypatch.setattr(nodes, "draw_rows", None)
-    draw(pipeline, store, ROWS.assign(**{"class": "bird"}))
+    assert draw(pipeline, store, ROWS.assign(**{"class": "bird"})) == places
 
 
 def test_a_long_prompt_is_cut_on_request(pipeline, store):
