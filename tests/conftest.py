@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
 import numpy as np
 import pytest
@@ -104,6 +105,13 @@ class LinearModel(ToyModel):
 
 def predict_linearly(model, x_t, t, c):
     return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
+
+
+def pytest_collection_modifyitems(items):
+    """Several processes share the tests by file, and those that need the longest fixture stay together."""
+    for item in items:
+        group = "unlearned" if "unlearned" in item.fixturenames else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -19,5 +19,9 @@ class InvalidRequest(UserError):
     """The forget request does not fit the data."""
 
 
+class GatesFailed(UserError):
+    """The result is there, and a figure of it misses its limit."""
+
+
 class MissingInput(UserError):
     """A file or model that the pipeline reads is not there, or is not what it should be."""

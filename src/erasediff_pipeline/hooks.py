@@ -27,10 +27,11 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
-from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
+from erasediff_pipeline.errors import GatesFailed, InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.judges import check_judge
 from erasediff_pipeline.evaluation.prompt_images import build_looks
+from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
@@ -301,7 +302,8 @@ class KeepEarlierResult:
         """Put back what was set aside, and take away what was not there before; may be repeated."""
         if not self.RECORD.exists():
             return
-        for line in self.RECORD.read_text().splitlines():
+        # The last first: a file within a folder that was replaced, too, goes before the folder comes back.
+        for line in reversed(self.RECORD.read_text().splitlines()):
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
@@ -340,10 +342,12 @@ class ShowSummary:
             if name != method and f"{method}.run" in made:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
-                Console().print(build_table(metrics, run, report))
+                gates = catalog.load(f"{method}.evidence")["gates"]
+                Console().print(build_table(metrics, run, gates, report))
         if "audit.document" in made:
-            figure = relative(file_of(catalog, "audit.figure") or Path())
-            Console().print(build_audit_table(catalog.load("audit.document"), figure))
+            report = relative(file_of(catalog, "audit.report") or Path())
+            gates = catalog.load("audit.evidence")["gates"]
+            Console().print(build_audit_table(catalog.load("audit.document"), gates, report))
         if "prompts.metrics" in made:
             places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
             table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))
@@ -352,3 +356,18 @@ class ShowSummary:
             report = relative(file_of(catalog, "compare.report") or Path())
             request = catalog.load("compare.comparison")["forget"]
             Console().print(build_comparison(catalog.load("compare.summary"), request, report))
+        for name in sorted(made):
+            if name.endswith(".evidence"):
+                enforce_gates(catalog.load(name), relative(file_of(catalog, name) or Path()))
+
+
+def enforce_gates(evidence: dict[str, Any], where: str) -> None:
+    """End the run with status 1 where a gate failed, after its results have been kept.
+
+    Raises:
+        GatesFailed: Names each gate and by how much it was missed.
+    """
+    failed = [gate for gate in evidence["gates"] if gate["status"] == FAILED]
+    if failed and evidence["enforced"]:
+        said = "; ".join(f"{gate['figure']} {gate['limit']}: {gate['why']}" for gate in failed)
+        raise GatesFailed(f"gates: {said} (all figures: {where}; gates.enforce=false only reports)")

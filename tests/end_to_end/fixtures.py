@@ -26,6 +26,7 @@ QUICK = ",".join(
         "evaluation.forget_samples=8",
         "evaluation.retain_samples=8",
         "sampling.steps=3",
+        "gates.enforce=false",
     ]
 )
 """Parameters of a run that is whole but small."""
@@ -37,6 +38,7 @@ TINY = {
     "blindspot": {**SHORT, "proxy_steps": 2},
     "sampling": {"steps": 3},
     "evaluation": {"forget_samples": 8, "retain_samples": 8},
+    "gates": {"enforce": False},
 }
 """The same for every method."""
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
@@ -54,10 +56,14 @@ class Finished(NamedTuple):
 
 
 def clean_environment(project, **changes):
-    """The environment of a user who has activated the virtual environment; the copy's code runs in it."""
+    """The environment of a user who has activated the virtual environment; the copy's code runs in it.
+
+    One thread, since several of these tests run at a time.
+    """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
     path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    return {**kept, "PATH": path, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1", **changes}
+    ours = {"PATH": path, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
+    return {**kept, **ours, **changes}
 
 
 def run_command(project, *command, cwd=None, env=None, timeout=300):
@@ -232,10 +238,18 @@ class QuickStart:
         self.answers = os.fdopen(answers)
 
     def __call__(self, project, *arguments, cwd=None, **changes):
-        """Run to its end."""
+        """``kedro run`` with these arguments, to its end."""
+        return self.start(project, "run", *arguments, cwd=cwd, **changes)
+
+    def script(self, project, *arguments):
+        """``python`` with these arguments, to its end."""
+        return self.start(project, *map(str, arguments))
+
+    def start(self, project, *arguments, cwd=None, **changes):
+        """Run the job to its end."""
         log = self.directory / f"output-{time.monotonic_ns()}.txt"
         job = {
-            "args": ["run", *arguments],
+            "args": arguments,
             "cwd": str(cwd or project),
             "env": clean_environment(project, **changes),
             "log": str(log),

@@ -1,12 +1,14 @@
 """``kedro`` command after command, each in a process of its own, importing torch and the like only once.
 
-A job is a line of JSON on the standard input: ``args``, ``cwd``, ``env``, ``log``; the answer is one on the
-file descriptor named by the first argument: ``code`` and ``peak_memory``. Nothing of the project is imported
-before the fork, so a child is what ``kedro …`` is after its first seconds.
+A job is a line of JSON on the standard input: ``args`` (of ``kedro``, or a script's path and its own),
+``cwd``, ``env``, ``log``; the answer is one on the file descriptor named by the first argument: ``code`` and
+``peak_memory``. Nothing of the project is imported before the fork, so a child is what ``kedro …`` is after
+its first seconds.
 """
 
 import json
 import os
+import runpy
 import sys
 
 import accelerate  # noqa: F401
@@ -30,8 +32,15 @@ def become(job):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    sys.argv = ["kedro", *job["args"]]
-    main()
+    if job["args"][0].endswith(".py"):
+        sys.argv = job["args"]
+        sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
+        # What PYTHONPATH of the job says; the interpreter has read that of the server.
+        sys.path[1:1] = job["env"]["PYTHONPATH"].split(os.pathsep)
+        runpy.run_path(sys.argv[0], run_name="__main__")
+    else:
+        sys.argv = ["kedro", *job["args"]]
+        main()
 
 
 answers = os.fdopen(int(sys.argv[1]), "w")

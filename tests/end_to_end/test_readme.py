@@ -165,14 +165,12 @@ def test_what_is_in_a_committed_table_is_not_run_again(
     assert len(runs.read_rows(project / f"benchmarks/{table}.csv", settings)) >= 10
 
 
-def test_the_sweep_makes_a_row(project, tmp_path):
+def test_the_sweep_makes_a_row(project, quick_run, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     parameters = copy / "conf/sweep/parameters.yml"
     parameters.write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.csv"
-    run = run_command(
-        copy, BIN / "python", "benchmarks/sweep.py", "--digits", "4", "--seeds", "1", "--output", table
-    )
+    run = quick_run.script(copy, "benchmarks/sweep.py", "--digits", "4", "--seeds", "1", "--output", table)
     assert run.code == 0, run.output
     header, row = table.read_text().splitlines()
     assert header.startswith("digit,seed,")
@@ -180,15 +178,15 @@ def test_the_sweep_makes_a_row(project, tmp_path):
     assert "| 4 | 1 |" in table.with_suffix(".md").read_text()
 
 
-def test_every_method_on_a_digit_makes_rows(project, tmp_path):
+def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
     """With two of the methods; done again, it reads what is there."""
     copy = copy_clone(project, tmp_path / "project")
     methods = ["erasediff", "retrain"]
     settings = {**TINY, "compare": {"methods": methods}}
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
-    command = [BIN / "python", "benchmarks/comparison.py", "--digits", "4", "--output", table]
-    run = run_command(copy, *command)
+    command = ["benchmarks/comparison.py", "--digits", "4", "--output", table]
+    run = quick_run.script(copy, *command)
     assert run.code == 0, run.output
     rows = pd.read_csv(table)
     assert list(rows["method"]) == ["base", *methods]
@@ -196,16 +194,16 @@ def test_every_method_on_a_digit_makes_rows(project, tmp_path):
     assert rows["fid"].notna().all()
     assert "Unfinished: only 4." in table.with_suffix(".md").read_text()
     first = table.read_text()
-    assert run_command(copy, *command).code == 0
+    assert quick_run.script(copy, *command).code == 0
     assert table.read_text() == first
 
 
-def test_requests_in_a_row_make_a_table(project, tmp_path):
+def test_requests_in_a_row_make_a_table(project, quick_run, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.md"
-    command = [BIN / "python", "benchmarks/sequence.py", "--digits", "4", "7", "--output", table]
-    run = run_command(copy, *command)
+    command = ["benchmarks/sequence.py", "--digits", "4", "7", "--output", table]
+    run = quick_run.script(copy, *command)
     assert run.code == 0, run.output
     rows = [line for line in table.read_text().splitlines() if line.startswith(("| 4 ", "| 7 "))]
     first, second = (line.split("|")[1:5] for line in rows)

@@ -3,7 +3,7 @@
 from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.image_store import ImageStore, ImageStoreDataset
 from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
-from erasediff_pipeline.catalog.registered_model import RegisteredModel
+from erasediff_pipeline.catalog.registered_model import RegisteredModel, RegisteredVerdict
 from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "ImageStoreDataset",
     "LabelledImagesDataset",
     "RegisteredModel",
+    "RegisteredVerdict",
     "TrialStore",
     "TrialStoreDataset",
     "history_of",

@@ -1,5 +1,6 @@
-"""The erased model in MLflow's registry, as a pyfunc that draws images."""
+"""The erased model in MLflow's registry, as a pyfunc that draws images, and what was found of it."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,10 @@ from kedro.io import AbstractDataset, DatasetError
 
 import erasediff_pipeline
 from erasediff_pipeline.paths import PROJECT_ROOT
+
+logger = logging.getLogger(__name__)
+CANDIDATE, ERASED = "candidate", "erased"
+"""Aliases: the newest version, and the newest one of which every gate was checked and held."""
 
 
 class ModelVersion(NamedTuple):
@@ -64,6 +69,7 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
         client = mlflow.MlflowClient()
         for key, value in data.tags.items():
             client.set_model_version_tag(data.name, info.registered_model_version, key, value)
+        client.set_registered_model_alias(data.name, CANDIDATE, info.registered_model_version)
 
     def load(self) -> Any:
         raise DatasetError("load a version with mlflow.pyfunc.load_model('models:/<name>/<version>')")
@@ -73,3 +79,51 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
 
     def _describe(self) -> dict[str, Any]:
         return {"directory": str(self._directory)}
+
+
+class Verdict(NamedTuple):
+    """What an audit has found of a model that may be in the registry."""
+
+    erased_model_sha256: str
+    passed: bool
+    """Whether every gate was checked and held."""
+
+    tags: dict[str, str]
+
+
+class RegisteredVerdict(AbstractDataset[Verdict, Any]):
+    """Saving tags every version with these weights, and gives or takes the alias ``erased``.
+
+    Args:
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, metadata: dict[str, Any] | None = None):
+        self.metadata = metadata
+        self._logging_activated = True  # kedro-mlflow clears it where tracking is off
+
+    def save(self, data: Verdict) -> None:
+        if not self._logging_activated:
+            return
+        client = mlflow.MlflowClient()
+        wanted = f"tags.erased_model_sha256 = '{data.erased_model_sha256}'"
+        versions = sorted(client.search_model_versions(wanted), key=lambda found: int(found.version))
+        if not versions:
+            logger.warning("the registry has no version of this model: its verdict is in the report alone")
+        for found in versions:
+            for key, value in data.tags.items():
+                client.set_model_version_tag(found.name, found.version, key, value)
+            aliases = client.get_registered_model(found.name).aliases
+            if data.passed:
+                client.set_registered_model_alias(found.name, ERASED, found.version)
+            elif aliases.get(ERASED) == found.version:
+                client.delete_registered_model_alias(found.name, ERASED)
+
+    def load(self) -> Any:
+        raise DatasetError("the verdict is in the tags of the model's version")
+
+    def _exists(self) -> bool:
+        return False
+
+    def _describe(self) -> dict[str, Any]:
+        return {}

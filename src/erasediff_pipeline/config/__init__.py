@@ -9,10 +9,9 @@ from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
     EvaluationSettings,
-    ReportSettings,
     SamplingSettings,
-    TrackingSettings,
 )
+from erasediff_pipeline.config.gates import Gate, GateSettings
 from erasediff_pipeline.config.methods import (
     BlindspotSettings,
     EsdSettings,
@@ -26,6 +25,7 @@ from erasediff_pipeline.config.methods import (
 )
 from erasediff_pipeline.config.parameters import Parameters
 from erasediff_pipeline.config.prompt_list import PromptListSettings
+from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
 from erasediff_pipeline.config.training import (
     AutoencoderSettings,
     ClassifierSettings,
@@ -48,6 +48,8 @@ __all__ = [
     "EvaluationSettings",
     "FinetuneSettings",
     "ForgetRequest",
+    "Gate",
+    "GateSettings",
     "GenerateSettings",
     "InversionSettings",
     "NegGradSettings",

@@ -1,9 +1,8 @@
-"""How models are sampled and judged, and what is shown and kept of it."""
+"""How models are sampled and judged."""
 
-import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from erasediff_pipeline.config.base import Settings
 
@@ -48,24 +47,3 @@ class EvaluationSettings(Settings):
 
     membership_noises: int = Field(4, ge=1)
     """Noise draws at each of these timesteps."""
-
-
-class ReportSettings(Settings):
-    """What a person is shown."""
-
-    grid_columns: int = Field(8, ge=1)
-    """Images of each class in the before/after grid."""
-
-
-class TrackingSettings(Settings):
-    """What MLflow keeps beyond parameters, curves and metrics."""
-
-    registered_model: str | None = "erasediff-{method}"
-    """Name of the erased model in the registry; ``{method}`` is filled in; null registers nothing."""
-
-    @field_validator("registered_model")
-    @classmethod
-    def _only_method(cls, value: str | None) -> str | None:
-        if value is not None and re.search(r"[{}/:]", value.replace("{method}", "")):
-            raise ValueError("allowed are a plain name, without / and :, and the placeholder {method}")
-        return value

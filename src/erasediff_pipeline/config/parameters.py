@@ -8,10 +8,9 @@ from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
     EvaluationSettings,
-    ReportSettings,
     SamplingSettings,
-    TrackingSettings,
 )
+from erasediff_pipeline.config.gates import GateSettings
 from erasediff_pipeline.config.methods import (
     BlindspotSettings,
     EsdSettings,
@@ -24,6 +23,7 @@ from erasediff_pipeline.config.methods import (
     UnlearnSettings,
 )
 from erasediff_pipeline.config.prompt_list import PromptListSettings
+from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
 
 
@@ -56,6 +56,7 @@ class Parameters(Settings):
     sampling: SamplingSettings = SamplingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     audit: AuditSettings = AuditSettings()
+    gates: GateSettings = GateSettings()
     prompts: PromptListSettings = PromptListSettings()
     report: ReportSettings = ReportSettings()
     tracking: TrackingSettings = TrackingSettings()

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from erasediff_pipeline.reporting.summary import format_metric, name_request
+from erasediff_pipeline.reporting.summary import format_gates, format_metric, name_request
 
 COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
 
@@ -51,13 +51,13 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
     return figure
 
 
-def build_audit_table(document: dict[str, Any], figure: str) -> Table:
+def build_audit_table(document: dict[str, Any], gates: list[dict[str, Any]], report: str) -> Table:
     """The audits side by side, for the terminal."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
     table = Table(
         title=f"audit of {document['model']}: {name_request(document['forget'])} forgotten",
-        caption=f"curves: {figure}\nMLflow: make ui{missing}",
+        caption=f"{format_gates(gates)}\nreport: {report}\nMLflow: make ui{missing}",
         caption_justify="left",
     )
     table.add_column("")

@@ -8,28 +8,44 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.reporting.audit import list_findings
 from erasediff_pipeline.reporting.summary import format_cost, format_metric, list_rows, name_request
 
 
-def render_report(metrics: dict[str, Any], run: dict[str, Any], grid: Figure, curves: Figure) -> str:
-    """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched."""
+def render_report(
+    evidence: dict[str, Any], grid: Figure, curves: Figure, audits: Figure | None = None
+) -> str:
+    """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched.
+
+    Args:
+        evidence: ``evidence.json``: no figure on the page comes from elsewhere.
+        grid: Samples before and after.
+        curves: Of the training.
+        audits: Curves of the audits, where the model was audited.
+    """
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
     rows = [
         {"name": name, "hint": hint, "before": format_metric(before), "after": format_metric(after)}
-        for name, before, after, hint in list_rows(metrics)
+        for name, before, after, hint in list_rows(evidence["metrics"])
     ]
+    findings = {which: list_findings(found) for which, found in (evidence["audits"] or {}).items()}
     return environment.get_template("report.html").render(
-        metrics=metrics,
-        request=name_request(metrics["forget"]),
+        evidence=evidence,
+        base=evidence["metrics"]["base"],
+        erased=evidence["metrics"]["erased"],
+        request=name_request(evidence["request"]),
         rows=rows,
-        cost=format_cost(run["cost"]),
-        provenance=run["provenance"],
-        parameters=json.dumps(run["provenance"]["parameters"], indent=2, sort_keys=True),
+        findings=findings,
+        cost=format_cost(evidence["cost"]),
+        provenance=evidence["provenance"],
+        parameters=json.dumps(evidence["provenance"]["parameters"], indent=2, sort_keys=True),
         grid=embed(grid),
         curves=embed(curves),
+        audits=audits and embed(audits),
         percent=lambda share: f"{100 * share:.1f} %",
+        number=lambda value: "–" if value is None else f"{value:.4f}",
     )
 
 

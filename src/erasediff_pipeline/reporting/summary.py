@@ -72,11 +72,23 @@ def format_cost(cost: dict[str, Any]) -> str:
     )
 
 
-def build_table(metrics: dict[str, Any], run: dict[str, Any], report: str) -> Table:
-    """Before and after, what it cost and where to look, for the terminal."""
+def format_gates(gates: list[dict[str, Any]]) -> str:
+    """How many passed, which failed and by how much, and how many nobody looked at, a line each."""
+    by_status: dict[str, list[dict[str, Any]]] = {}
+    for gate in gates:
+        by_status.setdefault(gate["status"], []).append(gate)
+    counts = [f"{len(found)} {status}" for status, found in by_status.items()]
+    failed = [f"gate failed: {g['figure']} {g['limit']}: {g['why']}" for g in by_status.get("failed", [])]
+    return "\n".join([f"gates: {', '.join(counts) or 'none set'}", *failed])
+
+
+def build_table(
+    metrics: dict[str, Any], run: dict[str, Any], gates: list[dict[str, Any]], report: str
+) -> Table:
+    """Before and after, whether the gates held, what it cost and where to look, for the terminal."""
     table = Table(
         title=f"{metrics['method']}: forgot {name_request(metrics['forget'])}",
-        caption=f"cost: {format_cost(run['cost'])}\nreport: {report}\nMLflow: make ui",
+        caption=f"{format_gates(gates)}\ncost: {format_cost(run['cost'])}\nreport: {report}\nMLflow: make ui",
         caption_justify="left",
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):

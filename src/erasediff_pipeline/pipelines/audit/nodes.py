@@ -1,19 +1,23 @@
 """Nodes of ``audit``: the same questions to the base model, the erased one and the retrained one."""
 
+import hashlib
 import logging
 from functools import partial
 from typing import Any
 
+import mlflow
 import numpy as np
 import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
+from matplotlib.figure import Figure
 
 from erasediff_pipeline.catalog import history_of
-from erasediff_pipeline.config import AuditSettings, PretrainSettings
+from erasediff_pipeline.catalog.registered_model import Verdict
+from erasediff_pipeline.config import AuditSettings, GateSettings, PretrainSettings, ReportSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, plan_samples, training_set, unseen_set
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.data.request import select_set
+from erasediff_pipeline.data.request import forgotten_classes, select_set
 from erasediff_pipeline.diffusion.embedded import null_of
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
@@ -38,9 +42,14 @@ from erasediff_pipeline.evaluation.membership import (
 )
 from erasediff_pipeline.evaluation.metrics import round_metrics
 from erasediff_pipeline.evaluation.relearning import relearn
+from erasediff_pipeline.evidence.document import collect_evidence
+from erasediff_pipeline.evidence.gates import PASSED, check_gates
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
-from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, numbers_of
+from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, draw_samples_of, numbers_of
+from erasediff_pipeline.reporting.audit import draw_audit
+from erasediff_pipeline.reporting.figures import draw_curves
+from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.seeding import derive_seed
 
 logger = logging.getLogger(__name__)
@@ -49,6 +58,7 @@ logger = logging.getLogger(__name__)
 def find_models(
     bench: Bench,
     erased_model: DiffusionPipeline,
+    metrics: dict[str, Any],
     settings: AuditSettings,
     pretrain: PretrainSettings,
     seed: int,
@@ -56,10 +66,11 @@ def find_models(
     """The models to put the questions to, by name; the retrained one is trained where it is not kept yet.
 
     Raises:
-        InvalidRequest: The erased model has answered another request than the one in ``forget``.
+        InvalidRequest: The last request that the erased model has answered, or that its metrics are of, is
+            another than the one in ``forget``.
     """
-    answered = [entry["forget_sha256"] for entry in history_of(erased_model)]
-    if bench.request["forget_sha256"] not in answered:
+    answered = [entry["forget_sha256"] for entry in history_of(erased_model)][-1:]
+    if {bench.request["forget_sha256"]} != {*answered, metrics["forget"]["forget_sha256"]}:
         raise InvalidRequest(
             f"audit.model: {settings.model!r} has not been asked to forget {bench.request['by']} "
             f"{bench.request['classes']}: run its pipeline for that request, or name the request in forget"
@@ -208,6 +219,7 @@ def collect_audits(
     document: dict[str, Any] = {
         "model": settings.model,
         "forget": bench.request,
+        "samples": settings.samples,
         "not_checked": [] if settings.retrained else ["retrained: audit.retrained is false"],
         "models": {},
     }
@@ -226,6 +238,49 @@ def collect_audits(
         }
         document["models"][name] = {"sha256": hash_pipeline(pipeline), **round_metrics(summary)}
     return document, numbers_of(document["models"]["erased"])
+
+
+def hold_gates(
+    metrics: dict[str, Any],
+    run: dict[str, Any],
+    document: dict[str, Any],
+    gates: GateSettings,
+    report: ReportSettings,
+) -> dict[str, Any]:
+    """``evidence.json``: what was measured when the model was made, and what the audits found, held
+    against the gates."""
+    outcomes = check_gates(gates, metrics, document)
+    return collect_evidence(metrics, run, outcomes, document, gates.enforce, report.hide_forgotten)
+
+
+def write_report(
+    base: LabelledImages,
+    erased: LabelledImages,
+    curves: pd.DataFrame,
+    relearning: pd.DataFrame,
+    inversion: pd.DataFrame,
+    leaks: pd.DataFrame,
+    evidence: dict[str, Any],
+    settings: ReportSettings,
+) -> tuple[Figure, str]:
+    """The curves of the audits, and the page of the run that made the model, with them."""
+    grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings)
+    figure = draw_audit(relearning, inversion, leaks)
+    return figure, render_report(evidence, grid, draw_curves(curves), figure)
+
+
+def tell_registry(models: dict[str, DiffusionPipeline], evidence: dict[str, Any], report: str) -> Verdict:
+    """What the versions of this model in the registry are to say from now on."""
+    run = mlflow.active_run()
+    return Verdict(
+        hash_pipeline(models["erased"]),
+        evidence["verdict"] == PASSED,
+        {
+            "gates": evidence["verdict"],
+            "audit_report_sha256": hashlib.sha256(report.encode()).hexdigest(),
+            "audit_run_id": run.info.run_id if run else "none",
+        },
+    )
 
 
 def of_model(table: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -1,11 +1,10 @@
-"""A model that has forgotten → is it really gone? → audit.json, beside the base and the retrained model."""
+"""A model that has forgotten → is it really gone? → audit.json and one report."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
 from erasediff_pipeline.pipelines.audit import nodes
 from erasediff_pipeline.pipelines.compare.nodes import lay_out
 from erasediff_pipeline.pipelines.unlearn.nodes import split_data
-from erasediff_pipeline.reporting.audit import draw_audit
 
 INPUTS = {"base_model", "images", "manifest", "classifier", "compare.store"}
 
@@ -40,7 +39,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.find_models,
-                ["bench", "erased_model", "params:audit", "params:pretrain", "params:seed"],
+                ["bench", "erased_model", "model_metrics", "params:audit", "params:pretrain", "params:seed"],
                 "models",
                 name="find_models",
             ),
@@ -66,7 +65,28 @@ def create_pipeline() -> Pipeline:
                 name="collect",
             ),
             node(
-                draw_audit, ["relearning_table", "inversion_table", "leakage_table"], "figure", name="figure"
+                nodes.hold_gates,
+                ["model_metrics", "model_run", "document", "params:gates", "params:report"],
+                "evidence",
+                name="gates",
+            ),
+            node(
+                nodes.write_report,
+                [
+                    "base_samples",
+                    "erased_samples",
+                    "curves",
+                    "relearning_table",
+                    "inversion_table",
+                    "leakage_table",
+                    "evidence",
+                    "params:report",
+                ],
+                ["figure", "report"],
+                name="report",
+            ),
+            node(
+                nodes.tell_registry, ["models", "evidence", "report"], "registered_verdict", name="register"
             ),
         ]
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
@@ -18,6 +19,7 @@ from erasediff_pipeline.config import (
     CaptionSettings,
     EvaluationSettings,
     ForgetRequest,
+    GateSettings,
     ReportSettings,
     SamplingSettings,
     TrackingSettings,
@@ -47,10 +49,14 @@ from erasediff_pipeline.evaluation.metrics import (
     evaluate_samples,
     round_metrics,
 )
+from erasediff_pipeline.evidence.card import write_card
+from erasediff_pipeline.evidence.document import collect_evidence
+from erasediff_pipeline.evidence.gates import check_gates
 from erasediff_pipeline.paths import checkpoint_path, feature_path
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
+from erasediff_pipeline.reporting.summary import name_request
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.unlearning.loop import OnLog, edit, train
@@ -61,7 +67,14 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
 DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation"}
-VERSION_TAGS = ("base_model_sha256", "erased_model_sha256", "forget_sha256", "git_commit")
+VERSION_TAGS = (
+    "base_model_sha256",
+    "erased_model_sha256",
+    "forget_sha256",
+    "retain_sha256",
+    "git_commit",
+    "dvc_lock_sha256",
+)
 
 
 def start_from(base_model: DiffusionPipeline, name: str) -> DiffusionPipeline:
@@ -245,39 +258,68 @@ def as_plain(parameters: dict[str, Any]) -> dict[str, Any]:
     return {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in parameters.items()}
 
 
+def hold_gates(
+    metrics: dict[str, Any], run: dict[str, Any], gates: GateSettings, report: ReportSettings
+) -> dict[str, Any]:
+    """``evidence.json``: what was measured, held against the gates that need no audit."""
+    outcomes = check_gates(gates, metrics)
+    return collect_evidence(metrics, run, outcomes, None, gates.enforce, report.hide_forgotten)
+
+
+def fill_card(method: str) -> Callable:
+    """The node that writes the model card, which lies next to the weights that ``method`` has saved."""
+
+    def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any]) -> str:
+        """``README.md`` of the model's folder; the same bytes for the same figures."""
+        return write_card(evidence, f"kedro run --pipeline={METHODS[method].pipeline}")
+
+    return fill
+
+
 def write_report(
     base: LabelledImages,
     erased: LabelledImages,
     request: dict[str, Any],
     curves: pd.DataFrame,
-    metrics: dict[str, Any],
-    run: dict[str, Any],
+    evidence: dict[str, Any],
     settings: ReportSettings,
 ) -> tuple[Figure, Figure, str]:
     """The before/after grid, the curves, and one self-contained page with both."""
-    grid = draw_grid(base, erased, forgotten_classes(request), settings.grid_columns)
+    grid = draw_samples_of(base, erased, forgotten_classes(request), settings)
     lines = draw_curves(curves)
-    return grid, lines, render_report(metrics, run, grid, lines)
+    return grid, lines, render_report(evidence, grid, lines)
+
+
+def draw_samples_of(
+    base: LabelledImages, erased: LabelledImages, forgotten: list[int], settings: ReportSettings
+) -> Figure:
+    """The grid, without the rows of forgotten classes where they are hidden."""
+    if settings.hide_forgotten:
+        base, erased = (images.select(~np.isin(images.labels, forgotten)) for images in (base, erased))
+        forgotten = []
+    return draw_grid(base, erased, forgotten, settings.grid_columns)
 
 
 def version_model(
     erased_model: DiffusionPipeline,
-    metrics: dict[str, Any],
-    run: dict[str, Any],
+    card: str,
+    evidence: dict[str, Any],
     report: str,
     conditions: pd.DataFrame,
     tracking: TrackingSettings,
     sampling: SamplingSettings,
 ) -> ModelVersion:
-    """What the registry should know of the erased model, which is saved by now."""
-    provenance = run["provenance"]
+    """What the registry should know of the erased model; model and card are saved by now."""
+    provenance = evidence["provenance"]
     name = tracking.registered_model
     kept = conditions[conditions["role"] == RETAIN]
     number, prompt = int(kept.index[0]), str(kept["prompt"].iloc[0])
     return ModelVersion(
-        name=name and name.replace("{method}", metrics["method"]),
+        name=name and name.replace("{method}", evidence["method"]),
         tags={
             **{key: str(provenance[key]) for key in VERSION_TAGS},
+            "request": name_request(evidence["request"]),
+            "gates": evidence["verdict"],
             "report_sha256": hashlib.sha256(report.encode()).hexdigest(),
         },
         sampling=sampling.model_dump(),

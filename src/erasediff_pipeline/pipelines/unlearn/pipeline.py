@@ -50,8 +50,15 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="describe",
             ),
             node(
+                nodes.hold_gates,
+                ["metrics", "run", "params:gates", "params:report"],
+                "evidence",
+                name="gates",
+            ),
+            node(nodes.fill_card(method), ["erased_model", "evidence"], "model_card", name="card"),
+            node(
                 nodes.write_report,
-                ["base_samples", "erased_samples", "request", "curves", "metrics", "run", "params:report"],
+                ["base_samples", "erased_samples", "request", "curves", "evidence", "params:report"],
                 ["grid", "curves_figure", "report"],
                 name="report",
             ),
@@ -59,8 +66,8 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 nodes.version_model,
                 [
                     "erased_model",
-                    "metrics",
-                    "run",
+                    "model_card",
+                    "evidence",
                     "report",
                     "conditions",
                     "params:tracking",

@@ -1,0 +1,79 @@
+"""Gates: what a model must hold to count as erased."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from erasediff_pipeline.config.base import Settings
+
+MEASURED = (
+    "forget_accuracy",
+    "forget_accuracy_erased_prompts",
+    "forget_accuracy_synonyms",
+    "forget_probability",
+    "forget_membership_auc",
+    "retain_accuracy",
+    "fid",
+    "precision",
+    "recall",
+)
+"""Figures of ``metrics.json``, by its keys."""
+
+AUDITED = (
+    "relearning_steps_forgotten",
+    "relearning_steps_retained",
+    "inversion_accuracy",
+    "inversion_accuracy_random",
+    "membership_auc",
+    "membership_true_positive_rate",
+    "leakage_unconditional",
+    "leakage_retained",
+    "leakage_worst",
+    "damage_worst",
+)
+"""Figures of ``audit.json``: `docs/audits.md` says what each is."""
+
+
+class Gate(Settings):
+    """A limit for one figure, which the pessimistic end of its interval must keep."""
+
+    at_most: float | None = None
+    """Highest value allowed; for a figure that should be low."""
+
+    at_least: float | None = None
+    """Lowest value allowed; for a figure that should be high."""
+
+    of: Literal["base", "retrained"] | None = None
+    """Model that the figure is held against; null holds the figure itself."""
+
+    by: Literal["difference", "ratio"] = "difference"
+    """What is limited where it is held against a model: erased − other, or erased ÷ other."""
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> "Gate":
+        if (self.at_most is None) == (self.at_least is None):
+            raise ValueError("allowed is exactly one of at_most and at_least")
+        if self.by == "ratio" and self.of is None:
+            raise ValueError("by: ratio needs of: base or of: retrained")
+        return self
+
+
+class GateSettings(Settings):
+    """What is checked at the end of a run."""
+
+    enforce: bool = True
+    """Whether a failed gate ends the run with status 1. If not, it is reported all the same."""
+
+    confidence: float = Field(0.95, gt=0, lt=1)
+    """Level of the intervals of shares."""
+
+    limits: dict[str, Gate | None] = Field(default_factory=dict)
+    """A gate for each figure; null leaves it out, and the report says so."""
+
+    @field_validator("limits")
+    @classmethod
+    def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
+        unknown = sorted(set(value) - {*MEASURED, *AUDITED})
+        if unknown:
+            raise ValueError(f"unknown figure {unknown[0]!r}: allowed are {', '.join(MEASURED + AUDITED)}")
+        return value

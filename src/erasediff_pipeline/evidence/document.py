@@ -1,0 +1,126 @@
+"""``evidence.json``: what a run shows, in one document; its JSON Schema is ``docs/evidence.schema.json``."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, verdict
+
+Figures = dict[str, float | int | str | dict[str, float] | None]
+
+
+class Part(BaseModel):
+    """Strict about names; numbers that are not numbers are refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Request(BaseModel):
+    """What was to be forgotten; the split's hashes are over the sorted sha256 of its images."""
+
+    model_config = ConfigDict(
+        extra="allow"
+    )  # prompts, their anchor, and earlier requests, where there are any
+
+    by: Literal["classes", "ids", "prompts"]
+    classes: list[int]
+    forget_images: int = Field(ge=1)
+    retain_images: int = Field(ge=1)
+    forget_sha256: str
+    retain_sha256: str
+
+
+class GateOutcome(Part):
+    """A limit, and whether it was kept."""
+
+    figure: str
+    limit: str
+    """In words, for example ``≤ 1.1 × base``."""
+
+    status: Literal["passed", "failed", "not checked", "left out"]
+    why: str
+    value: float | None = None
+    """The figure, or its difference from the other model, or its ratio to it."""
+
+    low: float | None = None
+    high: float | None = None
+    pessimistic: float | None = None
+    """The end of the interval that was held against the limit."""
+
+    by_how_much: float | None = None
+    """Beyond the limit; negative within it."""
+
+
+class Cost(Part):
+    """What unlearning took."""
+
+    steps: int
+    denoiser_evaluations: int
+    wall_seconds: float
+    peak_memory_bytes: int
+
+
+class Evidence(Part):
+    """All that the report says, and nothing that it does not."""
+
+    schema_version: Literal[1] = 1
+    method: str
+    verdict: Literal["passed", "failed", "not checked"]
+    """``not checked``: no gate failed, and some could not be held yet."""
+
+    enforced: bool
+    """Whether a failed gate ends the run with status 1."""
+
+    request: Request
+    gates: list[GateOutcome]
+    not_checked: list[str]
+    """Figures and audits that nobody looked at, each with the reason."""
+
+    metrics: dict[Literal["base", "erased"], Figures]
+    audits: dict[Literal["base", "erased", "retrained"], dict[str, Any]] | None
+    """Entries of ``audit.json`` for each model; null where the model was not audited."""
+
+    hidden: bool
+    """Whether images of what was forgotten are left out of the report."""
+
+    cost: Cost
+    provenance: dict[str, Any]
+    """Hashes of base model, erased model, forget set and retain set, parameters, commit, packages, device…"""
+
+
+def collect_evidence(
+    metrics: dict[str, Any],
+    run: dict[str, Any],
+    gates: list[dict[str, Any]],
+    audit: dict[str, Any] | None,
+    enforced: bool,
+    hidden: bool,
+) -> dict[str, Any]:
+    """One document of ``metrics.json``, ``run.json``, the gates and, where there is one, ``audit.json``.
+
+    Raises:
+        pydantic.ValidationError: A part is not what the schema says.
+    """
+    unchecked = [f"{g['figure']}: {g['why']}" for g in gates if g["status"] in (NOT_CHECKED, LEFT_OUT)]
+    document = Evidence(
+        method=metrics["method"],
+        verdict=verdict(gates),  # type: ignore[arg-type]
+        enforced=enforced,
+        request=Request(**metrics["forget"]),
+        gates=[GateOutcome(**gate) for gate in gates],
+        not_checked=unchecked + (audit["not_checked"] if audit else ["audits: kedro run --pipeline=audit"]),
+        metrics={"base": metrics["base"], "erased": metrics["erased"]},
+        audits=audit["models"] if audit else None,
+        hidden=hidden,
+        cost=Cost(**run["cost"]),
+        provenance=run["provenance"],
+    )
+    return document.model_dump(mode="json")
+
+
+def evidence_schema() -> dict[str, Any]:
+    """The JSON Schema of ``evidence.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Evidence.model_json_schema(),
+    }

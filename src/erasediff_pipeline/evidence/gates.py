@@ -1,0 +1,143 @@
+"""Gates: is each figure within its limit, at the pessimistic end of its interval?"""
+
+from math import isfinite
+from typing import Any
+
+from erasediff_pipeline.config.gates import AUDITED, Gate, GateSettings
+from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
+from erasediff_pipeline.evidence.intervals import Estimate, difference, ratio
+
+PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
+Figures = dict[str, dict[str, Estimate]]
+"""For each model (``base``, ``erased``, ``retrained``) its figures by name."""
+
+OF_CLASSES = {
+    "forget_accuracy",
+    "forget_probability",
+    "relearning_steps_forgotten",
+    "relearning_steps_retained",
+    "inversion_accuracy",
+    "inversion_accuracy_random",
+    "leakage_unconditional",
+    "leakage_retained",
+    "leakage_worst",
+}
+"""Figures that a request by ids does not have: it keeps its classes."""
+OF_IDS = {"forget_membership_auc"}
+OF_PROMPTS = {"forget_accuracy_erased_prompts", "forget_accuracy_synonyms"}
+
+
+def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confidence: float) -> Figures:
+    """Every figure of every model; a model that was not audited has those of ``metrics.json`` alone."""
+    figures = {which: figures_of_metrics(metrics[which], confidence) for which in ("base", "erased")}
+    if audit is None:
+        return figures
+    for which, found in audit["models"].items():
+        figures.setdefault(which, {}).update(figures_of_audit(found, audit["samples"], confidence))
+    return figures
+
+
+def check_gates(
+    settings: GateSettings, metrics: dict[str, Any], audit: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
+    """Hold the erased model's figures against the limits.
+
+    A figure that should be there and is not, or is not a number, fails its gate. ``not checked`` is what this
+    run cannot tell (nothing was audited, or no retrained model); ``left out`` is a gate set to null, or of a
+    figure that a request of this kind does not have.
+
+    Args:
+        settings: The limits.
+        metrics: ``metrics.json``.
+        audit: ``audit.json``, if the model has been audited.
+
+    Returns:
+        A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, where it was held
+        against its limit, ``value``, ``low``, ``high`` (of the figure, or of its distance from the other
+        model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
+    """
+    figures = list_figures(metrics, audit, settings.confidence)
+    return [
+        {
+            "figure": name,
+            "limit": describe(gate),
+            **judge(name, gate, figures, metrics["forget"]["by"], audit),
+        }
+        for name, gate in settings.limits.items()
+    ]
+
+
+def judge(
+    name: str, gate: Gate | None, figures: Figures, by: str, audit: dict[str, Any] | None
+) -> dict[str, Any]:
+    """One gate's outcome."""
+    reason = reason_to_leave_out(name, gate, by)
+    if gate is None or reason:
+        return {"status": LEFT_OUT, "why": reason}
+    if name in AUDITED and audit is None:
+        return {"status": NOT_CHECKED, "why": "not audited yet: kedro run --pipeline=audit"}
+    if gate.of == "retrained" and "retrained" not in figures:
+        return {"status": NOT_CHECKED, "why": "there is no retrained model to compare with"}
+    found = figures["erased"].get(name)
+    if found is None:
+        return {"status": FAILED, "why": "the figure is missing"}
+    if gate.of is not None:
+        other = figures[gate.of].get(name)
+        if other is None:
+            if gate.of == "retrained" and name not in AUDITED:
+                return {"status": NOT_CHECKED, "why": "the retrained model is measured by audits only"}
+            return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
+        if gate.by == "ratio" and other.low <= 0:
+            return {"status": FAILED, "why": f"the figure of the {gate.of} model is {other.value}: no ratio"}
+        found = (difference if gate.by == "difference" else ratio)(found, other)
+    return hold(gate, found)
+
+
+def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
+    """The pessimistic end against the limit."""
+    if gate.at_most is not None:
+        pessimistic, excess = found.high, found.high - gate.at_most
+    else:
+        assert gate.at_least is not None
+        pessimistic, excess = found.low, gate.at_least - found.low
+    if not all(map(isfinite, (*found, excess))):
+        return {"status": FAILED, "why": "the figure is not a number"}
+    numbers = {**found._asdict(), "pessimistic": pessimistic, "by_how_much": excess}
+    rounded = {key: round(float(number), 6) for key, number in numbers.items()}
+    why = f"missed by {excess:.4f}" if excess > 0 else ""
+    return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
+
+
+def reason_to_leave_out(name: str, gate: Gate | None, by: str) -> str | None:
+    """Why this gate does not apply; None where it does."""
+    if gate is None:
+        return f"gates.limits.{name} is null"
+    if by == "ids" and name in OF_CLASSES:
+        return "a request by ids keeps its classes"
+    if by != "ids" and name in OF_IDS:
+        return "only a request by ids is measured by it"
+    if by != "prompts" and name in OF_PROMPTS:
+        return "only a request by prompts is measured by it"
+    return None
+
+
+def describe(gate: Gate | None) -> str:
+    """The limit in words, for example ``≤ 1.1 × base``."""
+    if gate is None:
+        return "none"
+    sign, limit = ("≤", gate.at_most) if gate.at_most is not None else ("≥", gate.at_least)
+    if gate.of is None:
+        return f"{sign} {limit:g}"
+    if gate.by == "ratio":
+        return f"{sign} {limit:g} × {gate.of}"
+    return (
+        f"{sign} {gate.of}" if not limit else f"{sign} {gate.of} {'+' if limit > 0 else '−'} {abs(limit):g}"
+    )
+
+
+def verdict(gates: list[dict[str, Any]]) -> str:
+    """``failed`` if one is, else ``not checked`` if one is or there is none, else ``passed``."""
+    found = {gate["status"] for gate in gates} - {LEFT_OUT}
+    if FAILED in found:
+        return FAILED
+    return PASSED if found == {PASSED} else NOT_CHECKED

@@ -1,0 +1,46 @@
+"""A figure with its interval, and the interval of a difference of two."""
+
+from math import hypot
+from typing import NamedTuple
+
+from scipy.stats import binomtest
+
+
+class Estimate(NamedTuple):
+    """A figure; ``low`` and ``high`` are itself where no interval is known."""
+
+    value: float
+    low: float
+    high: float
+
+
+def exactly(value: float) -> Estimate:
+    """A figure whose interval is not known."""
+    return Estimate(value, value, value)
+
+
+def share_of(share: float, samples: int, confidence: float) -> Estimate:
+    """A share of ``samples`` with Wilson's interval (1927), which holds at 0 and 1, too.
+
+    Raises:
+        ValueError: ``share`` is not within 0…1.
+    """
+    low, high = binomtest(round(share * samples), samples).proportion_ci(confidence, method="wilson")
+    return Estimate(share, min(float(low), share), max(float(high), share))
+
+
+def difference(first: Estimate, second: Estimate) -> Estimate:
+    """first − second, independent of each other (Zou & Donner 2008; for shares, Newcombe's method 10, 1998).
+
+    Figures of the same noise before and after are not independent: the interval is then too wide, not too
+    narrow.
+    """
+    value = first.value - second.value
+    low = value - hypot(first.value - first.low, second.high - second.value)
+    high = value + hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, low, high)
+
+
+def ratio(first: Estimate, second: Estimate) -> Estimate:
+    """first ÷ second, of two positive figures: from the smallest to the largest that their ends allow."""
+    return Estimate(first.value / second.value, first.low / second.high, first.high / second.low)
