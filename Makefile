@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits words compare-words clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits words compare-words keys clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -48,6 +48,9 @@ ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 compare: REFERENCE += data/06_models/compare/retrain/class-0-seed-0
 compare: setup pull  ## every method on the request, one table, one plot; goes on where it stopped
 	kedro run --pipeline=compare
+
+keys: setup  ## the pair of keys that sign a model and its evidence, in conf/local
+	kedro keys
 
 viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 	kedro viz run

@@ -1,6 +1,7 @@
-"""``kedro run``, with what a user can mend said in one line instead of a traceback."""
+"""``kedro run``, with what a user can mend said in one line instead of a traceback; keys; versions."""
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,8 +13,12 @@ from mlflow.exceptions import MlflowException
 from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
+from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hooks import KeepEarlierResult
+from erasediff_pipeline.loader import tracking_uri
+from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 
 @click.group()
@@ -67,3 +72,29 @@ def with_one_line_errors(command: click.Command) -> click.Command:
 
 
 cli.add_command(with_one_line_errors(kedro_run), "run")
+
+
+@cli.command()
+@click.option("--private-key", default=SigningSettings().private_key, show_default=True, type=Path)
+@click.option("--public-key", default=SigningSettings().public_key, show_default=True, type=Path)
+def keys(private_key: Path, public_key: Path) -> None:
+    """Make the pair of keys that `sign` and `verify` use; never replaces one."""
+    from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
+
+    make_keys(PROJECT_ROOT / private_key, PROJECT_ROOT / public_key)
+    click.echo(
+        f"private key: {private_key} (keep it; it is not in git)\npublic key:  {public_key} (give it away)"
+    )
+
+
+@cli.command()
+@click.argument("model", required=False)
+@click.option("--version", "number", help="One version of MODEL: its request, hashes and run.")
+@click.option("--request", help="Versions made from this request: the first digits of its forget set's hash.")
+def versions(model: str | None, number: str | None, request: str | None) -> None:
+    """From a model's version in the registry to its request and run, and back."""
+    mlflow.set_tracking_uri(tracking_uri())
+    found = find_versions(model, number, request)
+    if not found:
+        raise UserError("no such version in the registry: `kedro versions` lists all")
+    click.echo("\n\n".join(describe_version(version) for version in found))

@@ -34,12 +34,20 @@ from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.reporting.audit import build_audit_table
+from erasediff_pipeline.reporting.release import build_release_table, describe_verified
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
     "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
     "audit.erased_model": "run the pipeline that writes it, or name another model in audit.model",
+    "audit.model_metrics": "run the pipeline that makes the model",
+    "audit.base_samples": "run the pipeline that makes the model: `release` removes them",
+    "release.erased_model": "run the pipeline that writes it, or name another model in release.model",
+    "signing.model_folder": "run the pipeline that writes it, or name another model in signing.model",
+    "signing.evidence_folder": "run `kedro run --pipeline=audit` first",
+    "signing.model_signature": "run `kedro run --pipeline=sign` first",
+    "signing.evidence_signature": "run `kedro run --pipeline=sign` first",
     "prompts.erased_model": "run the pipeline that writes it, or name another model in prompts.model",
     "classifier": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
     "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
@@ -348,6 +356,11 @@ class ShowSummary:
             report = relative(file_of(catalog, "audit.report") or Path())
             gates = catalog.load("audit.evidence")["gates"]
             Console().print(build_audit_table(catalog.load("audit.document"), gates, report))
+        if "release.document" in made:
+            record = relative(file_of(catalog, "release.document") or Path())
+            Console().print(build_release_table(catalog.load("release.document"), record))
+        if "signing.verified" in made:
+            Console().print(describe_verified(catalog.load("signing.verified")))
         if "prompts.metrics" in made:
             places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
             table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-CHECKPOINTS = PROJECT_ROOT / "data" / ".checkpoints"
-FEATURES = PROJECT_ROOT / "data" / "04_feature"
+DATA = PROJECT_ROOT / "data"
+CHECKPOINTS = DATA / ".checkpoints"
+FEATURES = DATA / "04_feature"
 environment = ""
 """The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
 

@@ -2,7 +2,17 @@
 
 from kedro.pipeline import Pipeline
 
-from erasediff_pipeline.pipelines import audit, compare, generate, prepare, pretrain, prompts, unlearn
+from erasediff_pipeline.pipelines import (
+    audit,
+    compare,
+    generate,
+    prepare,
+    pretrain,
+    prompts,
+    release,
+    sign,
+    unlearn,
+)
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -18,6 +28,9 @@ def register_pipelines() -> dict[str, Pipeline]:
         **methods,
         "prompts": prompts.create_pipeline(),
         "audit": audit.create_pipeline(),
+        "release": release.create_pipeline(),
+        "sign": sign.create_signing_pipeline(),
+        "verify": sign.create_verifying_pipeline(),
         "compare": compare.create_pipeline(),
         "__default__": prepare.create_pipeline() + pretrain.create_pipeline() + methods["unlearn"],
     }

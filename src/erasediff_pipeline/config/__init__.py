@@ -25,6 +25,7 @@ from erasediff_pipeline.config.methods import (
 )
 from erasediff_pipeline.config.parameters import Parameters
 from erasediff_pipeline.config.prompt_list import PromptListSettings
+from erasediff_pipeline.config.release import ReleaseSettings, SigningSettings
 from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
 from erasediff_pipeline.config.training import (
     AutoencoderSettings,
@@ -58,10 +59,12 @@ __all__ = [
     "PromptListSettings",
     "RandomLabelSettings",
     "RelearningSettings",
+    "ReleaseSettings",
     "ReportSettings",
     "SalunSettings",
     "SamplingSettings",
     "SelectiveAmnesiaSettings",
+    "SigningSettings",
     "SourceSettings",
     "TextEncoderSettings",
     "TextToImageSettings",

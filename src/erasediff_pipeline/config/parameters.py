@@ -23,6 +23,7 @@ from erasediff_pipeline.config.methods import (
     UnlearnSettings,
 )
 from erasediff_pipeline.config.prompt_list import PromptListSettings
+from erasediff_pipeline.config.release import ReleaseSettings, SigningSettings
 from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
 
@@ -58,6 +59,8 @@ class Parameters(Settings):
     audit: AuditSettings = AuditSettings()
     gates: GateSettings = GateSettings()
     prompts: PromptListSettings = PromptListSettings()
+    release: ReleaseSettings = ReleaseSettings()
+    signing: SigningSettings = SigningSettings()
     report: ReportSettings = ReportSettings()
     tracking: TrackingSettings = TrackingSettings()
 

@@ -1,0 +1,31 @@
+"""A folder as it lies there."""
+
+from pathlib import Path
+from typing import Any
+
+from kedro.io import AbstractDataset, DatasetError
+
+
+class Folder(AbstractDataset[Any, Path]):
+    """Hands its path to a node, which looks at the files themselves.
+
+    Args:
+        filepath: The folder; relative ones are below the project's root, as kedro resolves them.
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        return self._filepath
+
+    def save(self, data: Any) -> None:
+        raise DatasetError("a folder is written by the datasets in it")
+
+    def _exists(self) -> bool:
+        return self._filepath.is_dir()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

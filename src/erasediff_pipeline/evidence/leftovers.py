@@ -1,0 +1,93 @@
+"""What still holds, or shows, what was to be forgotten, apart from the erased model itself."""
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from erasediff_pipeline.config.release import Leftover
+from erasediff_pipeline.errors import UserError
+
+
+class Place(NamedTuple):
+    """Where files of a kind lie below ``data/``; ``{env}`` is the environment's folder, ``{model}`` the model's."""
+
+    patterns: tuple[str, ...]
+    holds: str
+
+
+PLACES: dict[Leftover, Place] = {
+    "checkpoints": Place(
+        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}*.part"),
+        "weights, EMA shadow and optimiser state of a training that was cut short",
+    ),
+    "features": Place(
+        ("04_feature/{env}*/*.safetensors", "04_feature/{env}*/*.part"),
+        "saliency masks, Fisher diagonals, replay images and proxies, made of the forget set",
+    ),
+    "base_samples": Place(
+        ("07_model_output/{env}{model}/base_samples",), "images of it that the model before drew"
+    ),
+    "set_aside": Place(
+        ("0*/{env}**/.*.earlier", ".replaced"), "results of an earlier run that was cut short"
+    ),
+    "prompt_images": Place(
+        ("07_model_output/{env}prompts",), "images of lists of prompts, also of the model before"
+    ),
+    "trials": Place(
+        ("06_models/{env}compare",), "models of a comparison: the retrained one, and those of other methods"
+    ),
+    "reports": Place(
+        ("08_reporting/{env}{model}/grid.png", "08_reporting/{env}{model}/report.html")
+        + ("08_reporting/{env}audit/{model}/report.html", "08_reporting/{env}compare/grids.png"),
+        "pictures of it that the model before drew, unless report.hide_forgotten is set",
+    ),
+    "split": Place(("05_model_input/{env}{model}",), "ids and labels of the forget set, no pixels"),
+    "images": Place(("03_primary/{env}images",), "the training images themselves"),
+    "base_model": Place(("06_models/{env}base",), "the model before"),
+}
+
+
+class Found(NamedTuple):
+    """A file or folder that is there."""
+
+    kind: Leftover
+    path: str
+    """Below the project's root."""
+
+    files: int
+    bytes: int
+    holds: str
+
+
+def find_leftovers(data: Path, environment: str, model: str) -> list[Found]:
+    """What is there of each kind.
+
+    Args:
+        data: The folder ``data``.
+        environment: Empty, or a folder's name and a slash.
+        model: The erased model's folder.
+    """
+    found = []
+    for kind, place in PLACES.items():
+        for pattern in place.patterns:
+            for path in sorted(data.glob(pattern.format(env=environment, model=model))):
+                files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
+                size = sum(file.stat().st_size for file in files)
+                name = str(Path(data.name) / path.relative_to(data))
+                found.append(Found(kind, name, len(files), size, place.holds))
+    return found
+
+
+def remove_leftovers(data: Path, found: list[Found]) -> None:
+    """Delete them, and see that they are gone.
+
+    Raises:
+        UserError: One of them is still there, or lies outside ``data``.
+    """
+    for leftover in found:
+        path = data.parent / leftover.path
+        if not path.resolve().is_relative_to(data.resolve()):
+            raise UserError(f"{leftover.path}: leads outside of {data.name}: it is not removed")
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if path.exists():
+            raise UserError(f"{leftover.path}: is still there")

@@ -1,0 +1,87 @@
+"""Signatures over folders by OpenSSF Model Signing: https://github.com/sigstore/model-transparency"""
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from model_signing import signing, verifying
+
+from erasediff_pipeline.errors import MissingInput, UserError
+
+
+class BadSignature(UserError):
+    """What is there is not what was signed, or not by this key."""
+
+
+def make_keys(private_key: Path, public_key: Path) -> None:
+    """Write a new pair of P-256 keys as PEM files; only their owner may read the private one.
+
+    Raises:
+        UserError: One of the files is there already: what it has signed could not be verified any more.
+    """
+    for path in (private_key, public_key):
+        if path.exists():
+            raise UserError(f"{path}: is there already: move it away to make new keys")
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    private_key.parent.mkdir(parents=True, exist_ok=True)
+    public_key.parent.mkdir(parents=True, exist_ok=True)
+    with open(os.open(private_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(private)
+    public_key.write_bytes(public)
+
+
+def sign_folder(folder: Path, private_key: Path) -> str:
+    """The signature of every file in ``folder``, a Sigstore bundle as JSON text.
+
+    Raises:
+        MissingInput: The key is not there, or is none.
+    """
+    if not private_key.exists():
+        raise MissingInput(f"signing.private_key: {private_key} is missing: make it with `make keys`")
+    with TemporaryDirectory() as place:
+        file = Path(place) / "signature"
+        try:
+            signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
+        except (ValueError, TypeError):  # its message may quote what is in the file
+            raise MissingInput(
+                f"signing.private_key: {private_key}: allowed is a PEM file of an elliptic curve key "
+                "without password"
+            ) from None
+        signer.sign(folder, file)
+        return file.read_text()
+
+
+def verify_folder(folder: Path, signature: str, public_key: Path, name: str) -> None:
+    """Hold every file in ``folder`` against the signature.
+
+    Args:
+        name: What the folder is called in a message.
+
+    Raises:
+        MissingInput: The key is not there.
+        BadSignature: A file was changed, added or removed; or the signature is another key's, or damaged.
+    """
+    if not public_key.exists():
+        raise MissingInput(f"signing.public_key: {public_key} is missing: ask whoever signed for it")
+    with TemporaryDirectory() as place:
+        file = Path(place) / "signature"
+        file.write_text(signature)
+        try:
+            verifying.Config().use_elliptic_key_verifier(public_key=public_key).verify(folder, file)
+        except InvalidSignature:
+            raise BadSignature(
+                f"{name}: the signature was not made with {public_key}, or was changed"
+            ) from None
+        except Exception as error:  # whatever a damaged bundle runs into
+            raise BadSignature(
+                f"{name}: {' '.join(str(error).split())} (held against {public_key})"
+            ) from None

@@ -1,0 +1,14 @@
+"""An erased model → leftovers removed or kept, by an explicit list → release.json."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.release import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """What it writes is named ``release.…`` in the catalog."""
+    return pipeline(
+        [node(nodes.release_model, ["erased_model", "params:release"], "document", name="remove")],
+        namespace="release",
+        parameters={"params:release"},
+    )

@@ -1,0 +1,73 @@
+"""Nodes of ``sign`` and ``verify``: the model's folder and that of its evidence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.config import SigningSettings
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.evidence.document import Evidence
+from erasediff_pipeline.evidence.signature import BadSignature, sign_folder, verify_folder
+from erasediff_pipeline.paths import PROJECT_ROOT
+
+
+def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
+    """The two signatures, of a model and evidence that belong together.
+
+    Raises:
+        BadSignature: The evidence is of another model.
+    """
+    read_evidence(model, evidence)
+    key = PROJECT_ROOT / settings.private_key
+    return sign_folder(model, key), sign_folder(evidence, key)
+
+
+def verify(
+    model: Path, evidence: Path, model_signature: str, evidence_signature: str, settings: SigningSettings
+) -> dict[str, Any]:
+    """Hold both folders against their signatures, and the evidence against the model.
+
+    Returns:
+        What is vouched for: ``model``, ``erased_model_sha256``, ``request``, ``verdict``, ``files``.
+
+    Raises:
+        BadSignature: A file was changed, added or removed, the key is another, or the evidence is of another
+            model.
+    """
+    key = PROJECT_ROOT / settings.public_key
+    verify_folder(model, model_signature, key, named(model))
+    verify_folder(evidence, evidence_signature, key, named(evidence))
+    document = read_evidence(model, evidence)
+    return {
+        "model": named(model),
+        "evidence": named(evidence),
+        "erased_model_sha256": document.provenance["erased_model_sha256"],
+        "request": document.request.model_dump(),
+        "verdict": document.verdict,
+        "files": sum(path.is_file() for folder in (model, evidence) for path in folder.rglob("*")),
+    }
+
+
+def read_evidence(model: Path, evidence: Path) -> Evidence:
+    """``evidence.json``, which must be what the schema says, and of this model."""
+    file = evidence / "evidence.json"
+    try:
+        document = Evidence(**json.loads(file.read_text()))
+    except (OSError, ValueError) as error:
+        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise BadSignature(f"{named(file)}: {first}") from None
+    weights = hash_pipeline(DiffusersDirectory(str(model), "diffusers.DiffusionPipeline").load())
+    said = document.provenance.get("erased_model_sha256")
+    if said != weights:
+        raise BadSignature(
+            f"{named(file)}: is of a model with the weights {said}, and {named(model)} has {weights}"
+        )
+    return document
+
+
+def named(path: Path) -> str:
+    """As the user sees it from the project's root."""
+    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)

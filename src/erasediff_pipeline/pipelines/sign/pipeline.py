@@ -1,0 +1,20 @@
+"""An audited model → signed; a signed model → verified."""
+
+from kedro.pipeline import Pipeline, node, pipeline
+
+from erasediff_pipeline.pipelines.sign import nodes
+
+FOLDERS = ["signing.model_folder", "signing.evidence_folder"]
+SIGNATURES = ["signing.model_signature", "signing.evidence_signature"]
+
+
+def create_signing_pipeline() -> Pipeline:
+    """Two signatures beside the reports."""
+    return pipeline([node(nodes.sign, [*FOLDERS, "params:signing"], SIGNATURES, name="sign")])
+
+
+def create_verifying_pipeline() -> Pipeline:
+    """Ends with status 0 only where both hold."""
+    return pipeline(
+        [node(nodes.verify, [*FOLDERS, *SIGNATURES, "params:signing"], "signing.verified", name="verify")]
+    )

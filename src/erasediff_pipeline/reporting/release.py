@@ -1,0 +1,32 @@
+"""What a release removed and kept, and what a signature vouches for, for the terminal."""
+
+from typing import Any
+
+from rich.table import Table
+
+from erasediff_pipeline.reporting.summary import name_request
+
+
+def build_release_table(document: dict[str, Any], record: str) -> Table:
+    """A row for each file or folder that was found."""
+    table = Table(
+        title=f"release of {document['model']}",
+        caption=f"record: {record}\nDVC's cache and MLflow's store are not touched: `dvc gc`, `mlflow gc`",
+        caption_justify="left",
+    )
+    for column in ("", "what", "holds"):
+        table.add_column(column)
+    for done in ("removed", "kept"):
+        for found in document[done]:
+            size = f"{found['files']} files, {found['bytes'] / 2**20:.1f} MiB"
+            table.add_row(done, f"{found['path']} ({size})", found["holds"])
+    return table
+
+
+def describe_verified(document: dict[str, Any]) -> str:
+    """What holds, in a few lines."""
+    return (
+        f"[bold]verified[/bold]: {document['files']} files of {document['model']} and {document['evidence']} "
+        f"are what was signed\nrequest: {name_request(document['request'])}\ngates: {document['verdict']}\n"
+        f"weights: {document['erased_model_sha256']}"
+    )
