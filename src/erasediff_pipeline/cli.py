@@ -82,16 +82,15 @@ def keys(private_key: Path, public_key: Path) -> None:
     from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
 
     make_keys(PROJECT_ROOT / private_key, PROJECT_ROOT / public_key)
-    click.echo(
-        f"private key: {private_key} (keep it; it is not in git)\npublic key:  {public_key} (give it away)"
-    )
+    click.echo(f"private key: {private_key} (keep it; it is not in git)")
+    click.echo(f"public key:  {public_key} (give it away)")
 
 
 @cli.command()
 @click.argument("model", required=False)
-@click.option("--version", "number", help="One version of MODEL: its request, hashes and run.")
+@click.option("--version", "number", type=int, help="One version of MODEL: its request, hashes and run.")
 @click.option("--request", help="Versions made from this request: the first digits of its forget set's hash.")
-def versions(model: str | None, number: str | None, request: str | None) -> None:
+def versions(model: str | None, number: int | None, request: str | None) -> None:
     """From a model's version in the registry to its request and run, and back."""
     mlflow.set_tracking_uri(tracking_uri())
     found = find_versions(model, number, request)

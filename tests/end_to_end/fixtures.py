@@ -197,6 +197,37 @@ def unlearned(project, tmp_path_factory):
     return Unlearned(target, run, target / "data/06_models/erasediff", target / "data/08_reporting/erasediff")
 
 
+AUDIT = ",".join(
+    [
+        "audit.samples=30",
+        "audit.relearning.steps=4",
+        "audit.inversion.restarts=1",
+        "audit.inversion.steps=60",
+        "audit.inversion.batch_size=16",
+        "sampling.steps=8",
+        "evaluation.membership_timesteps=5",
+        "evaluation.membership_noises=2",
+        # As few samples as these prove little.
+        "gates.limits.leakage_unconditional.at_most=0.3",
+        "gates.limits.leakage_worst.at_most=0.3",
+        "gates.limits.damage_worst.at_least=0.7",
+        "gates.limits.membership_auc.at_most=0.4",
+    ]
+)
+"""Parameters of an audit that is in earnest, but brief."""
+
+
+@pytest.fixture(scope="session")
+def audited(unlearned, quick_run, tmp_path_factory):
+    """The project after ``kedro run --pipeline=audit``, and that run; the retrained model was pulled."""
+    target = copy_clone(unlearned.project, tmp_path_factory.mktemp("audited") / "project")
+    pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
+    assert pulled.code == 0, pulled.output
+    run = quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
+    assert run.code == 0, run.output
+    return target, run
+
+
 class Earlier(NamedTuple):
     """A whole but small run, by the command itself."""
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import BIN, QUICK, TINY, assert_one_line, copy_clone, kept, run_command
+from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
 
 SMALL = {
     "samples": 10,
@@ -16,11 +16,6 @@ SMALL = {
     "relearning": {"steps": 2, "images": 8, "batch_size": 8},
     "inversion": {"steps": 2, "restarts": 1, "batch_size": 8},
 }
-CONTROLS = (
-    "audit.samples=30,audit.relearning.steps=4,sampling.steps=8,"
-    "audit.inversion.restarts=1,audit.inversion.steps=60,audit.inversion.batch_size=16,"
-    "evaluation.membership_timesteps=5,evaluation.membership_noises=2"
-)
 pytestmark = pytest.mark.slow
 
 
@@ -37,34 +32,23 @@ def small(project, tmp_path_factory):
     return target
 
 
-@pytest.fixture(scope="module")
-def controlled(unlearned, quick_run, tmp_path_factory):
-    """The reference models, each asked in earnest, but briefly; the retrained one was pulled."""
-    target = copy_clone(unlearned.project, tmp_path_factory.mktemp("controlled") / "project")
-    pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
-    assert pulled.code == 0, pulled.output
-    run = quick_run(target, "--pipeline=audit", f"--params={CONTROLS}")
-    assert run.code == 0, run.output
-    return target, run
-
-
 def read(project, environment="."):
     folder = project / "data/08_reporting" / environment / "audit/erasediff"
     return folder, json.loads((folder / "audit.json").read_text())
 
 
-def test_on_the_base_model_every_audit_finds_the_class(controlled):
+def test_on_the_base_model_every_audit_finds_the_class(audited):
     """The positive control."""
-    base = read(controlled[0])[1]["models"]["base"]
+    base = read(audited[0])[1]["models"]["base"]
     assert base["relearning"]["forgotten"]["forget_accuracy"]["0"] >= 0.9
     assert base["relearning"]["retained"]["steps_to_half"] == 0
     assert base["inversion"]["0"]["best_from_random"] >= 0.9
     assert base["damage"]["worst"] >= 0.9
 
 
-def test_on_the_retrained_model_none_does(controlled):
+def test_on_the_retrained_model_none_does(audited):
     """The negative control; a few steps of relearning do not bring it back, either."""
-    retrained = read(controlled[0])[1]["models"]["retrained"]
+    retrained = read(audited[0])[1]["models"]["retrained"]
     assert retrained["relearning"]["forgotten"]["forget_accuracy"]["0"] <= 0.1
     assert retrained["relearning"]["forgotten"]["forget_accuracy"]["1"] <= 0.1
     assert max(retrained["relearning"]["retained"]["forget_accuracy"].values()) <= 0.25
@@ -72,13 +56,13 @@ def test_on_the_retrained_model_none_does(controlled):
     assert retrained["membership"]["auc"] <= 0.6
 
 
-def test_the_retrained_model_that_was_pulled_is_not_trained_again(controlled):
-    assert "/60 [" in controlled[1].output  # the bars of trainings have their steps
-    assert "/2500 [" not in controlled[1].output
+def test_the_retrained_model_that_was_pulled_is_not_trained_again(audited):
+    assert "/60 [" in audited[1].output  # the bars of trainings have their steps
+    assert "/2500 [" not in audited[1].output
 
 
-def test_the_tables_say_what_the_document_says(controlled):
-    folder, document = read(controlled[0])
+def test_the_tables_say_what_the_document_says(audited):
+    folder, document = read(audited[0])
     relearning = pd.read_csv(folder / "relearning.csv")
     assert relearning.groupby(["model", "taught"])["step"].apply(list).map(str).unique() == "[0, 1, 2, 4]"
     inversion = pd.read_csv(folder / "inversion.csv")
@@ -88,8 +72,8 @@ def test_the_tables_say_what_the_document_says(controlled):
     assert len(pd.read_csv(folder / "damage.csv")) == 3 * 9
 
 
-def test_table_and_figure(controlled):
-    folder, _ = read(controlled[0])
+def test_table_and_figure(audited):
+    folder, _ = read(audited[0])
     for words in (
         "audit of erasediff",
         "steps to relearn half",
@@ -97,13 +81,13 @@ def test_table_and_figure(controlled):
         "membership AUC",
         "audit.png",
     ):
-        assert words in controlled[1].output
+        assert words in audited[1].output
     assert np.asarray(Image.open(folder / "audit.png").convert("L")).std() > 10
 
 
-def test_the_models_are_as_they_were(controlled, unlearned):
+def test_the_models_are_as_they_were(audited, unlearned):
     for place in ("data/06_models/erasediff", "data/06_models/base"):
-        files = [sorted((root / place).rglob("*.safetensors")) for root in (controlled[0], unlearned.project)]
+        files = [sorted((root / place).rglob("*.safetensors")) for root in (audited[0], unlearned.project)]
         assert [f.read_bytes() for f in files[0]] == [f.read_bytes() for f in files[1]]
 
 
@@ -142,8 +126,8 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
         ("audit.relearning.ema_decay=0.9", ("audit.relearning.ema_decay", "less than or equal to 0")),
     ],
 )
-def test_a_bad_input_is_one_line_and_nothing_is_lost(controlled, quick_run, params, said):
-    before = kept(controlled[0])
-    run = quick_run(controlled[0], "--pipeline=audit", f"--params={params}")
+def test_a_bad_input_is_one_line_and_nothing_is_lost(audited, quick_run, params, said):
+    before = kept(audited[0])
+    run = quick_run(audited[0], "--pipeline=audit", f"--params={params}")
     assert_one_line(run, *said)
-    assert kept(controlled[0]) == before
+    assert kept(audited[0]) == before

@@ -1,5 +1,9 @@
 import pytest
 
+from erasediff_pipeline.config import GateSettings
+from erasediff_pipeline.evidence.document import collect_evidence
+from erasediff_pipeline.evidence.gates import check_gates
+
 
 def measured(offset, **extra):
     keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
@@ -23,10 +27,29 @@ def metrics():
     """A request by classes; no two figures are alike."""
     return {
         "method": "erasediff",
-        "forget": {"by": "classes", "classes": [0, 3], "forget_images": 142, "retain_images": 1293},
+        "forget": {
+            "by": "classes",
+            "classes": [0, 3],
+            "forget_images": 142,
+            "retain_images": 1293,
+            "forget_sha256": "f" * 64,
+            "retain_sha256": "a" * 64,
+        },
         "base": measured(0.5),
         "erased": measured(0.1),
     }
+
+
+@pytest.fixture
+def evidence(metrics, run):
+    """``evidence.json`` of a run with a gate of each outcome."""
+
+    def collect(audit=None):
+        limits = {"fid": {"at_most": 0.1}, "recall": {"at_least": 0.9, "of": "base"}, "precision": None}
+        gates = check_gates(GateSettings(limits=limits), metrics, audit)
+        return collect_evidence(metrics, run, gates, audit, enforced=True, hidden=False)
+
+    return collect
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_the_table_names_what_was_not_checked():
         },
     }
     console = Console(width=100, record=True)
-    console.print(build_audit_table(document, "audit.png"))
+    console.print(build_audit_table(document, [], "report.html"))
     text = console.export_text()
     assert "audit of erasediff: 7 images of class 3 forgotten" in text
     assert "not checked: inversion: a request by ids keeps its classes" in text

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.report import render_report
 from reporting.page import Reader, assert_self_contained
+from reporting.test_audit import FOUND
 
 NAMES = {
     "forget_accuracy": "forget accuracy",
@@ -20,13 +21,44 @@ NAMES = {
 
 
 @pytest.fixture
-def render(metrics, run):
-    return lambda: render_report(metrics, run, Figure(figsize=(1, 1)), Figure(figsize=(1, 1)))
+def render(evidence):
+    return lambda: render_report(evidence(), *(Figure(figsize=(1, 1)) for _ in range(2)))
 
 
 def figures_in(page):
     """``{name: (before, after)}``."""
     return {row[0]: tuple(row[1:3]) for row in Reader(page).rows if len(row) == 4 and row[0]}
+
+
+def gates_in(page):
+    """``{figure: (limit, value, interval, status)}``."""
+    return {row[0]: tuple(row[1:]) for row in Reader(page).rows if len(row) == 5}
+
+
+def test_each_gate_that_was_checked_is_told(render, evidence):
+    fid, recall = (gate for gate in evidence()["gates"] if gate["status"] == "failed")
+    shown = gates_in(render())
+    assert shown["fid"] == ("≤ 0.1", f"{fid['value']:.4f}", "", f"failed: {fid['why']}")
+    interval = f"{recall['low']:.4f} to {recall['high']:.4f}"
+    assert shown["recall"][:3] == ("≥ base + 0.9", f"{recall['value']:.4f}", interval)
+    assert "precision" not in shown
+
+
+def test_the_verdict_and_what_was_not_checked_are_told(render):
+    words = " ".join(re.sub(r"<[^>]+>", " ", render()).split())
+    assert "Not every gate held: this model is a candidate, and not to be called erased." in words
+    assert "precision: gates.limits.precision is null audits: kedro run --pipeline=audit" in words
+
+
+def test_audits_are_told_beside_each_other(evidence):
+    models = {name: FOUND | {"sha256": "e" * 64} for name in ("base", "erased", "retrained")}
+    audit = {"samples": 100, "not_checked": [], "models": models}
+    pictures = [Figure(figsize=(1, 1)) for _ in range(3)]
+    page = render_report(evidence(audit), *pictures)
+    row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3: best"])
+    assert row[1:] == ["0.2500"] * 3
+    assert len(Reader(page).fetched) == 3
+    assert_self_contained(page)
 
 
 def test_every_figure_is_that_of_the_metrics(render, metrics):

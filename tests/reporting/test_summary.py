@@ -1,7 +1,14 @@
 import pytest
 from rich.console import Console
 
-from erasediff_pipeline.reporting.summary import ROWS, build_table, format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.summary import (
+    ROWS,
+    build_table,
+    format_gates,
+    format_metric,
+    list_rows,
+    name_request,
+)
 
 
 @pytest.mark.parametrize(
@@ -51,10 +58,24 @@ def test_what_was_not_measured_is_a_dash():
     assert (format_metric(None), format_metric(0.0), format_metric(0.12345)) == ("–", "0.0000", "0.1235")
 
 
+GATES = [
+    {"figure": "fid", "limit": "≤ 1", "status": "failed", "why": "missed by 0.5000"},
+    {"figure": "recall", "limit": "≥ 0.1", "status": "passed", "why": ""},
+    {"figure": "membership_auc", "limit": "≤ 1", "status": "not checked", "why": "not audited yet"},
+]
+
+
+def test_gates_in_words():
+    counts, failed = format_gates(GATES).splitlines()
+    assert counts == "gates: 1 failed, 1 passed, 1 not checked"
+    assert failed == "gate failed: fid ≤ 1: missed by 0.5000"
+    assert format_gates([]) == "gates: none set"
+
+
 def test_table_holds_every_figure(metrics, run):
     console = Console(width=160)
     with console.capture() as capture:
-        console.print(build_table(metrics, run, "data/report.html"))
+        console.print(build_table(metrics, run, GATES, "data/report.html"))
     text = capture.get()
     for which in ("base", "erased"):
         for value in metrics[which].values():

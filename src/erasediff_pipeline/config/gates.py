@@ -58,6 +58,23 @@ class Gate(Settings):
         return self
 
 
+LIMITS: dict[str, Gate | None] = {
+    "forget_accuracy": Gate(at_most=0.05),
+    "forget_accuracy_erased_prompts": Gate(at_most=0.05),
+    "forget_accuracy_synonyms": Gate(at_most=0.10),
+    "retain_accuracy": Gate(at_least=-0.02, of="base"),
+    "fid": Gate(at_most=1.10, of="base", by="ratio"),
+    "relearning_steps_forgotten": Gate(at_least=1.0, of="retrained", by="ratio"),
+    "relearning_steps_retained": Gate(at_least=1.0, of="retrained", by="ratio"),
+    "inversion_accuracy": Gate(at_most=0.10, of="retrained"),
+    "membership_auc": Gate(at_most=0.20, of="retrained"),
+    "leakage_unconditional": Gate(at_most=0.10),
+    "leakage_worst": Gate(at_most=0.10),
+    "damage_worst": Gate(at_least=0.85),
+}
+"""Where nothing else is said; tighter ones ask for more samples than the defaults draw."""
+
+
 class GateSettings(Settings):
     """What is checked at the end of a run."""
 
@@ -67,7 +84,7 @@ class GateSettings(Settings):
     confidence: float = Field(0.95, gt=0, lt=1)
     """Level of the intervals of shares."""
 
-    limits: dict[str, Gate | None] = Field(default_factory=dict)
+    limits: dict[str, Gate | None] = Field(default_factory=lambda: dict(LIMITS))
     """A gate for each figure; null leaves it out, and the report says so."""
 
     @field_validator("limits")

@@ -18,7 +18,7 @@ Leftover = Literal[
     "images",
     "base_model",
 ]
-"""Kinds of files that hold, or show, what was to be forgotten; ``evidence.leftovers`` says where each lies."""
+"""Kinds of files that hold, or show, what was to be forgotten; ``evidence.leftovers`` says where."""
 
 KINDS: tuple[Leftover, ...] = get_args(Leftover)
 MODEL = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
@@ -30,22 +30,14 @@ class ReleaseSettings(Settings):
     model: str = Field("erasediff", pattern=MODEL)
     """The erased model, a folder below ``data/06_models``."""
 
-    remove: Annotated[list[Leftover], BeforeValidator(as_list)] = [
-        "checkpoints",
-        "features",
-        "base_samples",
-        "set_aside",
-        "prompt_images",
-    ]
+    remove: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
+        ["checkpoints", "features", "base_samples", "set_aside", "prompt_images"]
+    )
     """Kinds that are deleted."""
 
-    keep: Annotated[list[Leftover], BeforeValidator(as_list)] = [
-        "trials",
-        "reports",
-        "split",
-        "images",
-        "base_model",
-    ]
+    keep: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
+        ["trials", "reports", "split", "images", "base_model"]
+    )
     """Kinds that stay, and are named in the record."""
 
     @model_validator(mode="after")

@@ -9,7 +9,7 @@ from erasediff_pipeline.errors import UserError
 
 
 class Place(NamedTuple):
-    """Where files of a kind lie below ``data/``; ``{env}`` is the environment's folder, ``{model}`` the model's."""
+    """Where files of a kind lie below ``data/``, of environment ``{env}`` (empty, or with a slash)."""
 
     patterns: tuple[str, ...]
     holds: str
@@ -37,8 +37,12 @@ PLACES: dict[Leftover, Place] = {
         ("06_models/{env}compare",), "models of a comparison: the retrained one, and those of other methods"
     ),
     "reports": Place(
-        ("08_reporting/{env}{model}/grid.png", "08_reporting/{env}{model}/report.html")
-        + ("08_reporting/{env}audit/{model}/report.html", "08_reporting/{env}compare/grids.png"),
+        (
+            "08_reporting/{env}{model}/grid.png",
+            "08_reporting/{env}{model}/report.html",
+            "08_reporting/{env}audit/{model}/report.html",
+            "08_reporting/{env}compare/grids.png",
+        ),
         "pictures of it that the model before drew, unless report.hide_forgotten is set",
     ),
     "split": Place(("05_model_input/{env}{model}",), "ids and labels of the forget set, no pixels"),

@@ -16,7 +16,7 @@ TOLD = {
 """Tags of a version, and what they are called."""
 
 
-def find_versions(model: str | None, number: str | None, request: str | None) -> list[ModelVersion]:
+def find_versions(model: str | None, number: int | None, request: str | None) -> list[ModelVersion]:
     """Versions of erased models, by name and number.
 
     Args:
@@ -30,7 +30,7 @@ def find_versions(model: str | None, number: str | None, request: str | None) ->
         version
         for version in found
         if "forget_sha256" in version.tags
-        and (number is None or version.version == int(number))
+        and (number is None or int(version.version) == number)
         and (request is None or version.tags["forget_sha256"].startswith(request))
     ]
     # A search does not tell the aliases.

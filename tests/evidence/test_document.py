@@ -1,0 +1,66 @@
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from pydantic import ValidationError
+
+from erasediff_pipeline.config import Gate, GateSettings
+from erasediff_pipeline.evidence.document import collect_evidence, evidence_schema
+from erasediff_pipeline.evidence.gates import check_gates
+
+SCHEMA = Path(__file__).parents[2] / "docs/evidence.schema.json"
+GATES = GateSettings(limits={"fid": Gate(at_most=9), "inversion_accuracy": Gate(at_most=0.5), "recall": None})
+
+
+@pytest.fixture
+def collect(metrics, run):
+    def make(audit=None):
+        return collect_evidence(metrics, run, check_gates(GATES, metrics, audit), audit, True, False)
+
+    return make
+
+
+def test_the_published_schema_is_that_of_the_code():
+    """Made by: python -c "import json; from erasediff_pipeline.evidence.document import evidence_schema as s;
+    print(json.dumps(s(), indent=2))" > docs/evidence.schema.json"""
+    assert json.loads(SCHEMA.read_text()) == evidence_schema()
+
+
+@pytest.mark.parametrize("audited", [False, True])
+def test_the_document_is_what_the_schema_says(collect, audit, audited):
+    document = collect(audit if audited else None)
+    jsonschema.validate(document, json.loads(SCHEMA.read_text()))
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+
+
+def test_the_schema_refuses_what_it_does_not_know(collect):
+    for change in ({"verdict": "fine"}, {"more": 1}, {"request": {"by": "classes"}}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(collect() | change, json.loads(SCHEMA.read_text()))
+
+
+def test_what_nobody_looked_at_is_listed(collect, audit):
+    assert collect()["not_checked"] == [
+        "inversion_accuracy: not audited yet: kedro run --pipeline=audit",
+        "recall: gates.limits.recall is null",
+        "audits: kedro run --pipeline=audit",
+    ]
+    audit["not_checked"] = ["retrained: audit.retrained is false"]
+    assert collect(audit)["not_checked"] == [
+        "recall: gates.limits.recall is null",
+        "retrained: audit.retrained is false",
+    ]
+
+
+def test_verdict_and_figures(collect, metrics, audit):
+    document = collect(audit)
+    assert document["verdict"] == "failed"
+    assert document["metrics"]["erased"] == metrics["erased"]
+    assert document["audits"]["retrained"] == audit["models"]["retrained"]
+
+
+def test_a_figure_that_is_no_number_is_refused(collect, metrics):
+    metrics["erased"]["fid"] = float("nan")
+    with pytest.raises(ValidationError, match="finite number"):
+        collect()

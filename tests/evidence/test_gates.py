@@ -1,0 +1,186 @@
+import json
+import math
+
+import pytest
+from pydantic import ValidationError
+
+from erasediff_pipeline.config import Gate, GateSettings
+from erasediff_pipeline.config.gates import AUDITED, MEASURED
+from erasediff_pipeline.evidence.gates import check_gates, list_figures, verdict
+
+
+def check(metrics, audit=None, confidence=0.95, **limits):
+    """The outcome of each limit, by its figure."""
+    outcomes = check_gates(GateSettings(limits=limits, confidence=confidence), metrics, audit)
+    json.dumps(outcomes, allow_nan=False)
+    return {outcome["figure"]: outcome for outcome in outcomes}
+
+
+def one(metrics, figure, gate, audit=None):
+    return check(metrics, audit, **{figure: gate})[figure]
+
+
+def test_the_pessimistic_end_counts(metrics):
+    """No sample of 200 shows it: with 95 % confidence, at most 1.88 % do."""
+    assert one(metrics, "forget_accuracy", Gate(at_most=0.019))["status"] == "passed"
+    found = one(metrics, "forget_accuracy", Gate(at_most=0.018))
+    assert found["status"] == "failed"
+    assert found["value"] == 0
+    assert found["pessimistic"] == found["high"] == pytest.approx(0.018845, abs=1e-6)
+    assert found["by_how_much"] == pytest.approx(0.000845, abs=1e-6)
+    assert found["why"] == "missed by 0.0008"
+
+
+def test_fewer_samples_prove_less(metrics):
+    metrics["erased"]["forget_samples"] = 20
+    assert one(metrics, "forget_accuracy", Gate(at_most=0.05))["status"] == "failed"
+
+
+def test_a_figure_that_should_be_high_is_held_at_its_low_end(metrics):
+    found = one(metrics, "retain_accuracy", Gate(at_least=0.985))
+    assert found["status"] == "failed"
+    assert found["pessimistic"] == found["low"] < 0.985 < found["value"]
+    assert one(metrics, "retain_accuracy", Gate(at_least=0.98))["status"] == "passed"
+
+
+def test_a_difference_from_the_base_model(metrics):
+    """0.99 of 900 against 1 of 900."""
+    found = one(metrics, "retain_accuracy", Gate(at_least=-0.02, of="base"))
+    assert found["status"] == "passed"
+    assert found["value"] == pytest.approx(-0.01)
+    assert found["limit"] == "≥ base − 0.02"
+    assert one(metrics, "retain_accuracy", Gate(at_least=-0.012, of="base"))["status"] == "failed"
+
+
+def test_a_ratio_to_the_base_model(metrics):
+    assert one(metrics, "fid", Gate(at_most=1.05, of="base", by="ratio"))["status"] == "passed"
+    found = one(metrics, "fid", Gate(at_most=1.04, of="base", by="ratio"))
+    assert (found["status"], found["limit"]) == ("failed", "≤ 1.04 × base")
+    assert found["by_how_much"] == pytest.approx(0.01)
+
+
+@pytest.mark.parametrize("value", [None, math.nan, math.inf])
+def test_a_missing_figure_or_one_that_is_no_number_fails(metrics, value):
+    metrics["erased"]["fid"] = value
+    for gate in (Gate(at_most=100), Gate(at_most=2, of="base", by="ratio")):
+        assert one(metrics, "fid", gate)["status"] == "failed"
+
+
+def test_a_missing_figure_of_the_other_model_fails(metrics):
+    del metrics["base"]["fid"]
+    found = one(metrics, "fid", Gate(at_most=1.1, of="base", by="ratio"))
+    assert (found["status"], found["why"]) == ("failed", "the figure of the base model is missing")
+
+
+def test_a_ratio_to_nothing_fails(metrics):
+    metrics["base"]["fid"] = 0.0
+    assert one(metrics, "fid", Gate(at_most=1.1, of="base", by="ratio"))["status"] == "failed"
+
+
+def test_what_only_an_audit_tells_is_not_checked_without_one(metrics):
+    found = one(metrics, "inversion_accuracy", Gate(at_most=0.5))
+    assert (found["status"], found["why"]) == ("not checked", "not audited yet: kedro run --pipeline=audit")
+    assert "value" not in found
+
+
+def test_without_a_retrained_model_what_is_held_against_it_is_not_checked(metrics, audit):
+    del audit["models"]["retrained"]
+    gate = Gate(at_most=0.1, of="retrained")
+    assert one(metrics, "inversion_accuracy", gate, audit)["status"] == "not checked"
+    assert one(metrics, "inversion_accuracy", Gate(at_most=0.5), audit)["status"] == "passed"
+
+
+def test_a_gate_that_is_null_is_listed(metrics):
+    found = one(metrics, "fid", None)
+    assert (found["status"], found["why"]) == ("left out", "gates.limits.fid is null")
+
+
+@pytest.mark.parametrize(
+    ("by", "figure"),
+    [
+        ("ids", "forget_accuracy"),
+        ("classes", "forget_membership_auc"),
+        ("classes", "forget_accuracy_synonyms"),
+    ],
+)
+def test_what_the_request_does_not_have_is_left_out_by_name(metrics, by, figure):
+    metrics["forget"]["by"] = by
+    assert one(metrics, figure, Gate(at_most=0.5))["status"] == "left out"
+
+
+def test_an_audit_that_lacks_a_figure_fails_its_gate(metrics, audit):
+    audit["models"]["erased"]["inversion"] = {}
+    assert one(metrics, "inversion_accuracy", Gate(at_most=0.5), audit)["status"] == "failed"
+
+
+def test_inversion_beyond_the_retrained_model(metrics, audit):
+    audit["models"]["erased"]["inversion"]["0"]["best"] = 0.4
+    found = one(metrics, "inversion_accuracy", Gate(at_most=0.1, of="retrained"), audit)
+    assert found["status"] == "failed"
+    assert found["value"] == pytest.approx(0.2)
+    assert found["high"] == pytest.approx(0.3185, abs=1e-4)
+
+
+def test_relearning_in_fewer_steps_than_the_retrained_model(metrics, audit):
+    gate = Gate(at_least=1.0, of="retrained", by="ratio")
+    assert one(metrics, "relearning_steps_forgotten", gate, audit)["status"] == "passed"
+    audit["models"]["erased"]["relearning"]["forgotten"]["steps_to_half"] = 4
+    found = one(metrics, "relearning_steps_forgotten", gate, audit)
+    assert (found["status"], found["value"]) == ("failed", 0.5)
+
+
+def test_never_relearnt_counts_as_beyond_the_last_step(metrics, audit):
+    gate = Gate(at_least=1.0, of="retrained", by="ratio")
+    assert one(metrics, "relearning_steps_retained", gate, audit)["value"] == 1.0
+    audit["models"]["erased"]["relearning"]["retained"]["steps_to_half"] = 16
+    assert one(metrics, "relearning_steps_retained", gate, audit)["value"] == 0.5
+
+
+def test_membership_counts_both_intervals(metrics, audit):
+    found = one(metrics, "membership_auc", Gate(at_most=0.1, of="retrained"), audit)
+    assert (found["value"], found["status"]) == (0, "failed")
+    assert found["high"] == pytest.approx(0.1 * math.sqrt(2), abs=1e-6)
+
+
+def test_a_worst_class_that_lost_too_much(metrics, audit):
+    assert one(metrics, "damage_worst", Gate(at_least=0.9), audit)["status"] == "passed"
+    audit["models"]["erased"]["damage"]["worst"] = 0.92
+    assert one(metrics, "damage_worst", Gate(at_least=0.9), audit)["status"] == "failed"
+
+
+def test_leakage_under_other_conditions(metrics, audit):
+    limits = {"leakage_unconditional": Gate(at_most=0.08), "leakage_worst": Gate(at_most=0.08)}
+    found = check(metrics, audit, **limits)
+    assert [found[name]["status"] for name in limits] == ["passed", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        (["passed", "passed"], "passed"),
+        (["passed", "left out"], "passed"),
+        (["passed", "failed", "not checked"], "failed"),
+        (["passed", "not checked"], "not checked"),
+        (["left out"], "not checked"),
+        ([], "not checked"),
+    ],
+)
+def test_only_what_was_checked_and_held_passes(statuses, expected):
+    assert verdict([{"status": status} for status in statuses]) == expected
+
+
+def test_every_figure_can_be_had(metrics, audit):
+    metrics["erased"] |= {"forget_membership_auc": 0.5}
+    metrics["erased"] |= {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.1}
+    assert set(list_figures(metrics, audit, 0.95)["erased"]) == {*MEASURED, *AUDITED}
+
+
+@pytest.mark.parametrize("gate", [{}, {"at_most": 1, "at_least": 0}, {"at_most": 1, "by": "ratio"}])
+def test_a_gate_has_one_limit_and_a_ratio_a_model(gate):
+    with pytest.raises(ValidationError, match=r"allowed is exactly one|needs of"):
+        Gate(**gate)
+
+
+def test_an_unknown_figure_is_refused_with_those_that_are_known():
+    with pytest.raises(ValidationError, match="unknown figure 'fidd': allowed are forget_accuracy, "):
+        GateSettings(limits={"fidd": Gate(at_most=1)})

@@ -1,0 +1,46 @@
+import pytest
+
+from erasediff_pipeline.evidence.intervals import Estimate, difference, exactly, ratio, share_of
+
+
+def test_wilsons_interval_of_a_published_share():
+    """81 of 263: Newcombe, Statistics in Medicine 17 (1998) 857–872, table I."""
+    found = share_of(81 / 263, 263, 0.95)
+    assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((10, 10), (0, 20), 0.6791, 1.0),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+    ],
+)
+def test_newcombes_interval_of_published_differences(first, second, low, high):
+    """Method 10 of Newcombe, Statistics in Medicine 17 (1998) 873–890, table II."""
+    found = difference(*(share_of(k / n, n, 0.95) for k, n in (first, second)))
+    assert found.value == pytest.approx(first[0] / first[1] - second[0] / second[1])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+
+
+def test_nothing_of_many_is_not_surely_nothing():
+    found = share_of(0.0, 200, 0.95)
+    assert found.low == 0
+    assert 0.015 < found.high < 0.02
+    assert share_of(0.0, 20, 0.95).high > 5 * found.high
+
+
+def test_a_share_lies_within_its_interval():
+    for hits in range(11):
+        found = share_of(hits / 10, 10, 0.95)
+        assert 0 <= found.low <= found.value <= found.high <= 1
+
+
+def test_a_figure_without_interval_moves_one_with_it():
+    assert difference(Estimate(0.5, 0.4, 0.7), exactly(0.2)) == pytest.approx((0.3, 0.2, 0.5))
+    assert ratio(Estimate(12, 10, 15), exactly(10)) == pytest.approx((1.2, 1.0, 1.5))
+
+
+def test_a_ratio_spans_what_both_ends_allow():
+    assert ratio(Estimate(4, 2, 6), Estimate(2, 1, 4)) == (2, 0.5, 6)

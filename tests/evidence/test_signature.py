@@ -1,0 +1,98 @@
+import json
+import stat
+
+import pytest
+
+from erasediff_pipeline.errors import MissingInput, UserError
+from erasediff_pipeline.evidence.signature import BadSignature, make_keys, sign_folder, verify_folder
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    pair = folder / "key.pem", folder / "key.pub"
+    make_keys(*pair)
+    return pair
+
+
+@pytest.fixture
+def folder(tmp_path):
+    target = tmp_path / "model"
+    (target / "unet").mkdir(parents=True)
+    (target / "unet/weights.safetensors").write_bytes(b"weights")
+    (target / "config.json").write_text("{}")
+    return target
+
+
+@pytest.fixture
+def signed(folder, keys):
+    return folder, sign_folder(folder, keys[0])
+
+
+def refused(folder, signature, key):
+    with pytest.raises(BadSignature) as error:
+        verify_folder(folder, signature, key, "data/model")
+    message = error.value.message
+    assert message.startswith("data/model: ")
+    assert "\n" not in message
+    return message
+
+
+def test_what_is_unchanged_holds(signed, keys):
+    verify_folder(*signed, keys[1], "data/model")
+
+
+def test_a_changed_file_is_named(signed, keys):
+    (signed[0] / "unet/weights.safetensors").write_bytes(b"weighty")
+    assert "unet/weights.safetensors" in refused(*signed, keys[1])
+
+
+def test_a_missing_file_is_named(signed, keys):
+    (signed[0] / "config.json").unlink()
+    assert "Missing files" in refused(*signed, keys[1])
+    assert "config.json" in refused(*signed, keys[1])
+
+
+def test_a_file_that_came_along_is_named(signed, keys):
+    (signed[0] / "more.bin").write_bytes(b"")
+    assert "more.bin" in refused(*signed, keys[1])
+
+
+def test_another_key_is_named(signed, tmp_path):
+    make_keys(tmp_path / "other.pem", tmp_path / "other.pub")
+    assert "other.pub" in refused(*signed, tmp_path / "other.pub")
+
+
+def test_a_signature_that_was_changed_is_refused(signed, keys):
+    bundle = json.loads(signed[1])
+    payload = bundle["dsseEnvelope"]["payload"]
+    bundle["dsseEnvelope"]["payload"] = payload[:40] + ("A" if payload[40] != "A" else "B") + payload[41:]
+    refused(signed[0], json.dumps(bundle), keys[1])
+    refused(signed[0], "{}", keys[1])
+    refused(signed[0], "", keys[1])
+
+
+def test_a_key_pair_is_never_replaced(keys):
+    before = [key.read_bytes() for key in keys]
+    with pytest.raises(UserError, match="is there already"):
+        make_keys(*keys)
+    assert [key.read_bytes() for key in keys] == before
+
+
+def test_only_the_owner_reads_the_private_key(keys):
+    assert stat.S_IMODE(keys[0].stat().st_mode) == 0o600
+
+
+def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):
+    with pytest.raises(MissingInput, match=r"none\.pem is missing: make it with `make keys`"):
+        sign_folder(folder, tmp_path / "none.pem")
+    with pytest.raises(MissingInput, match=r"none\.pub is missing"):
+        verify_folder(folder, "{}", tmp_path / "none.pub", "data/model")
+
+
+def test_what_is_no_key_is_refused_without_quoting_it(folder, tmp_path):
+    (tmp_path / "key.pem").write_text("my secret")
+    with pytest.raises(MissingInput) as error:
+        sign_folder(folder, tmp_path / "key.pem")
+    assert "allowed is a PEM file of an elliptic curve key" in error.value.message
+    assert "secret" not in error.value.message

@@ -1,0 +1,100 @@
+"""The report of an audited model, in a real browser."""
+
+import json
+
+import pytest
+
+from end_to_end.fixtures import ROOT
+from services.test_mlflow_ui import browser  # noqa: F401
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def place(audited):
+    return audited[0] / "data/08_reporting/audit/erasediff"
+
+
+@pytest.fixture(scope="module")
+def evidence(place):
+    return json.loads((place / "evidence.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def opened(browser, place):  # noqa: F811
+    """The page, what it asked for, and what it complained of; a picture is kept."""
+    page = browser.new_page(viewport={"width": 900, "height": 1200})
+    requests, complaints = [], []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((place / "report.html").as_uri())
+    folder = ROOT / "artifacts/report"
+    folder.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=folder / "report.png", full_page=True)
+    yield page, requests, complaints
+    page.close()
+
+
+def rows(page, table):
+    """The cells of each row of figures."""
+    return [row.locator("td").all_inner_texts() for row in page.locator(f"#{table} tr").all()[1:]]
+
+
+def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
+    _, requests, complaints = opened
+    assert [url for url in requests if not url.startswith("data:")] == [(place / "report.html").as_uri()]
+    assert complaints == []
+
+
+def test_every_metric_is_that_of_the_json(opened, evidence):
+    base, erased = evidence["metrics"]["base"], evidence["metrics"]["erased"]
+    keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
+    keys += ["fid", "precision", "recall"]
+    assert [row[1:3] for row in rows(opened[0], "metrics")] == [
+        [f"{base[key]:.4f}", f"{erased[key]:.4f}"] for key in keys
+    ]
+
+
+def test_every_gate_is_that_of_the_json(opened, evidence):
+    checked = [gate for gate in evidence["gates"] if gate["status"] in ("passed", "failed")]
+    assert len(checked) == 10
+    shown = rows(opened[0], "gates")
+    for row, gate in zip(shown, checked, strict=True):
+        interval = f"{gate['low']:.4f} to {gate['high']:.4f}" if gate["low"] != gate["high"] else ""
+        named = gate["figure"].replace("_", " ")
+        assert row == [named, gate["limit"], f"{gate['value']:.4f}", interval, gate["status"]]
+    assert opened[0].locator("#not-checked li").count() == len(evidence["not_checked"])
+
+
+def test_every_audit_is_that_of_the_json(opened, evidence):
+    shown = {row[0]: row[1:] for row in rows(opened[0], "audits")}
+    models = evidence["audits"].values()
+    for name, figures in {
+        "inversion, class 0: best": [f"{found['inversion']['0']['best']:.4f}" for found in models],
+        "membership AUC": [f"{found['membership']['auc']:.4f}" for found in models],
+        "shown when asked for nothing": [f"{found['leakage']['unconditional']:.4f}" for found in models],
+        "steps to relearn half, from forgotten images": [
+            "> 4"
+            if found["relearning"]["forgotten"]["steps_to_half"] is None
+            else str(found["relearning"]["forgotten"]["steps_to_half"])
+            for found in models
+        ],
+    }.items():
+        assert shown[name] == figures
+
+
+def test_pictures_are_drawn_and_told_in_words(opened):
+    images = opened[0].locator("img")
+    assert images.count() == 3
+    for image in images.all():
+        assert image.evaluate("image => image.complete && image.naturalWidth") > 300
+        assert len(image.get_attribute("alt")) > 40
+
+
+def test_it_fits_a_phone(browser, place):  # noqa: F811
+    page = browser.new_page(viewport={"width": 360, "height": 740})
+    page.goto((place / "report.html").as_uri())
+    page.screenshot(path=ROOT / "artifacts/report/phone.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.close()
