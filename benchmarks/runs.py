@@ -45,8 +45,14 @@ def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def hash_settings(*methods: str, environment: str = ENVIRONMENT) -> str:
-    """What decides a row beside request and seed: the settings, the base model and the judge."""
+def hash_settings(*methods: str, environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()) -> str:
+    """What decides a row beside request and seed: the settings, the base model and the judge.
+
+    Args:
+        methods: Whose settings decide it.
+        environment: Whose settings they are.
+        sections: Other sections of the parameters that decide it.
+    """
     conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)
     deciding = settings_of(conf["parameters"], *methods)
     weights = ROOT / "data/06_models" / environment
@@ -61,6 +67,7 @@ def hash_settings(*methods: str, environment: str = ENVIRONMENT) -> str:
         hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load()),
         hashlib.sha256(judge).hexdigest(),
     ]
+    parts += [conf["parameters"][section] for section in sections]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 

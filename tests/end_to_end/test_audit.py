@@ -131,3 +131,22 @@ def test_a_bad_input_is_one_line_and_nothing_is_lost(audited, quick_run, params,
     run = quick_run(audited[0], "--pipeline=audit", f"--params={params}")
     assert_one_line(run, *said)
     assert kept(audited[0]) == before
+
+
+def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
+    """Done again, it reads what is there."""
+    own = copy_clone(project, tmp_path / "project")
+    settings = {**TINY, "audit": {**SMALL, "methods": ["finetune"]}}
+    (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
+    table = tmp_path / "table.csv"
+    command = ["benchmarks/audits.py", "--digits", "4", "--methods", "none", "--output", table]
+    run = quick_run.script(own, *command)
+    assert run.code == 0, run.output
+    rows = pd.read_csv(table)
+    assert list(rows["model"]) == ["base", "erasediff", "retrain", "finetune"]
+    assert set(rows["digit"]) == {4}
+    text = table.with_suffix(".md").read_text()
+    assert "Unfinished: only 4." in text
+    assert "| `finetune` | 1 |" in text
+    assert quick_run.script(own, *command).code == 0
+    assert pd.read_csv(table).equals(rows)

@@ -90,6 +90,8 @@ MADE = {
     "make compare-digits": ("dvc pull", "python benchmarks/comparison.py"),
     "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
+    "make keys": ("kedro keys",),
+    "make audits": ("dvc pull", "python benchmarks/audits.py"),
 }
 ELSEWHERE = {
     "kedro run --env=tiny_text_to_image --pipeline=unlearn": (
@@ -105,6 +107,14 @@ ELSEWHERE = {
         "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
     ),
     "kedro run --pipeline=audit": "end_to_end/test_audit.py::test_table_and_figure",
+    "kedro run --pipeline=release": (
+        "end_to_end/test_evidence.py::test_release_removes_what_it_says_and_keeps_the_rest"
+    ),
+    "kedro run --pipeline=sign": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
+    "kedro run --pipeline=verify": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
+    "kedro versions": "end_to_end/test_evidence.py::test_from_a_version_to_its_request_and_back",
+    "make keys": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
+    "make audits": "end_to_end/test_audit.py::test_every_method_on_a_digit_makes_rows",
     "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
     "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
     "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (

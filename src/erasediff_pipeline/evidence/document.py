@@ -77,8 +77,9 @@ class Evidence(Part):
     """Figures and audits that nobody looked at, each with the reason."""
 
     metrics: dict[Literal["base", "erased"], Figures]
-    audits: dict[Literal["base", "erased", "retrained"], dict[str, Any]] | None
-    """Entries of ``audit.json`` for each model; null where the model was not audited."""
+    audits: dict[str, dict[str, Any]] | None
+    """Entries of ``audit.json`` for ``base``, ``erased``, ``retrained`` and other methods; null where the
+    model was not audited."""
 
     hidden: bool
     """Whether images of what was forgotten are left out of the report."""

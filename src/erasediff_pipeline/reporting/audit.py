@@ -3,6 +3,7 @@
 from typing import Any
 
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.table import Table
 
@@ -22,10 +23,10 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
     figure = Figure(figsize=(10, 6.4), dpi=120)
     taught, kept, found, shown = figure.subplots(2, 2).flat
     for axes, lesson in ((taught, "forgotten"), (kept, "retained")):
+        every = list(dict.fromkeys(relearning["model"]))
         for model, curve in relearning[relearning["taught"] == lesson].groupby("model", sort=False):
-            axes.plot(
-                curve["step"], curve["forget_accuracy"], "o-", ms=3, label=model, color=COLOURS[str(model)]
-            )
+            colour = colour_of(str(model), every)
+            axes.plot(curve["step"], curve["forget_accuracy"], "o-", ms=3, label=model, color=colour)
         axes.set_xscale("symlog", base=2, linthresh=1)
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(f"Forget accuracy, taught with {lesson} images", fontsize=9)
@@ -38,8 +39,9 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
         models = list(dict.fromkeys(table["model"]))
         for number, model in enumerate(models):
             means = table[table["model"] == model].groupby(x)[y].mean().reindex(names)
-            places = [place + (number - 1) * 0.25 for place in range(len(names))]
-            axes.bar(places, means, 0.25, label=model, color=COLOURS[model])
+            width = 0.75 / len(models)
+            places = [place + (number - (len(models) - 1) / 2) * width for place in range(len(names))]
+            axes.bar(places, means, width, label=model, color=colour_of(model, models))
         axes.set_xticks(range(len(names)), names, rotation=20)
         axes.set_title(title, fontsize=9)
     for axes in (taught, kept, found, shown):
@@ -49,6 +51,11 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
         taught.legend(fontsize=8)
     figure.tight_layout()
     return figure
+
+
+def colour_of(model: str, models: list[str]) -> Any:
+    """The same in every picture; methods beside have those of matplotlib's table."""
+    return COLOURS.get(model) or colormaps["tab10"](models.index(model) % 10)
 
 
 def build_audit_table(document: dict[str, Any], gates: list[dict[str, Any]], report: str) -> Table:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.catalog.registered_model import Verdict
-from erasediff_pipeline.config import AuditSettings, GateSettings, PretrainSettings, ReportSettings
+from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, plan_samples, training_set, unseen_set
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes, select_set
@@ -45,12 +45,14 @@ from erasediff_pipeline.evaluation.relearning import relearn
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import PASSED, check_gates
 from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, draw_samples_of, numbers_of
 from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)
 
@@ -60,10 +62,10 @@ def find_models(
     erased_model: DiffusionPipeline,
     metrics: dict[str, Any],
     settings: AuditSettings,
-    pretrain: PretrainSettings,
+    parameters: dict[str, Any],
     seed: int,
 ) -> dict[str, DiffusionPipeline]:
-    """The models to put the questions to, by name; the retrained one is trained where it is not kept yet.
+    """The models to put the questions to, by name; those of a comparison are trained where they are not kept.
 
     Raises:
         InvalidRequest: The last request that the erased model has answered, or that its metrics are of, is
@@ -77,7 +79,12 @@ def find_models(
         )
     models = {"base": bench.base_model, "erased": erased_model}
     if settings.retrained:
-        models["retrained"] = train_trial(bench, "retrain", pretrain, seed).model
+        models["retrained"] = train_trial(bench, "retrain", parameters["pretrain"], seed).model
+    for method in settings.methods:
+        if reason := reason_to_leave_out(method, bench.request["by"]):
+            logger.warning("%s is left out: %s", method, reason)
+        elif method not in ("retrain", metrics["method"]):  # they are there by another name
+            models[method] = train_trial(bench, method, parameters[METHODS[method].parameters], seed).model
     return models
 
 

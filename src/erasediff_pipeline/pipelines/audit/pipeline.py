@@ -39,7 +39,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.find_models,
-                ["bench", "erased_model", "model_metrics", "params:audit", "params:pretrain", "params:seed"],
+                ["bench", "erased_model", "model_metrics", "params:audit", "parameters", "params:seed"],
                 "models",
                 name="find_models",
             ),

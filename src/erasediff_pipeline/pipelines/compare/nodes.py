@@ -73,15 +73,22 @@ def try_method(method: str) -> Callable:
         """The method's trials; none where the comparison leaves the method out."""
         if compare.methods is not None and method not in compare.methods:
             return []
-        if bench.request["by"] == "ids" and getattr(entry.build, "classes_only", False):
-            logger.warning("%s is left out: it forgets classes, not single images", method)
-            return []
-        if getattr(entry.build, "prompts_only", False) and bench.request["by"] != "prompts":
-            logger.info("%s is left out: it is for text-to-image models", method)
+        if reason := reason_to_leave_out(method, bench.request["by"]):
+            logger.warning("%s is left out: %s", method, reason)
             return []
         return [try_once(bench, method, settings, s) for s in range(seed, seed + compare.seeds)]
 
     return attempt
+
+
+def reason_to_leave_out(method: str, by: str) -> str | None:
+    """Why this method does not answer a request of this kind; None where it does."""
+    build = METHODS[method].build
+    if by == "ids" and getattr(build, "classes_only", False):
+        return "it forgets classes, not single images"
+    if by != "prompts" and getattr(build, "prompts_only", False):
+        return "it is for text-to-image models"
+    return None
 
 
 def try_once(bench: Bench, method: str, settings: Settings, seed: int) -> dict[str, Any]:
