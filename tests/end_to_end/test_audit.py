@@ -8,7 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
+from end_to_end.fixtures import BIN, QUICK, TINY, assert_one_line, copy_clone, kept, run_command
+from erasediff_pipeline.config import GateSettings
 
 SMALL = {
     "samples": 10,
@@ -95,10 +96,19 @@ def test_a_word_is_audited_by_the_same_files(small, quick_run):
     for pipeline in ("unlearn", "audit"):
         run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}", f"--params={QUICK}")
         assert run.code == 0, run.output
-    document = read(small, "tiny_text_to_image")[1]
+    folder, document = read(small, "tiny_text_to_image")
     assert set(document["models"]) == {"base", "erased", "retrained"}
     assert set(document["models"]["erased"]["inversion"]) == {"3"}
     assert document["not_checked"] == []
+    evidence = json.loads((folder / "evidence.json").read_text())
+    assert {gate["figure"] for gate in evidence["gates"] if gate["status"] in ("passed", "failed")} == {
+        figure for figure in GateSettings().limits
+    }
+    assert run_command(small, BIN / "kedro", "keys").code == 0
+    for pipeline in ("sign", "verify", "release"):
+        run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}")
+        assert run.code == 0, run.output
+    assert not (small / "data/07_model_output/tiny_text_to_image/erasediff/base_samples").exists()
 
 
 def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path):

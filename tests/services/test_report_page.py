@@ -84,6 +84,15 @@ def test_every_audit_is_that_of_the_json(opened, evidence):
         assert shown[name] == figures
 
 
+def test_what_each_class_lost_is_that_of_the_json(opened, evidence):
+    base, erased = (evidence["audits"][which]["damage"]["by_class"] for which in ("base", "erased"))
+    shown = rows(opened[0], "damage")
+    assert [row[0] for row in shown] == list(erased)
+    for label, *cells in shown:
+        keys = ("retain_accuracy", "fid", "precision", "recall")
+        assert cells == [f"{base[label][key]:.4f} → {erased[label][key]:.4f}" for key in keys]
+
+
 def test_pictures_are_drawn_and_told_in_words(opened):
     images = opened[0].locator("img")
     assert images.count() == 3

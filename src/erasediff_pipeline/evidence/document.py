@@ -88,6 +88,9 @@ class Evidence(Part):
     provenance: dict[str, Any]
     """Hashes of base model, erased model, forget set and retain set, parameters, commit, packages, device…"""
 
+    audit_provenance: dict[str, Any] | None
+    """The same of the run that audited the model; null where it was not audited."""
+
 
 def collect_evidence(
     metrics: dict[str, Any],
@@ -96,6 +99,7 @@ def collect_evidence(
     audit: dict[str, Any] | None,
     enforced: bool,
     hidden: bool,
+    audit_provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One document of ``metrics.json``, ``run.json``, the gates and, where there is one, ``audit.json``.
 
@@ -115,6 +119,7 @@ def collect_evidence(
         hidden=hidden,
         cost=Cost(**run["cost"]),
         provenance=run["provenance"],
+        audit_provenance=audit_provenance,
     )
     return document.model_dump(mode="json")
 

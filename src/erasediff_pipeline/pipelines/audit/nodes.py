@@ -47,14 +47,17 @@ from erasediff_pipeline.evidence.gates import PASSED, check_gates
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
-from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, draw_samples_of, numbers_of
+from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, as_plain, draw_samples_of, numbers_of
 from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves
+from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)
+ASKED = {"seed", "forget", "sampling", "evaluation", "audit", "gates"}
+"""Parameters that decide what an audit finds."""
 
 
 def find_models(
@@ -253,11 +256,21 @@ def hold_gates(
     document: dict[str, Any],
     gates: GateSettings,
     report: ReportSettings,
+    parameters: dict[str, Any],
 ) -> dict[str, Any]:
     """``evidence.json``: what was measured when the model was made, and what the audits found, held
     against the gates."""
     outcomes = check_gates(gates, metrics, document)
-    return collect_evidence(metrics, run, outcomes, document, gates.enforce, report.hide_forgotten)
+    asked = {key: value for key, value in as_plain(parameters).items() if key in ASKED}
+    return collect_evidence(
+        metrics,
+        run,
+        outcomes,
+        document,
+        gates.enforce,
+        report.hide_forgotten,
+        describe_provenance(asked),
+    )
 
 
 def write_report(

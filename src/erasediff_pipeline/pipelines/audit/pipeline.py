@@ -66,7 +66,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.hold_gates,
-                ["model_metrics", "model_run", "document", "params:gates", "params:report"],
+                ["model_metrics", "model_run", "document", "params:gates", "params:report", "parameters"],
                 "evidence",
                 name="gates",
             ),
