@@ -112,7 +112,8 @@ class CheckFirst:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Look for the inputs, hold the request against the manifest, try the places to write to."""
-        for name in sorted(pipeline.inputs()):
+        # The models first: the rest is missing with them.
+        for name in sorted(pipeline.inputs(), key=lambda name: (not name.endswith("_model"), name)):
             path = file_of(catalog, name)
             if path is not None and not catalog.exists(name):
                 remedies = REMEDIES | (WITHOUT_TRAINING if self.parameters.denoiser.pretrained else {})

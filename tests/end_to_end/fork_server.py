@@ -12,14 +12,22 @@ import runpy
 import sys
 
 import accelerate  # noqa: F401
+import cryptography.hazmat.primitives.asymmetric.ec  # noqa: F401
 import diffusers  # noqa: F401
+import git  # noqa: F401
+import IPython  # noqa: F401
 import kedro_mlflow.framework.hooks  # noqa: F401
+import kedro_viz.launchers.cli.main  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
-import mlflow.pyfunc  # noqa: F401
+import mlflow.pyfunc
+import mlflow.store.model_registry.sqlalchemy_store
+import mlflow.store.tracking.sqlalchemy_store  # noqa: F401
+import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 import torch_fidelity  # noqa: F401
 from diffusers import DDPMPipeline, UNet2DModel  # noqa: F401
 from kedro.framework.cli.cli import main
+from kedro_datasets import json as json_datasets  # noqa: F401
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 

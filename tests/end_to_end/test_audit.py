@@ -80,7 +80,8 @@ def test_table_and_figure(audited):
         "steps to relearn half",
         "inversion, class 0",
         "membership AUC",
-        "audit.png",
+        "gates: 10 passed",
+        "report.html",
     ):
         assert words in audited[1].output
     assert np.asarray(Image.open(folder / "audit.png").convert("L")).std() > 10

@@ -37,6 +37,7 @@ PARAMETERS = {
     "sampling": {"steps": 2, "guidance_scale": 6.5, "batch_size": 4},
     "evaluation": {"forget_samples": 2, "retain_samples": 4, "precision_neighbours": 1},
     "tracking": {"registered_model": None},
+    "gates": {"enforce": False},
     "unlearn": {
         "steps": 2,
         "batch_size": 2,
@@ -183,6 +184,7 @@ IMAGENETTE = ",".join(
         "unlearn.batch_size=4",
         "unlearn.accumulation=2",
         "prompts.limit=12",
+        "gates.enforce=false",
     ]
 )
 """The environment ``stable_diffusion``, as small as it gets."""

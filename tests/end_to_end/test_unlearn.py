@@ -92,6 +92,7 @@ def test_the_model_is_a_diffusers_directory(unlearned):
     assert pipeline.unet.config.num_class_embeds == 11
     names = {path.name for path in unlearned.model.rglob("*") if path.is_file()}
     assert names == {
+        "README.md",
         "model_index.json",
         "config.json",
         "scheduler_config.json",

@@ -116,7 +116,7 @@ class RegisteredVerdict(AbstractDataset[Verdict, Any]):
             aliases = client.get_registered_model(found.name).aliases
             if data.passed:
                 client.set_registered_model_alias(found.name, ERASED, found.version)
-            elif aliases.get(ERASED) == found.version:
+            elif str(aliases.get(ERASED)) == str(found.version):
                 client.delete_registered_model_alias(found.name, ERASED)
 
     def load(self) -> Any:

@@ -7,7 +7,6 @@ from tempfile import TemporaryDirectory
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from model_signing import signing, verifying
 
 from erasediff_pipeline.errors import MissingInput, UserError
 
@@ -45,6 +44,8 @@ def sign_folder(folder: Path, private_key: Path) -> str:
     Raises:
         MissingInput: The key is not there, or is none.
     """
+    from model_signing import signing  # half a second, which only `sign` and `verify` need
+
     if not private_key.exists():
         raise MissingInput(f"signing.private_key: {private_key} is missing: make it with `make keys`")
     with TemporaryDirectory() as place:
@@ -70,6 +71,8 @@ def verify_folder(folder: Path, signature: str, public_key: Path, name: str) -> 
         MissingInput: The key is not there.
         BadSignature: A file was changed, added or removed; or the signature is another key's, or damaged.
     """
+    from model_signing import verifying
+
     if not public_key.exists():
         raise MissingInput(f"signing.public_key: {public_key} is missing: ask whoever signed for it")
     with TemporaryDirectory() as place:
