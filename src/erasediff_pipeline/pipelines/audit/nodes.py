@@ -80,14 +80,21 @@ def find_models(
             f"audit.model: {settings.model!r} has not been asked to forget {bench.request['by']} "
             f"{bench.request['classes']}: run its pipeline for that request, or name the request in forget"
         )
+
+    def trained(method: str) -> DiffusionPipeline:
+        entry = METHODS[method]
+        return train_trial(
+            bench, method, entry.settings.model_validate(parameters[entry.parameters]), seed
+        ).model
+
     models = {"base": bench.base_model, "erased": erased_model}
     if settings.retrained:
-        models["retrained"] = train_trial(bench, "retrain", parameters["pretrain"], seed).model
+        models["retrained"] = trained("retrain")
     for method in settings.methods:
         if reason := reason_to_leave_out(method, bench.request["by"]):
             logger.warning("%s is left out: %s", method, reason)
         elif method not in ("retrain", metrics["method"]):  # they are there by another name
-            models[method] = train_trial(bench, method, parameters[METHODS[method].parameters], seed).model
+            models[method] = trained(method)
     return models
 
 
