@@ -270,14 +270,14 @@ class QuickStart:
 
     def __call__(self, project, *arguments, cwd=None, **changes):
         """``kedro run`` with these arguments, to its end."""
-        return self.start(project, "run", *arguments, cwd=cwd, **changes)
+        return self.command(project, "run", *arguments, cwd=cwd, **changes)
 
     def script(self, project, *arguments):
         """``python`` with these arguments, to its end."""
-        return self.start(project, *map(str, arguments))
+        return self.command(project, *map(str, arguments))
 
-    def start(self, project, *arguments, cwd=None, **changes):
-        """Run the job to its end."""
+    def command(self, project, *arguments, cwd=None, **changes):
+        """``kedro`` with these arguments, to its end."""
         log = self.directory / f"output-{time.monotonic_ns()}.txt"
         job = {
             "args": arguments,

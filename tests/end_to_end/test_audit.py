@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import BIN, QUICK, TINY, assert_one_line, copy_clone, kept, run_command
+from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
 from erasediff_pipeline.config import GateSettings
 
 SMALL = {
@@ -104,7 +104,7 @@ def test_a_word_is_audited_by_the_same_files(small, quick_run):
     evidence = json.loads((folder / "evidence.json").read_text())
     checked = {gate["figure"] for gate in evidence["gates"] if gate["status"] in ("passed", "failed")}
     assert checked == set(GateSettings().limits)
-    assert run_command(small, BIN / "kedro", "keys").code == 0
+    assert quick_run.command(small, "keys").code == 0
     for pipeline in ("sign", "verify", "release"):
         run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}")
         assert run.code == 0, run.output

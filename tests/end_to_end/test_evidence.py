@@ -6,7 +6,7 @@ import jsonschema
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, QUICK, ROOT, assert_one_line, copy_clone, hash_tree, run_command
+from end_to_end.fixtures import QUICK, ROOT, assert_one_line, copy_clone, hash_tree
 
 pytestmark = pytest.mark.slow
 NAME = "erasediff-erasediff"
@@ -24,7 +24,7 @@ def aliases(client):
 def signed(audited, quick_run, tmp_path_factory):
     """The audited project with keys and signatures; read only."""
     target = copy_clone(audited[0], tmp_path_factory.mktemp("signed") / "project")
-    made = run_command(target, BIN / "kedro", "keys")
+    made = quick_run.command(target, "keys")
     assert made.code == 0, made.output
     run = quick_run(target, "--pipeline=sign")
     assert run.code == 0, run.output
@@ -75,15 +75,15 @@ def test_a_gate_that_fails_ends_the_run_and_keeps_the_result(own, quick_run):
     assert client.get_model_version(NAME, "2").tags["gates"] == "failed"
 
 
-def test_from_a_version_to_its_request_and_back(audited):
+def test_from_a_version_to_its_request_and_back(audited, quick_run):
     project = audited[0]
     forget_set = client_of(project).get_model_version(NAME, "1").tags["forget_sha256"]
     for arguments in ((NAME, "--version", "1"), ("--request", forget_set[:12]), ()):
-        told = run_command(project, BIN / "kedro", "versions", *arguments)
+        told = quick_run.command(project, "versions", *arguments)
         assert told.code == 0, told.output
         for words in (f"{NAME} 1 (candidate, erased)", "class 0 (142 images)", forget_set, "passed"):
             assert words in told.output
-    assert_one_line(run_command(project, BIN / "kedro", "versions", "--request", "0"), "no such version")
+    assert_one_line(quick_run.command(project, "versions", "--request", "0"), "no such version")
 
 
 def test_what_is_signed_is_verified(own, quick_run):
@@ -97,7 +97,7 @@ def weight(project):
     return next((project / "data/06_models/erasediff").rglob("*.safetensors"))
 
 
-def change_a_weight(project):
+def change_a_weight(project, quick_run):
     file = weight(project)
     content = bytearray(file.read_bytes())
     content[-1] ^= 1
@@ -105,27 +105,27 @@ def change_a_weight(project):
     return file.name
 
 
-def change_the_report(project):
+def change_the_report(project, quick_run):
     file = project / "data/08_reporting/audit/erasediff/evidence.json"
     file.write_text(file.read_text().replace('"passed"', '"failed"'))
     return file.name
 
 
-def remove_a_file(project):
+def remove_a_file(project, quick_run):
     weight(project).unlink()
     return "diffusion_pytorch_model.safetensors"
 
 
-def swap_the_key(project):
+def swap_the_key(project, quick_run):
     for name in ("signing_key.pem", "signing_key.pub"):
         (project / "conf/local" / name).unlink()
-    assert run_command(project, BIN / "kedro", "keys").code == 0
+    assert quick_run.command(project, "keys").code == 0
     return "signing_key.pub"
 
 
 @pytest.mark.parametrize("tamper", [change_a_weight, change_the_report, remove_a_file, swap_the_key])
 def test_what_was_tampered_with_is_refused_by_name(own, quick_run, tamper):
-    named = tamper(own)
+    named = tamper(own, quick_run)
     assert_one_line(quick_run(own, "--pipeline=verify"), named)
 
 
