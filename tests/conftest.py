@@ -107,6 +107,7 @@ def predict_linearly(model, x_t, t, c):
     return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Several processes share the tests by file, and those that need the longest fixture stay together."""
     for item in items:
