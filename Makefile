@@ -16,7 +16,7 @@ unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and m
 	kedro run --pipeline=unlearn
 
 test: setup-dev pull lint  ## the same set-up, then every check and test
-	pytest --numprocesses=logical --maxprocesses=4 --dist=loadgroup --no-loadscope-reorder
+	pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 lint: setup-dev  ## style, types
 	ruff check .

@@ -107,14 +107,6 @@ def predict_linearly(model, x_t, t, c):
     return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
-def pytest_collection_modifyitems(items):
-    """Several processes share the tests by file, and those that need the longest fixture stay together."""
-    for item in items:
-        group = "unlearned" if "unlearned" in item.fixturenames else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import pytest
 import yaml
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -152,11 +153,33 @@ def clone_checkout(target):
 
 
 @pytest.fixture(scope="session")
-def clone(tmp_path_factory):
+def once(tmp_path_factory, worker_id):
+    """``once(name, make)``: a project that all processes of this test run share, and the run that made it.
+
+    ``make(target)`` makes it, and may return what a command has said.
+    """
+    own = tmp_path_factory.getbasetemp()
+    shared = own if worker_id == "master" else own.parent
+
+    def get(name, make):
+        place = shared / name
+        told = place / "finished.json"
+        with FileLock(shared / f"{name}.lock"):
+            if not told.exists():
+                shutil.rmtree(place, ignore_errors=True)
+                place.mkdir()
+                run = make(place / "project")
+                told.write_text(json.dumps(run and run._asdict()))
+        run = json.loads(told.read_text())
+        return place / "project", run and Finished(**run)
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def clone(once):
     """A fresh clone, before anything is pulled or run; read only."""
-    target = tmp_path_factory.mktemp("clone") / "project"
-    clone_checkout(target)
-    return target
+    return once("clone", clone_checkout)[0]
 
 
 def copy_clone(clone, target):
@@ -172,11 +195,9 @@ def pull(project):
 
 
 @pytest.fixture(scope="session")
-def project(clone, tmp_path_factory):
-    """A clone with the reference data and models."""
-    target = copy_clone(clone, tmp_path_factory.mktemp("pulled") / "project")
-    pull(target)
-    return target
+def project(clone, once):
+    """A clone with the reference data and models; read only."""
+    return once("pulled", lambda target: pull(copy_clone(clone, target)))[0]
 
 
 class Unlearned(NamedTuple):
@@ -189,11 +210,15 @@ class Unlearned(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def unlearned(project, tmp_path_factory):
+def unlearned(project, once):
     """The project after ``kedro run --pipeline=unlearn``; read only."""
-    target = copy_clone(project, tmp_path_factory.mktemp("unlearned") / "project")
-    run = kedro_run(target, "--pipeline=unlearn")
-    assert run.code == 0, run.output
+
+    def make(target):
+        run = kedro_run(copy_clone(project, target), "--pipeline=unlearn")
+        assert run.code == 0, run.output
+        return run
+
+    target, run = once("unlearned", make)
     return Unlearned(target, run, target / "data/06_models/erasediff", target / "data/08_reporting/erasediff")
 
 
@@ -218,14 +243,18 @@ AUDIT = ",".join(
 
 
 @pytest.fixture(scope="session")
-def audited(unlearned, quick_run, tmp_path_factory):
+def audited(unlearned, quick_run, once):
     """The project after ``kedro run --pipeline=audit``, and that run; the retrained model was pulled."""
-    target = copy_clone(unlearned.project, tmp_path_factory.mktemp("audited") / "project")
-    pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
-    assert pulled.code == 0, pulled.output
-    run = quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
-    assert run.code == 0, run.output
-    return target, run
+
+    def make(target):
+        copy_clone(unlearned.project, target)
+        pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
+        assert pulled.code == 0, pulled.output
+        run = quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
+        assert run.code == 0, run.output
+        return run
+
+    return once("audited", make)
 
 
 class Earlier(NamedTuple):
@@ -236,12 +265,15 @@ class Earlier(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def earlier(project, tmp_path_factory):
+def earlier(project, once):
     """A project with a result in it; read only."""
-    target = copy_clone(project, tmp_path_factory.mktemp("earlier") / "project")
-    run = kedro_run(target, "--pipeline=unlearn", f"--params={QUICK}")
-    assert run.code == 0, run.output
-    return Earlier(target, run)
+
+    def make(target):
+        run = kedro_run(copy_clone(project, target), "--pipeline=unlearn", f"--params={QUICK}")
+        assert run.code == 0, run.output
+        return run
+
+    return Earlier(*once("earlier", make))
 
 
 @pytest.fixture
