@@ -42,6 +42,7 @@ TINY = {
     "gates": {"enforce": False},
 }
 """The same for every method."""
+WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
 """What the caller's environment must not decide."""
 
@@ -183,8 +184,12 @@ def clone(once):
 
 
 def copy_clone(clone, target):
-    """A clone of its own for a test that changes it."""
-    shutil.copytree(clone, target, symlinks=True)
+    """A clone of its own for a test that changes it; what nobody writes to once it is there is shared."""
+
+    def copy(source, place):
+        (os.link if any(part in source for part in WRITTEN_ONCE) else shutil.copy2)(source, place)
+
+    shutil.copytree(clone, target, symlinks=True, copy_function=copy)
     return target
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, TINY, assert_one_line, copy_clone, kept
+from end_to_end.fixtures import QUICK, TINY, assert_one_line, configure, copy_clone, kept
 from erasediff_pipeline.config import GateSettings
 
 SMALL = {
@@ -17,6 +17,7 @@ SMALL = {
     "relearning": {"steps": 2, "images": 8, "batch_size": 8},
     "inversion": {"steps": 2, "restarts": 1, "batch_size": 8},
 }
+EVALUATION = {**TINY["evaluation"], "membership_timesteps": 2, "membership_noises": 1}
 pytestmark = pytest.mark.slow
 
 
@@ -24,12 +25,12 @@ pytestmark = pytest.mark.slow
 def small(project, tmp_path_factory):
     """A project whose settings are whole but small."""
     target = copy_clone(project, tmp_path_factory.mktemp("audit") / "project")
-    (target / "conf/local/parameters.yml").write_text(yaml.safe_dump({**TINY, "audit": SMALL}))
+    configure(target, {**TINY, "evaluation": EVALUATION, "audit": SMALL})
     text = target / "conf/tiny_text_to_image/parameters.yml"
     settings = yaml.safe_load(text.read_text())
     for name in ("unlearn", "pretrain"):
         settings[name] = {**settings.get(name, {}), "steps": 2, "batch_size": 8}
-    text.write_text(yaml.safe_dump({**settings, "audit": SMALL}))
+    text.write_text(yaml.safe_dump({**settings, "evaluation": EVALUATION, "audit": SMALL}))
     return target
 
 
@@ -144,19 +145,17 @@ def test_a_bad_input_is_one_line_and_nothing_is_lost(audited, quick_run, params,
 
 
 def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
-    """Done again, it reads what is there."""
+    """With one method beside EraseDiff."""
     own = copy_clone(project, tmp_path / "project")
-    settings = {**TINY, "audit": {**SMALL, "methods": ["finetune"]}}
+    settings = {**TINY, "evaluation": EVALUATION, "audit": {**SMALL, "methods": ["finetune"]}}
     (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
     command = ["benchmarks/audits.py", "--digits", "4", "--methods", "none", "--output", table]
     run = quick_run.script(own, *command)
     assert run.code == 0, run.output
     rows = pd.read_csv(table)
-    assert list(rows["model"]) == ["base", "erasediff", "retrain", "finetune"]
+    assert set(rows["model"]) == {"base", "erasediff", "retrain", "finetune"}
     assert set(rows["digit"]) == {4}
     text = table.with_suffix(".md").read_text()
     assert "Unfinished: only 4." in text
     assert "| `finetune` | 1 |" in text
-    assert quick_run.script(own, *command).code == 0
-    assert pd.read_csv(table).equals(rows)
