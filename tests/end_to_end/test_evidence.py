@@ -139,6 +139,13 @@ def test_the_private_key_is_nowhere_but_in_its_file(signed):
             assert not file.is_file() or secret not in file.read_bytes(), file
 
 
+def test_figures_of_another_model_are_no_evidence(own, quick_run):
+    file = own / "data/08_reporting/erasediff/run.json"
+    told = json.loads(file.read_text())["provenance"]["erased_model_sha256"]
+    file.write_text(file.read_text().replace(told, "0" * 64))
+    assert_one_line(quick_run(own, "--pipeline=audit"), "audit.model: 'erasediff' has the weights", "0" * 64)
+
+
 def test_release_removes_what_it_says_and_keeps_the_rest(own, quick_run):
     before = hash_tree(own / "data")
     run = quick_run(own, "--pipeline=release")

@@ -5,7 +5,7 @@ import pytest
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import Gate, GateSettings
-from erasediff_pipeline.config.gates import AUDITED, MEASURED
+from erasediff_pipeline.config.gates import AUDITED, LIMITS, MEASURED
 from erasediff_pipeline.evidence.gates import check_gates, list_figures, verdict
 
 
@@ -90,9 +90,20 @@ def test_without_a_retrained_model_what_is_held_against_it_is_not_checked(metric
     assert one(metrics, "inversion_accuracy", Gate(at_most=0.5), audit)["status"] == "passed"
 
 
+def test_a_share_that_is_no_number_fails(metrics):
+    metrics["erased"]["forget_accuracy"] = math.nan
+    assert one(metrics, "forget_accuracy", Gate(at_most=1))["status"] == "failed"
+
+
+def test_a_figure_whose_gate_was_deleted_is_listed(metrics):
+    found = check(metrics, recall=Gate(at_least=0))
+    assert set(found) == {"recall", *LIMITS}
+    assert found["fid"]["why"] == "no limit in gates.limits.fid"
+
+
 def test_a_gate_that_is_null_is_listed(metrics):
     found = one(metrics, "fid", None)
-    assert (found["status"], found["why"]) == ("left out", "gates.limits.fid is null")
+    assert (found["status"], found["why"]) == ("left out", "no limit in gates.limits.fid")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """``evidence.json``: what a run shows, in one document; its JSON Schema is ``docs/evidence.schema.json``."""
 
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -114,14 +115,21 @@ def collect_evidence(
         request=Request(**metrics["forget"]),
         gates=[GateOutcome(**gate) for gate in gates],
         not_checked=unchecked + (audit["not_checked"] if audit else ["audits: kedro run --pipeline=audit"]),
-        metrics={"base": metrics["base"], "erased": metrics["erased"]},
-        audits=audit["models"] if audit else None,
+        metrics={"base": without_nan(metrics["base"]), "erased": without_nan(metrics["erased"])},
+        audits=without_nan(audit["models"]) if audit else None,
         hidden=hidden,
         cost=Cost(**run["cost"]),
         provenance=run["provenance"],
         audit_provenance=audit_provenance,
     )
     return document.model_dump(mode="json")
+
+
+def without_nan(value: Any) -> Any:
+    """Null for numbers that are none, which JSON cannot hold; their gates have failed by then."""
+    if isinstance(value, dict):
+        return {key: without_nan(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def evidence_schema() -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from math import isfinite
 from typing import Any
 
-from erasediff_pipeline.config.gates import AUDITED, Gate, GateSettings
+from erasediff_pipeline.config.gates import AUDITED, LIMITS, Gate, GateSettings
 from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
 from erasediff_pipeline.evidence.intervals import Estimate, difference, ratio
 
@@ -40,7 +40,7 @@ def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confiden
 def check_gates(
     settings: GateSettings, metrics: dict[str, Any], audit: dict[str, Any] | None = None
 ) -> list[dict[str, Any]]:
-    """Hold the erased model's figures against the limits.
+    """Hold the erased model's figures against the limits; one that has a default limit is always listed.
 
     A figure that should be there and is not, or is not a number, fails its gate. ``not checked`` is what this
     run cannot tell (nothing was audited, or no retrained model); ``left out`` is a gate set to null, or of a
@@ -57,13 +57,14 @@ def check_gates(
         model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
     """
     figures = list_figures(metrics, audit, settings.confidence)
+    gates = settings.limits | {name: None for name in LIMITS if name not in settings.limits}
     return [
         {
             "figure": name,
             "limit": describe(gate),
             **judge(name, gate, figures, metrics["forget"]["by"], audit),
         }
-        for name, gate in settings.limits.items()
+        for name, gate in gates.items()
     ]
 
 
@@ -111,7 +112,7 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
 def reason_to_leave_out(name: str, gate: Gate | None, by: str) -> str | None:
     """Why this gate does not apply; None where it does."""
     if gate is None:
-        return f"gates.limits.{name} is null"
+        return f"no limit in gates.limits.{name}"
     if by == "ids" and name in OF_CLASSES:
         return "a request by ids keeps its classes"
     if by != "ids" and name in OF_IDS:

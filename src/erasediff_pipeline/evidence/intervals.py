@@ -1,6 +1,6 @@
 """A figure with its interval, and the interval of a difference of two."""
 
-from math import hypot
+from math import hypot, isnan
 from typing import NamedTuple
 
 from scipy.stats import binomtest
@@ -20,11 +20,13 @@ def exactly(value: float) -> Estimate:
 
 
 def share_of(share: float, samples: int, confidence: float) -> Estimate:
-    """A share of ``samples`` with Wilson's interval (1927), which holds at 0 and 1, too.
+    """A share of ``samples`` with Wilson's interval (1927), which holds at 0 and 1, too; NaN stays NaN.
 
     Raises:
         ValueError: ``share`` is not within 0…1.
     """
+    if isnan(share):
+        return exactly(share)
     low, high = binomtest(round(share * samples), samples).proportion_ci(confidence, method="wilson")
     return Estimate(share, min(float(low), share), max(float(high), share))
 

@@ -104,6 +104,30 @@ def test_report_is_of_the_first_seed_and_of_what_was_tried(trials, unet_model):
     assert "mask_fraction" not in page  # of a method that was not tried
 
 
+def test_forgotten_rows_can_be_left_out(trials, unet_model):
+    summary = nodes.tabulate(REQUEST, JUDGE, CompareSettings(seeds=2), *trials)[1]
+    request = {**REQUEST, "forget_sha256": "f0f0", "retain_sha256": "1e1e"}
+    heights = [
+        nodes.report_comparison(
+            summary,
+            request,
+            CompareSettings(seeds=2),
+            ReportSettings(grid_columns=2, hide_forgotten=hidden),
+            {},
+            unet_model().to_pipeline(),
+            *trials,
+        )[1]
+        .axes[0]
+        .images[0]
+        .get_array()
+        .shape[0]
+        for hidden in (False, True)
+    ]
+    classes = trials[0][0]["samples"].classes
+    assert set(REQUEST["classes"]) < set(classes)
+    assert heights[1] * len(classes) == heights[0] * (len(classes) - len(REQUEST["classes"]))
+
+
 def test_without_a_run_nothing_is_tracked(trials):
     assert mlflow.active_run() is None
     summary = nodes.tabulate(REQUEST, JUDGE, CompareSettings(), *trials)[1]

@@ -64,6 +64,7 @@ def find_models(
     bench: Bench,
     erased_model: DiffusionPipeline,
     metrics: dict[str, Any],
+    run: dict[str, Any],
     settings: AuditSettings,
     parameters: dict[str, Any],
     seed: int,
@@ -72,8 +73,14 @@ def find_models(
 
     Raises:
         InvalidRequest: The last request that the erased model has answered, or that its metrics are of, is
-            another than the one in ``forget``.
+            another than the one in ``forget``; or what is told of the model is told of another.
     """
+    weights, told = hash_pipeline(erased_model), run["provenance"]["erased_model_sha256"]
+    if weights != told:
+        raise InvalidRequest(
+            f"audit.model: {settings.model!r} has the weights {weights}, and its run.json and metrics are of "
+            f"{told}: run its pipeline again"
+        )
     answered = [entry["forget_sha256"] for entry in history_of(erased_model)][-1:]
     if {bench.request["forget_sha256"]} != {*answered, metrics["forget"]["forget_sha256"]}:
         raise InvalidRequest(

@@ -39,7 +39,15 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.find_models,
-                ["bench", "erased_model", "model_metrics", "params:audit", "parameters", "params:seed"],
+                [
+                    "bench",
+                    "erased_model",
+                    "model_metrics",
+                    "model_run",
+                    "params:audit",
+                    "parameters",
+                    "params:seed",
+                ],
                 "models",
                 name="find_models",
             ),

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
@@ -127,7 +128,11 @@ def report_comparison(
 ) -> tuple[Figure, Figure, str]:
     """The trade-off, the grids of the first seed, and one self-contained page with both and the table."""
     samples = {t[0]["row"]["method"]: t[0]["samples"] for t in trials if t}
-    grids = draw_grids(samples, forgotten_classes(request), report.grid_columns)
+    forgotten = forgotten_classes(request)
+    if report.hide_forgotten:
+        samples = {m: drawn.select(~np.isin(drawn.labels, forgotten)) for m, drawn in samples.items()}
+        forgotten = []
+    grids = draw_grids(samples, forgotten, report.grid_columns)
     trade_off = draw_trade_off(summary, by_ids=request["by"] == "ids")
     provenance = {
         "base_model_sha256": hash_pipeline(base_model),
