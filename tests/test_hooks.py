@@ -58,6 +58,11 @@ def test_unknown_section_names_the_allowed_ones():
     assert "sampling" in line
 
 
+def test_a_misspelt_key_of_a_gate_names_the_allowed_ones():
+    line = explanation({"gates": {"limits": {"fid": {"atmost": 1.1}}}})
+    assert line.startswith("gates.limits.fid.atmost: unknown parameter: allowed are at_most, at_least")
+
+
 def test_out_of_range_names_key_value_and_limit():
     line = explanation({"unlearn": {"steps": 0}})
     assert line.startswith("unlearn.steps: 0 is refused")

@@ -97,3 +97,7 @@ def versions(model: str | None, number: int | None, request: str | None) -> None
     if not found:
         raise UserError("no such version in the registry: `kedro versions` lists all")
     click.echo("\n\n".join(describe_version(version) for version in found))
+
+
+for command in (keys, versions):
+    with_one_line_errors(command)

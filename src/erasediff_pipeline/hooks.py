@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from accelerate import PartialState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
@@ -72,7 +72,9 @@ def explain_validation(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         owner: Any = Parameters
         for part in first["loc"][:-1]:
-            owner = settings_in(owner.model_fields[part].annotation)
+            # A dictionary of settings: all of its values are of one kind.
+            within = get_args(owner)[1] if get_origin(owner) is dict else owner.model_fields[part].annotation
+            owner = within if get_origin(within) is dict else settings_in(within)
         return f"{key}: unknown parameter: allowed are {', '.join(owner.model_fields)}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
@@ -348,12 +350,12 @@ class ShowSummary:
         made = pipeline.all_outputs()
         for name in sorted(made):
             method = name.removesuffix(".metrics")
-            if name != method and f"{method}.run" in made:
+            if name != method and {f"{method}.run", f"{method}.evidence"} <= made:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 gates = catalog.load(f"{method}.evidence")["gates"]
                 Console().print(build_table(metrics, run, gates, report))
-        if "audit.document" in made:
+        if {"audit.document", "audit.evidence"} <= made:
             report = relative(file_of(catalog, "audit.report") or Path())
             gates = catalog.load("audit.evidence")["gates"]
             Console().print(build_audit_table(catalog.load("audit.document"), gates, report))

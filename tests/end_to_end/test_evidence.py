@@ -61,7 +61,7 @@ def test_the_evidence_is_what_the_schema_says(unlearned, audited):
 
 
 def test_a_gate_that_fails_ends_the_run_and_keeps_the_result(own, quick_run):
-    """The model was called erased; audited against tighter limits, it is not any more."""
+    """The earlier version keeps its alias; the new one is no more than a candidate."""
     limits = "gates.limits.fid.at_most=0.5,gates.limits.recall.at_least=0.99"
     run = quick_run(own, "--pipeline=unlearn", f"--params={limits},unlearn.steps=2,sampling.steps=2")
     assert_one_line(run, "gates: ", "fid ≤ 0.5 × base: missed by", "recall ≥ 0.99: missed by")

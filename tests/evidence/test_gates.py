@@ -103,7 +103,7 @@ def test_a_figure_whose_gate_was_deleted_is_listed(metrics):
 
 def test_a_gate_that_is_null_is_listed(metrics):
     found = one(metrics, "fid", None)
-    assert (found["status"], found["why"]) == ("left out", "no limit in gates.limits.fid")
+    assert (found["status"], found["why"]) == ("not checked", "no limit in gates.limits.fid")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +190,11 @@ def test_every_figure_can_be_had(metrics, audit):
 def test_a_gate_has_one_limit_and_a_ratio_a_model(gate):
     with pytest.raises(ValidationError, match=r"allowed is exactly one|needs of"):
         Gate(**gate)
+
+
+def test_only_audits_measure_the_retrained_model():
+    with pytest.raises(ValidationError, match="fid: of: retrained: only audits measure that model"):
+        GateSettings(limits={"fid": Gate(at_most=1, of="retrained")})
 
 
 def test_an_unknown_figure_is_refused_with_those_that_are_known():

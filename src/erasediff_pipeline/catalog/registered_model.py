@@ -114,9 +114,9 @@ class RegisteredVerdict(AbstractDataset[Verdict, Any]):
             for key, value in data.tags.items():
                 client.set_model_version_tag(found.name, found.version, key, value)
             aliases = client.get_registered_model(found.name).aliases
-            if data.passed:
+            if data.passed and int(aliases.get(ERASED, 0)) <= int(found.version):
                 client.set_registered_model_alias(found.name, ERASED, found.version)
-            elif str(aliases.get(ERASED)) == str(found.version):
+            elif not data.passed and str(aliases.get(ERASED)) == str(found.version):
                 client.delete_registered_model_alias(found.name, ERASED)
 
     def load(self) -> Any:

@@ -85,7 +85,7 @@ class GateSettings(Settings):
     """Level of the intervals of shares."""
 
     limits: dict[str, Gate | None] = Field(default_factory=lambda: dict(LIMITS))
-    """A gate for each figure; null leaves it out, and the report says so."""
+    """A gate for each figure; null takes it away: it is then not checked, and no model is called erased."""
 
     @field_validator("limits")
     @classmethod
@@ -93,4 +93,9 @@ class GateSettings(Settings):
         unknown = sorted(set(value) - {*MEASURED, *AUDITED})
         if unknown:
             raise ValueError(f"unknown figure {unknown[0]!r}: allowed are {', '.join(MEASURED + AUDITED)}")
+        for name, gate in value.items():
+            if gate is not None and gate.of == "retrained" and name not in AUDITED:
+                raise ValueError(
+                    f"{name}: of: retrained: only audits measure that model: allowed are base and null"
+                )
         return value

@@ -43,8 +43,8 @@ def check_gates(
     """Hold the erased model's figures against the limits; one that has a default limit is always listed.
 
     A figure that should be there and is not, or is not a number, fails its gate. ``not checked`` is what this
-    run cannot tell (nothing was audited, or no retrained model); ``left out`` is a gate set to null, or of a
-    figure that a request of this kind does not have.
+    run cannot tell (nothing was audited, or no retrained model), and a figure without a limit; ``left out``
+    is one that a request of this kind does not have.
 
     Args:
         settings: The limits.
@@ -72,9 +72,10 @@ def judge(
     name: str, gate: Gate | None, figures: Figures, by: str, audit: dict[str, Any] | None
 ) -> dict[str, Any]:
     """One gate's outcome."""
-    reason = reason_to_leave_out(name, gate, by)
-    if gate is None or reason:
+    if reason := reason_to_leave_out(name, by):
         return {"status": LEFT_OUT, "why": reason}
+    if gate is None:
+        return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
     if name in AUDITED and audit is None:
         return {"status": NOT_CHECKED, "why": "not audited yet: kedro run --pipeline=audit"}
     if gate.of == "retrained" and "retrained" not in figures:
@@ -85,8 +86,6 @@ def judge(
     if gate.of is not None:
         other = figures[gate.of].get(name)
         if other is None:
-            if gate.of == "retrained" and name not in AUDITED:
-                return {"status": NOT_CHECKED, "why": "the retrained model is measured by audits only"}
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
         if gate.by == "ratio" and other.low <= 0:
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is {other.value}: no ratio"}
@@ -109,10 +108,8 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 
-def reason_to_leave_out(name: str, gate: Gate | None, by: str) -> str | None:
-    """Why this gate does not apply; None where it does."""
-    if gate is None:
-        return f"no limit in gates.limits.{name}"
+def reason_to_leave_out(name: str, by: str) -> str | None:
+    """Why a request of this kind does not have the figure; None where it does."""
     if by == "ids" and name in OF_CLASSES:
         return "a request by ids keeps its classes"
     if by != "ids" and name in OF_IDS:

@@ -42,6 +42,8 @@ PLACES: dict[Leftover, Place] = {
             "08_reporting/{env}{model}/report.html",
             "08_reporting/{env}audit/{model}/report.html",
             "08_reporting/{env}compare/grids.png",
+            "08_reporting/{env}compare/report.html",
+            "08_reporting/{env}prompts/*/*/grid.png",
         ),
         "pictures of it that the model before drew, unless report.hide_forgotten is set",
     ),
@@ -86,12 +88,13 @@ def remove_leftovers(data: Path, found: list[Found]) -> None:
     """Delete them, and see that they are gone.
 
     Raises:
-        UserError: One of them is still there, or lies outside ``data``.
+        UserError: One of them lies outside ``data``: nothing is removed; or it is still there.
     """
-    for leftover in found:
-        path = data.parent / leftover.path
+    paths = {leftover.path: data.parent / leftover.path for leftover in found}
+    for name, path in paths.items():
         if not path.resolve().is_relative_to(data.resolve()):
-            raise UserError(f"{leftover.path}: leads outside of {data.name}: it is not removed")
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+            raise UserError(f"{name}: leads outside of {data.name}: nothing is removed")
+    for name, path in paths.items():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if path.exists():
-            raise UserError(f"{leftover.path}: is still there")
+            raise UserError(f"{name}: is still there")

@@ -282,7 +282,7 @@ def hold_gates(
         outcomes,
         document,
         gates.enforce,
-        report.hide_forgotten,
+        report.hide_forgotten and bool(forgotten_classes(metrics["forget"])),
         describe_provenance(asked),
     )
 

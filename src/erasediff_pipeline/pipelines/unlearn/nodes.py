@@ -263,7 +263,8 @@ def hold_gates(
 ) -> dict[str, Any]:
     """``evidence.json``: what was measured, held against the gates that need no audit."""
     outcomes = check_gates(gates, metrics)
-    return collect_evidence(metrics, run, outcomes, None, gates.enforce, report.hide_forgotten)
+    hidden = report.hide_forgotten and bool(forgotten_classes(metrics["forget"]))
+    return collect_evidence(metrics, run, outcomes, None, gates.enforce, hidden)
 
 
 def fill_card(method: str) -> Callable:
