@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+import audits
 from audits import misses, row_of, write_table
 
 GOLD = {
@@ -63,3 +64,24 @@ def test_the_table_counts_what_is_missed(tmp_path):
     assert "| `erasediff` | 2 | 1 | 1 | 0 | 0 |" in lines
     held = [line.split(" | ")[-1].strip(" |") for line in lines if line.startswith("| `erasediff` | 8 ")]
     assert held == ["inversion", ""]
+
+
+def test_a_digit_that_is_there_is_not_run_again(tmp_path, monkeypatch):
+    ran = []
+
+    def run_one(digit, methods, settings):
+        ran.append(digit)
+        models = ("base", "erasediff", "retrain", "finetune")
+        return pd.DataFrame(
+            [{"digit": digit, "model": m, **GOLD, **ORIGIN, "settings": settings} for m in models]
+        )
+
+    monkeypatch.setattr(audits, "copy_reference", lambda: None)
+    monkeypatch.setattr(audits, "hash_settings", lambda *methods, sections: "4567")
+    monkeypatch.setattr(audits, "run_one", run_one)
+    for digits in (["3"], ["3", "4"]):
+        monkeypatch.setattr(
+            "sys.argv", ["audits.py", "--digits", *digits, "--output", str(tmp_path / "t.csv")]
+        )
+        assert audits.main() == 0
+    assert ran == [3, 4]

@@ -19,9 +19,8 @@ class Part(BaseModel):
 class Request(BaseModel):
     """What was to be forgotten; the split's hashes are over the sorted sha256 of its images."""
 
-    model_config = ConfigDict(
-        extra="allow"
-    )  # prompts, their anchor, and earlier requests, where there are any
+    # Prompts, their anchor, and earlier requests, where there are any.
+    model_config = ConfigDict(extra="allow")
 
     by: Literal["classes", "ids", "prompts"]
     classes: list[int]
