@@ -2,8 +2,8 @@
 
     make audits           writes benchmarks/audits.csv and .md, and goes on where it stopped
 
-``--methods none`` audits EraseDiff's model, the base model, the retrained one, and what ``audit.methods`` names.
-Rows of other settings, another base model or another judge are refused.
+``--methods none`` audits EraseDiff's model, the base model, the retrained one, and what ``audit.methods``
+names. Rows of other settings, another base model or another judge are refused.
 """
 
 import argparse
