@@ -82,7 +82,7 @@ def keys(private_key: Path, public_key: Path) -> None:
     from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
 
     make_keys(PROJECT_ROOT / private_key, PROJECT_ROOT / public_key)
-    click.echo(f"private key: {private_key} (keep it; it is not in git)")
+    click.echo(f"private key: {private_key} (keep it to yourself)")
     click.echo(f"public key:  {public_key} (give it away)")
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from erasediff_pipeline.config import Gate, GateSettings
 from erasediff_pipeline.evidence.document import collect_evidence, evidence_schema
-from erasediff_pipeline.evidence.gates import check_gates
 
 SCHEMA = Path(__file__).parents[2] / "docs/evidence.schema.json"
 GATES = GateSettings(limits={"fid": Gate(at_most=9), "inversion_accuracy": Gate(at_most=0.5), "recall": None})
@@ -15,7 +14,7 @@ GATES = GateSettings(limits={"fid": Gate(at_most=9), "inversion_accuracy": Gate(
 @pytest.fixture
 def collect(metrics, run):
     def make(audit=None):
-        return collect_evidence(metrics, run, check_gates(GATES, metrics, audit), audit, True, False)
+        return collect_evidence(metrics, run, audit, GATES, False)
 
     return make
 
@@ -58,6 +57,18 @@ def test_verdict_and_figures(collect, metrics, audit):
     assert document["verdict"] == "failed"
     assert document["metrics"]["erased"] == metrics["erased"]
     assert document["audits"]["retrained"] == audit["models"]["retrained"]
+
+
+def test_every_figure_has_its_interval(collect, metrics, audit):
+    assert set(collect()["figures"]) == {"base", "erased"}
+    document = collect(audit)
+    assert set(document["figures"]) == {"base", "erased", "retrained"}
+    shown = document["figures"]["erased"]["forget_accuracy"]
+    assert (shown["value"], shown["low"]) == (0, 0)
+    assert shown["high"] == pytest.approx(0.018845, abs=1e-6)
+    assert document["figures"]["retrained"]["membership_auc"] == {"value": 0.5, "low": 0.4, "high": 0.6}
+    metrics["erased"]["forget_accuracy"] = float("nan")
+    assert set(collect()["figures"]["erased"]["forget_accuracy"].values()) == {None}
 
 
 def test_a_figure_that_is_no_number_is_null_and_fails(collect, metrics):

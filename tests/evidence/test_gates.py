@@ -28,7 +28,7 @@ def test_the_pessimistic_end_counts(metrics):
     assert found["value"] == 0
     assert found["pessimistic"] == found["high"] == pytest.approx(0.018845, abs=1e-6)
     assert found["by_how_much"] == pytest.approx(0.000845, abs=1e-6)
-    assert found["why"] == "missed by 0.0008"
+    assert found["why"] == "missed by 0.000845"
 
 
 def test_fewer_samples_prove_less(metrics):
@@ -153,6 +153,29 @@ def test_membership_counts_both_intervals(metrics, audit):
     assert found["high"] == pytest.approx(0.1 * math.sqrt(2), abs=1e-6)
 
 
+def test_members_told_by_a_higher_loss_are_told_as_well(metrics, audit):
+    audit["models"]["erased"]["membership"] |= {"auc": 0.1, "low": 0.05, "high": 0.15}
+    gate = Gate(at_most=0.2, of="retrained", by="distance")
+    found = one(metrics, "membership_auc", gate, audit)
+    assert (found["status"], found["limit"]) == ("failed", "within 0.2 of retrained")
+    assert found["value"] == pytest.approx(0.4)
+    one_sided = gate.model_copy(update={"by": "difference"})
+    assert one(metrics, "membership_auc", one_sided, audit)["status"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("figure", "count"),
+    [
+        ("forget_accuracy_erased_prompts", "erased_prompt_samples"),
+        ("forget_accuracy_synonyms", "synonym_samples"),
+    ],
+)
+def test_prompts_have_intervals_of_their_own_counts(metrics, figure, count):
+    metrics["forget"]["by"] = "prompts"
+    metrics["erased"] |= {figure: 0.0, count: 20}
+    assert one(metrics, figure, Gate(at_most=0.1))["high"] == pytest.approx(0.1611, abs=1e-4)
+
+
 def test_a_worst_class_that_lost_too_much(metrics, audit):
     assert one(metrics, "damage_worst", Gate(at_least=0.9), audit)["status"] == "passed"
     audit["models"]["erased"]["damage"]["worst"] = 0.92
@@ -186,9 +209,18 @@ def test_every_figure_can_be_had(metrics, audit):
     assert set(list_figures(metrics, audit, 0.95)["erased"]) == {*MEASURED, *AUDITED}
 
 
-@pytest.mark.parametrize("gate", [{}, {"at_most": 1, "at_least": 0}, {"at_most": 1, "by": "ratio"}])
-def test_a_gate_has_one_limit_and_a_ratio_a_model(gate):
-    with pytest.raises(ValidationError, match=r"allowed is exactly one|needs of"):
+@pytest.mark.parametrize(
+    ("gate", "message"),
+    [
+        ({}, "allowed is exactly one"),
+        ({"at_most": 1, "at_least": 0}, "allowed is exactly one"),
+        ({"at_most": 1, "by": "ratio"}, "by: ratio needs of"),
+        ({"at_most": 1, "by": "distance"}, "by: distance needs of"),
+        ({"at_least": 1, "by": "distance", "of": "base"}, "by: distance: allowed is at_most"),
+    ],
+)
+def test_a_gate_has_one_limit_and_what_is_compared_a_model(gate, message):
+    with pytest.raises(ValidationError, match=message):
         Gate(**gate)
 
 

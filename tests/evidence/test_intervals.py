@@ -1,6 +1,6 @@
 import pytest
 
-from erasediff_pipeline.evidence.intervals import Estimate, difference, exactly, ratio, share_of
+from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, exactly, ratio, share_of
 
 
 def test_wilsons_interval_of_a_published_share():
@@ -40,6 +40,18 @@ def test_a_share_lies_within_its_interval():
 def test_a_figure_without_interval_moves_one_with_it():
     assert difference(Estimate(0.5, 0.4, 0.7), exactly(0.2)) == pytest.approx((0.3, 0.2, 0.5))
     assert ratio(Estimate(12, 10, 15), exactly(10)) == pytest.approx((1.2, 1.0, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "folded"),
+    [
+        ((0.8, 0.7, 0.9), (0.5, 0.5, 0.5), (0.3, 0.2, 0.4)),
+        ((0.5, 0.5, 0.5), (0.8, 0.7, 0.9), (0.3, 0.2, 0.4)),
+        ((0.5, 0.3, 0.6), (0.5, 0.5, 0.5), (0.0, 0.0, 0.2)),
+    ],
+)
+def test_a_distance_has_no_sign(first, second, folded):
+    assert distance(Estimate(*first), Estimate(*second)) == pytest.approx(folded)
 
 
 def test_a_ratio_spans_what_both_ends_allow():

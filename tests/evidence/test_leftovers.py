@@ -51,6 +51,17 @@ def test_each_kind_is_found_where_it_lies(data, environment):
     assert f"data/{FILES['set_aside'].format(environment)}" in aside
 
 
+def test_what_another_method_has_left_is_found(data):
+    """The model before drew the same for it, and its features are of the same images."""
+    shown = [data / "07_model_output/salun/base_samples/images.npy", data / "08_reporting/salun/report.html"]
+    for path in shown:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"12345")
+    found = {leftover.path for leftover in find_leftovers(data, "", "erasediff")}
+    assert {"data/07_model_output/salun/base_samples", "data/08_reporting/salun/report.html"} <= found
+    assert not {name for name in found if "words" in name}
+
+
 def test_what_is_removed_is_gone_and_nothing_else(data):
     before = files(data)
     found = [f for f in find_leftovers(data, "", "erasediff") if f.kind in ("features", "base_samples")]

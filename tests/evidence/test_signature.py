@@ -26,7 +26,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def signed(folder, keys):
-    return folder, sign_folder(folder, keys[0])
+    return folder, sign_folder(folder, keys[0], "data/model")
 
 
 def refused(folder, signature, key):
@@ -58,6 +58,21 @@ def test_a_file_that_came_along_is_named(signed, keys):
     assert "more.bin" in refused(*signed, keys[1])
 
 
+@pytest.mark.parametrize("name", [".gitignore", ".git/config"])
+def test_what_git_would_own_is_signed_like_the_rest(folder, keys, name):
+    (folder / ".git").mkdir()
+    (folder / name).write_text("1")
+    signature = sign_folder(folder, keys[0], "data/model")
+    (folder / name).write_text("2")
+    assert name in refused(folder, signature, keys[1])
+
+
+def test_a_link_is_not_signed(folder, keys):
+    (folder / "link").symlink_to("config.json")
+    with pytest.raises(UserError, match=r"data/model: .*link.* symlink"):
+        sign_folder(folder, keys[0], "data/model")
+
+
 def test_another_key_is_named(signed, tmp_path):
     make_keys(tmp_path / "other.pem", tmp_path / "other.pub")
     assert "other.pub" in refused(*signed, tmp_path / "other.pub")
@@ -79,13 +94,20 @@ def test_a_key_pair_is_never_replaced(keys):
     assert [key.read_bytes() for key in keys] == before
 
 
+def test_half_a_pair_is_not_left_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.open", lambda *arguments: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        make_keys(tmp_path / "key.pem", tmp_path / "key.pub")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_the_owner_reads_the_private_key(keys):
     assert stat.S_IMODE(keys[0].stat().st_mode) == 0o600
 
 
 def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):
     with pytest.raises(MissingInput, match=r"none\.pem is missing: make it with `make keys`"):
-        sign_folder(folder, tmp_path / "none.pem")
+        sign_folder(folder, tmp_path / "none.pem", "data/model")
     with pytest.raises(MissingInput, match=r"none\.pub is missing"):
         verify_folder(folder, "{}", tmp_path / "none.pub", "data/model")
 
@@ -93,6 +115,6 @@ def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):
 def test_what_is_no_key_is_refused_without_quoting_it(folder, tmp_path):
     (tmp_path / "key.pem").write_text("my secret")
     with pytest.raises(MissingInput) as error:
-        sign_folder(folder, tmp_path / "key.pem")
+        sign_folder(folder, tmp_path / "key.pem", "data/model")
     assert "allowed is a PEM file of an elliptic curve key" in error.value.message
     assert "secret" not in error.value.message

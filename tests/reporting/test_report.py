@@ -19,6 +19,9 @@ NAMES = {
     "recall": "recall, retained",
 }
 
+INTERVAL = r"(?<=\.\d{4})\d\.\d{4} to \d\.\d{4}$"
+"""As text, it follows its figure at once."""
+
 
 @pytest.fixture
 def render(evidence):
@@ -26,8 +29,9 @@ def render(evidence):
 
 
 def figures_in(page):
-    """``{name: (before, after)}``."""
-    return {row[0]: tuple(row[1:3]) for row in Reader(page).rows if len(row) == 4 and row[0]}
+    """``{name: (before, after)}``, without intervals."""
+    rows = [row for row in Reader(page).rows if len(row) == 4 and row[0]]
+    return {row[0]: tuple(re.sub(INTERVAL, "", cell) for cell in row[1:3]) for row in rows}
 
 
 def gates_in(page):
@@ -57,7 +61,8 @@ def test_audits_are_told_beside_each_other(evidence):
     pictures = [Figure(figsize=(1, 1)) for _ in range(3)]
     page = render_report(evidence(audit), *pictures)
     row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3: best"])
-    assert row[1:] == ["0.2500"] * 3
+    found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
+    assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
     assert len(Reader(page).fetched) == 3
     assert_self_contained(page)
 
@@ -72,6 +77,16 @@ def test_every_figure_is_that_of_the_metrics(render, metrics):
     assert figures_in(render()) == {
         name: (f"{before:.4f}", f"{after:.4f}") for name, (before, after) in figures.items()
     }
+
+
+def test_shares_have_their_intervals(render, evidence):
+    rows = {row[0]: row[1:3] for row in Reader(render()).rows if len(row) == 4 and row[0]}
+    figures = evidence()["figures"]
+    for key in ("forget_accuracy", "retain_accuracy", "precision", "recall"):
+        for cell, which in zip(rows[NAMES[key]], ("base", "erased"), strict=True):
+            found = figures[which][key]
+            assert cell == f"{found['value']:.4f}{found['low']:.4f} to {found['high']:.4f}"
+    assert not [cell for key in ("fid", "forget_entropy") for cell in rows[NAMES[key]] if "to" in cell]
 
 
 def test_request_by_ids_shows_membership_and_no_forgotten_class(render, metrics):

@@ -41,6 +41,14 @@ def rows(page, table):
     return [row.locator("td").all_inner_texts() for row in page.locator(f"#{table} tr").all()[1:]]
 
 
+def interval(evidence, which, key):
+    """As it stands below a figure; nothing where none is known."""
+    found = evidence["figures"][which].get(key)
+    if found is None or found["low"] == found["high"]:
+        return ""
+    return f"\n{found['low']:.4f} to {found['high']:.4f}"
+
+
 def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
     _, requests, complaints = opened
     assert [url for url in requests if not url.startswith("data:")] == [(place / "report.html").as_uri()]
@@ -48,11 +56,14 @@ def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
 
 
 def test_every_metric_is_that_of_the_json(opened, evidence):
-    base, erased = evidence["metrics"]["base"], evidence["metrics"]["erased"]
     keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
     keys += ["fid", "precision", "recall"]
     assert [row[1:3] for row in rows(opened[0], "metrics")] == [
-        [f"{base[key]:.4f}", f"{erased[key]:.4f}"] for key in keys
+        [
+            f"{evidence['metrics'][which][key]:.4f}" + interval(evidence, which, key)
+            for which in ("base", "erased")
+        ]
+        for key in keys
     ]
 
 
@@ -69,11 +80,18 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
 
 def test_every_audit_is_that_of_the_json(opened, evidence):
     shown = {row[0]: row[1:] for row in rows(opened[0], "audits")}
-    models = evidence["audits"].values()
+    audits = evidence["audits"]
+    models = audits.values()
     for name, figures in {
-        "inversion, class 0: best": [f"{found['inversion']['0']['best']:.4f}" for found in models],
+        "inversion, class 0: best": [
+            f"{found['inversion']['0']['best']:.4f}" + interval(evidence, which, "inversion_accuracy")
+            for which, found in audits.items()
+        ],
         "membership AUC": [f"{found['membership']['auc']:.4f}" for found in models],
-        "shown when asked for nothing": [f"{found['leakage']['unconditional']:.4f}" for found in models],
+        "shown when asked for nothing": [
+            f"{found['leakage']['unconditional']:.4f}" + interval(evidence, which, "leakage_unconditional")
+            for which, found in audits.items()
+        ],
         "steps to relearn half, from forgotten images": [
             "> 4"
             if found["relearning"]["forgotten"]["steps_to_half"] is None

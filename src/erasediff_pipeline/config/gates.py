@@ -46,15 +46,17 @@ class Gate(Settings):
     of: Literal["base", "retrained"] | None = None
     """Model that the figure is held against; null holds the figure itself."""
 
-    by: Literal["difference", "ratio"] = "difference"
-    """What is limited where it is held against a model: erased − other, or erased ÷ other."""
+    by: Literal["difference", "distance", "ratio"] = "difference"
+    """What is limited where it is held against a model: erased − other, its size, or erased ÷ other."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> "Gate":
         if (self.at_most is None) == (self.at_least is None):
             raise ValueError("allowed is exactly one of at_most and at_least")
-        if self.by == "ratio" and self.of is None:
-            raise ValueError("by: ratio needs of: base or of: retrained")
+        if self.by != "difference" and self.of is None:
+            raise ValueError(f"by: {self.by} needs of: base or of: retrained")
+        if self.by == "distance" and self.at_most is None:
+            raise ValueError("by: distance: allowed is at_most")
         return self
 
 
@@ -67,7 +69,7 @@ LIMITS: dict[str, Gate | None] = {
     "relearning_steps_forgotten": Gate(at_least=1.0, of="retrained", by="ratio"),
     "relearning_steps_retained": Gate(at_least=1.0, of="retrained", by="ratio"),
     "inversion_accuracy": Gate(at_most=0.10, of="retrained"),
-    "membership_auc": Gate(at_most=0.20, of="retrained"),
+    "membership_auc": Gate(at_most=0.20, of="retrained", by="distance"),
     "leakage_unconditional": Gate(at_most=0.10),
     "leakage_worst": Gate(at_most=0.10),
     "damage_worst": Gate(at_least=0.85),

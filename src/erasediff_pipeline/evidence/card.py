@@ -4,7 +4,7 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from erasediff_pipeline.evidence.gates import FAILED
+from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED
 from erasediff_pipeline.reporting.summary import format_metric, list_rows, name_request
 
 TEMPLATE = """---
@@ -29,6 +29,8 @@ These figures are of what the model draws when asked. Whether the data can be br
 what was not checked.
 {% if failed %}
 **Gates that this model fails:** {{ failed }}.
+{% endif %}{% if waiting %}
+Not checked by the run that made it: {{ waiting }}.
 {% endif %}
 ## Use
 
@@ -42,18 +44,19 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 """
 
 
-def write_card(evidence: dict[str, Any], pipeline: str) -> str:
+def write_card(evidence: dict[str, Any], pipeline: str, task: str) -> str:
     """The card's text; the same bytes for the same figures, so nothing of the run itself.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.
         pipeline: What ran, for example ``kedro run --pipeline=unlearn``.
+        task: The Hub's name of what the model is for, for example ``text-to-image``.
     """
     request, erased = name_request(evidence["request"]), evidence["metrics"]["erased"]
     title = f"{evidence['method']}: {request} forgotten"
     results = [
         EvalResult(
-            task_type="unconditional-image-generation",
+            task_type=task,
             dataset_type="project",
             dataset_name="samples of the erased model",
             metric_type=name,
@@ -63,7 +66,11 @@ def write_card(evidence: dict[str, Any], pipeline: str) -> str:
         if (value := erased.get(name)) is not None
     ]
     data = ModelCardData(
-        library_name="diffusers", tags=["machine-unlearning"], model_name=title, eval_results=results
+        library_name="diffusers",
+        pipeline_tag=task,
+        tags=["machine-unlearning"],
+        model_name=title,
+        eval_results=results,
     )
     failed = [gate for gate in evidence["gates"] if gate["status"] == FAILED]
     return ModelCard.from_template(
@@ -82,5 +89,6 @@ def write_card(evidence: dict[str, Any], pipeline: str) -> str:
             f"{erased['forget_samples']} samples of what was forgotten, {erased['retain_samples']} of "
             f"what was kept; FID over features of `{erased['fid_backend']}`."
         ),
+        waiting=", ".join(gate["figure"] for gate in evidence["gates"] if gate["status"] == NOT_CHECKED),
         failed=", ".join(f"{gate['figure']} ({gate['limit']}: {gate['why']})" for gate in failed),
     ).content

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, verdict
+from erasediff_pipeline.config import GateSettings
+from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, check_gates, list_figures, verdict
 
 Figures = dict[str, float | int | str | dict[str, float] | None]
 
@@ -51,6 +52,16 @@ class GateOutcome(Part):
     """Beyond the limit; negative within it."""
 
 
+class Interval(Part):
+    """A figure with its interval; null where the figure is not a number."""
+
+    value: float | None
+    low: float | None
+    """The figure itself where no interval is known, as for FID."""
+
+    high: float | None
+
+
 class Cost(Part):
     """What unlearning took."""
 
@@ -63,7 +74,7 @@ class Cost(Part):
 class Evidence(Part):
     """All that the report says, and nothing that it does not."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     method: str
     verdict: Literal["passed", "failed", "not checked"]
     """``not checked``: no gate failed, and some could not be held yet."""
@@ -75,6 +86,12 @@ class Evidence(Part):
     gates: list[GateOutcome]
     not_checked: list[str]
     """Figures and audits that nobody looked at, each with the reason."""
+
+    confidence: float
+    """Level of the intervals."""
+
+    figures: dict[str, dict[str, Interval]]
+    """What gates can be set for, of each model by its name in ``audits``."""
 
     metrics: dict[Literal["base", "erased"], Figures]
     audits: dict[str, dict[str, Any]] | None
@@ -95,25 +112,39 @@ class Evidence(Part):
 def collect_evidence(
     metrics: dict[str, Any],
     run: dict[str, Any],
-    gates: list[dict[str, Any]],
     audit: dict[str, Any] | None,
-    enforced: bool,
+    settings: GateSettings,
     hidden: bool,
     audit_provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One document of ``metrics.json``, ``run.json``, the gates and, where there is one, ``audit.json``.
+    """One document of ``metrics.json``, ``run.json``, ``audit.json`` where there is one, and the gates.
+
+    Args:
+        metrics: ``metrics.json``.
+        run: ``run.json``.
+        audit: ``audit.json``; None where the model was not audited.
+        settings: The gates.
+        hidden: Whether images of what was forgotten are left out of the report.
+        audit_provenance: Where the audit comes from.
 
     Raises:
         pydantic.ValidationError: A part is not what the schema says.
     """
+    gates = check_gates(settings, metrics, audit)
+    figures = list_figures(metrics, audit, settings.confidence)
     unchecked = [f"{g['figure']}: {g['why']}" for g in gates if g["status"] in (NOT_CHECKED, LEFT_OUT)]
     document = Evidence(
         method=metrics["method"],
         verdict=verdict(gates),  # type: ignore[arg-type]
-        enforced=enforced,
+        enforced=settings.enforce,
         request=Request(**metrics["forget"]),
         gates=[GateOutcome(**gate) for gate in gates],
         not_checked=unchecked + (audit["not_checked"] if audit else ["audits: kedro run --pipeline=audit"]),
+        confidence=settings.confidence,
+        figures={
+            which: {name: Interval(**without_nan(found._asdict())) for name, found in of_model.items()}
+            for which, of_model in figures.items()
+        },
         metrics={"base": without_nan(metrics["base"]), "erased": without_nan(metrics["erased"])},
         audits=without_nan(audit["models"]) if audit else None,
         hidden=hidden,

@@ -7,6 +7,8 @@ from erasediff_pipeline.evidence.intervals import Estimate, exactly, share_of
 
 SAMPLES = {
     "forget_accuracy": "forget_samples",
+    "forget_accuracy_erased_prompts": "erased_prompt_samples",
+    "forget_accuracy_synonyms": "synonym_samples",
     "retain_accuracy": "retain_samples",
     "precision": "retain_samples",
     "recall": "real_images",

@@ -5,9 +5,10 @@ from typing import Any
 
 from erasediff_pipeline.config.gates import AUDITED, LIMITS, Gate, GateSettings
 from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
-from erasediff_pipeline.evidence.intervals import Estimate, difference, ratio
+from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
+COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
 """For each model (``base``, ``erased``, ``retrained``) its figures by name."""
 
@@ -89,7 +90,7 @@ def judge(
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
         if gate.by == "ratio" and other.low <= 0:
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is {other.value}: no ratio"}
-        found = (difference if gate.by == "difference" else ratio)(found, other)
+        found = COMPARED[gate.by](found, other)
     return hold(gate, found)
 
 
@@ -104,7 +105,7 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
         return {"status": FAILED, "why": "the figure is not a number"}
     numbers = {**found._asdict(), "pessimistic": pessimistic, "by_how_much": excess}
     rounded = {key: round(float(number), 6) for key, number in numbers.items()}
-    why = f"missed by {excess:.4f}" if excess > 0 else ""
+    why = f"missed by {excess:.3g}" if excess > 0 else ""
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 
@@ -128,6 +129,8 @@ def describe(gate: Gate | None) -> str:
         return f"{sign} {limit:g}"
     if gate.by == "ratio":
         return f"{sign} {limit:g} × {gate.of}"
+    if gate.by == "distance":
+        return f"within {limit:g} of {gate.of}"
     return (
         f"{sign} {gate.of}" if not limit else f"{sign} {gate.of} {'+' if limit > 0 else '−'} {abs(limit):g}"
     )

@@ -43,6 +43,13 @@ def difference(first: Estimate, second: Estimate) -> Estimate:
     return Estimate(value, low, high)
 
 
+def distance(first: Estimate, second: Estimate) -> Estimate:
+    """|first − second|, with the interval of :func:`difference`, folded at 0."""
+    _, low, high = difference(first, second)
+    value = abs(first.value - second.value)
+    return Estimate(value, max(0.0, low, -high), max(high, -low))
+
+
 def ratio(first: Estimate, second: Estimate) -> Estimate:
     """first ÷ second, of two positive figures: from the smallest to the largest that their ends allow."""
     return Estimate(first.value / second.value, first.low / second.high, first.high / second.low)

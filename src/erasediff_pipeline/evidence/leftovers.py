@@ -1,4 +1,8 @@
-"""What still holds, or shows, what was to be forgotten, apart from the erased model itself."""
+"""What still holds, or shows, what was to be forgotten, apart from the erased model itself.
+
+What a method computes on the way, and what the model before drew, is looked for under every method's name:
+the same request, answered by another one, has left the same.
+"""
 
 import shutil
 from pathlib import Path
@@ -25,7 +29,7 @@ PLACES: dict[Leftover, Place] = {
         "saliency masks, Fisher diagonals, replay images and proxies, made of the forget set",
     ),
     "base_samples": Place(
-        ("07_model_output/{env}{model}/base_samples",), "images of it that the model before drew"
+        ("07_model_output/{env}*/base_samples",), "images of it that the model before drew"
     ),
     "set_aside": Place(
         ("0*/{env}**/.*.earlier", ".replaced"), "results of an earlier run that was cut short"
@@ -38,11 +42,10 @@ PLACES: dict[Leftover, Place] = {
     ),
     "reports": Place(
         (
-            "08_reporting/{env}{model}/grid.png",
-            "08_reporting/{env}{model}/report.html",
-            "08_reporting/{env}audit/{model}/report.html",
+            "08_reporting/{env}*/grid.png",
+            "08_reporting/{env}*/report.html",
+            "08_reporting/{env}audit/*/report.html",
             "08_reporting/{env}compare/grids.png",
-            "08_reporting/{env}compare/report.html",
             "08_reporting/{env}prompts/*/*/grid.png",
         ),
         "pictures of it that the model before drew, unless report.hide_forgotten is set",

@@ -33,18 +33,27 @@ def make_keys(private_key: Path, public_key: Path) -> None:
     )
     private_key.parent.mkdir(parents=True, exist_ok=True)
     public_key.parent.mkdir(parents=True, exist_ok=True)
-    with open(os.open(private_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(private)
     public_key.write_bytes(public)
+    try:
+        with open(os.open(private_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(private)
+    except OSError:
+        for path in (private_key, public_key):  # half a pair would be in the way of the next
+            path.unlink(missing_ok=True)
+        raise
 
 
-def sign_folder(folder: Path, private_key: Path) -> str:
+def sign_folder(folder: Path, private_key: Path, name: str) -> str:
     """The signature of every file in ``folder``, a Sigstore bundle as JSON text.
+
+    Args:
+        name: What the folder is called in a message.
 
     Raises:
         MissingInput: The key is not there, or is none.
+        UserError: There is a link in the folder: what it leads to can change.
     """
-    from model_signing import signing  # half a second, which only `sign` and `verify` need
+    from model_signing import hashing, signing  # half a second, which only `sign` and `verify` need
 
     if not private_key.exists():
         raise MissingInput(f"signing.private_key: {private_key} is missing: make it with `make keys`")
@@ -57,7 +66,12 @@ def sign_folder(folder: Path, private_key: Path) -> str:
                 f"signing.private_key: {private_key}: allowed is a PEM file of an elliptic curve key "
                 "without password"
             ) from None
-        signer.sign(folder, file)
+        # Else .gitignore and the like would be neither signed nor missed.
+        signer.set_hashing_config(hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False))
+        try:
+            signer.sign(folder, file)
+        except ValueError as error:
+            raise UserError(f"{name}: {' '.join(str(error).split())}") from None
         return file.read_text()
 
 

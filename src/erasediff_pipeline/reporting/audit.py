@@ -98,3 +98,15 @@ def list_findings(found: dict[str, Any]) -> dict[str, str]:
         rows["shown under retained classes"] = format_metric(leakage["retained"])
     rows["worst retained class"] = f"{found['damage']['worst_class']}: {found['damage']['worst']:.4f}"
     return rows
+
+
+def figures_of_rows(found: dict[str, Any]) -> dict[str, str]:
+    """Rows of ``list_findings``, and the figure whose interval goes with each."""
+    rows = {"shown when asked for nothing": "leakage_unconditional", "worst retained class": "damage_worst"}
+    if len(found["inversion"]) == 1:  # of several classes, the figure is the worst one's
+        (label,) = found["inversion"]
+        rows |= {
+            f"inversion, class {label}: best": "inversion_accuracy",
+            f"inversion, class {label}: from random starts": "inversion_accuracy_random",
+        }
+    return rows

@@ -8,8 +8,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.reporting.audit import list_findings
-from erasediff_pipeline.reporting.summary import format_cost, format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
+from erasediff_pipeline.reporting.summary import ROWS, format_cost, format_metric, list_rows, name_request
 
 
 def render_report(
@@ -26,17 +26,22 @@ def render_report(
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
-    rows = [
-        {"name": name, "hint": hint, "before": format_metric(before), "after": format_metric(after)}
-        for name, before, after, hint in list_rows(evidence["metrics"])
-    ]
-    findings = {which: list_findings(found) for which, found in (evidence["audits"] or {}).items()}
+    audited = evidence["audits"] or {}
+    findings = {which: list_findings(found) for which, found in audited.items()}
+    spread = {}
+    for which, figures in evidence["figures"].items():
+        names = {name: key for key, (name, _) in ROWS.items()}
+        spread[which] = list_intervals(
+            figures, names | figures_of_rows(audited.get(which, {"inversion": {}}))
+        )
     return environment.get_template("report.html").render(
         evidence=evidence,
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
         request=name_request(evidence["request"]),
-        rows=rows,
+        rows=list_rows(evidence["metrics"]),
+        metric=format_metric,
+        spread=spread,
         findings=findings,
         cost=format_cost(evidence["cost"]),
         provenance=evidence["provenance"],
@@ -48,6 +53,16 @@ def render_report(
         percent=lambda share: f"{100 * share:.1f} %",
         number=lambda value: "–" if value is None else f"{value:.4f}",
     )
+
+
+def list_intervals(figures: dict[str, dict[str, float]], names: dict[str, str]) -> dict[str, str]:
+    """The intervals of one model that are known, by row; ``names`` has the figure of each row."""
+    found = {row: figures[key] for row, key in names.items() if key in figures}
+    return {
+        row: f"{figure['low']:.4f} to {figure['high']:.4f}"
+        for row, figure in found.items()
+        if figure["low"] is not None and figure["low"] != figure["high"]
+    }
 
 
 def embed(figure: Figure) -> str:

@@ -43,7 +43,7 @@ from erasediff_pipeline.evaluation.membership import (
 from erasediff_pipeline.evaluation.metrics import round_metrics
 from erasediff_pipeline.evaluation.relearning import relearn
 from erasediff_pipeline.evidence.document import collect_evidence
-from erasediff_pipeline.evidence.gates import PASSED, check_gates
+from erasediff_pipeline.evidence.gates import PASSED
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
@@ -97,12 +97,19 @@ def find_models(
     models = {"base": bench.base_model, "erased": erased_model}
     if settings.retrained:
         models["retrained"] = trained("retrain")
+    unfit = left_out(settings, bench.request)
     for method in settings.methods:
-        if reason := reason_to_leave_out(method, bench.request["by"]):
-            logger.warning("%s is left out: %s", method, reason)
+        if method in unfit:
+            logger.warning("%s is left out: %s", method, unfit[method])
         elif method not in ("retrain", metrics["method"]):  # they are there by another name
             models[method] = trained(method)
     return models
+
+
+def left_out(settings: AuditSettings, request: dict[str, Any]) -> dict[str, str]:
+    """The methods that are asked for and do not answer a request of this kind, and why."""
+    reasons = {method: reason_to_leave_out(method, request["by"]) for method in settings.methods}
+    return {method: reason for method, reason in reasons.items() if reason}
 
 
 def relearn_models(
@@ -244,7 +251,10 @@ def collect_audits(
         "model": settings.model,
         "forget": bench.request,
         "samples": settings.samples,
-        "not_checked": [] if settings.retrained else ["retrained: audit.retrained is false"],
+        "not_checked": [
+            *([] if settings.retrained else ["retrained: audit.retrained is false"]),
+            *(f"{method}: {reason}" for method, reason in left_out(settings, bench.request).items()),
+        ],
         "models": {},
     }
     if bench.request["by"] == "ids":
@@ -274,14 +284,12 @@ def hold_gates(
 ) -> dict[str, Any]:
     """``evidence.json``: what was measured when the model was made, and what the audits found, held
     against the gates."""
-    outcomes = check_gates(gates, metrics, document)
     asked = {key: value for key, value in as_plain(parameters).items() if key in ASKED}
     return collect_evidence(
         metrics,
         run,
-        outcomes,
         document,
-        gates.enforce,
+        gates,
         report.hide_forgotten and bool(forgotten_classes(metrics["forget"])),
         describe_provenance(asked),
     )

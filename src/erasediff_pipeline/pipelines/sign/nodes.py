@@ -1,6 +1,5 @@
 """Nodes of ``sign`` and ``verify``: the model's folder and that of its evidence."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, s
     """
     read_evidence(model, evidence)
     key = PROJECT_ROOT / settings.private_key
-    return sign_folder(model, key), sign_folder(evidence, key)
+    return sign_folder(model, key, named(model)), sign_folder(evidence, key, named(evidence))
 
 
 def verify(
@@ -55,7 +54,7 @@ def read_evidence(model: Path, evidence: Path) -> Evidence:
     """``evidence.json``, which must be what the schema says, and of this model."""
     file = evidence / "evidence.json"
     try:
-        document = Evidence(**json.loads(file.read_text()))
+        document = Evidence.model_validate_json(file.read_text())
     except (OSError, ValueError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise BadSignature(f"{named(file)}: {first}") from None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from matplotlib.figure import Figure
 from pydantic import BaseModel
 
@@ -51,7 +51,6 @@ from erasediff_pipeline.evaluation.metrics import (
 )
 from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
-from erasediff_pipeline.evidence.gates import check_gates
 from erasediff_pipeline.paths import checkpoint_path, feature_path
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
@@ -262,9 +261,8 @@ def hold_gates(
     metrics: dict[str, Any], run: dict[str, Any], gates: GateSettings, report: ReportSettings
 ) -> dict[str, Any]:
     """``evidence.json``: what was measured, held against the gates that need no audit."""
-    outcomes = check_gates(gates, metrics)
     hidden = report.hide_forgotten and bool(forgotten_classes(metrics["forget"]))
-    return collect_evidence(metrics, run, outcomes, None, gates.enforce, hidden)
+    return collect_evidence(metrics, run, None, gates, hidden)
 
 
 def fill_card(method: str) -> Callable:
@@ -272,7 +270,9 @@ def fill_card(method: str) -> Callable:
 
     def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any]) -> str:
         """``README.md`` of the model's folder; the same bytes for the same figures."""
-        return write_card(evidence, f"kedro run --pipeline={METHODS[method].pipeline}")
+        by_words = isinstance(erased_model, StableDiffusionPipeline)
+        task = "text-to-image" if by_words else "unconditional-image-generation"
+        return write_card(evidence, f"kedro run --pipeline={METHODS[method].pipeline}", task)
 
     return fill
 
