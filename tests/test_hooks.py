@@ -8,7 +8,7 @@ import pytest
 from kedro.pipeline import node, pipeline
 from pydantic import ValidationError
 
-from erasediff_pipeline import hooks
+from erasediff_pipeline import hooks, paths
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
 from erasediff_pipeline.evaluation.judges import ImageNetJudge
@@ -109,7 +109,7 @@ def keep(tmp_path, monkeypatch):
     (project / "data" / "model").mkdir(parents=True)
     (project / "data" / "model" / "weights").write_text("earlier")
     (project / "data" / "metrics.json").write_text("earlier")
-    monkeypatch.setattr(hooks, "PROJECT_ROOT", project)
+    monkeypatch.setattr(paths, "PROJECT_ROOT", project)
     monkeypatch.setattr(KeepEarlierResult, "RECORD", project / "data" / ".replaced")
 
     hook = KeepEarlierResult()

@@ -32,7 +32,7 @@ from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.judges import check_judge
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import PROJECT_ROOT, relative
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_verified
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
@@ -90,11 +90,6 @@ def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
     """Where a dataset is kept; None for one in memory or in MLflow."""
     path = getattr(catalog.get(name), "_filepath", None)
     return None if path is None else Path(str(path))
-
-
-def relative(path: Path) -> str:
-    """As the user sees it from the project's root."""
-    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)
 
 
 class CheckFirst:

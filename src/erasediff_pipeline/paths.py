@@ -1,4 +1,4 @@
-"""The few places on disk that are not in the catalog."""
+"""The few places on disk that are not in the catalog, and how a place is told."""
 
 from pathlib import Path
 
@@ -8,6 +8,11 @@ CHECKPOINTS = DATA / ".checkpoints"
 FEATURES = DATA / "04_feature"
 environment = ""
 """The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
+
+
+def relative(path: Path) -> str:
+    """As the user sees it from the project's root."""
+    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)
 
 
 def checkpoint_path(*names: str) -> Path:

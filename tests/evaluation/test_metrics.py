@@ -117,7 +117,6 @@ def test_prompts_that_were_erased_and_synonyms_are_apart(judge, toy_images, kept
     assert metrics["forget_accuracy_erased_prompts"] == 0.5
     assert metrics["forget_accuracy_synonyms"] == 1
     assert (metrics["forget_samples"], metrics["retain_samples"]) == (4, len(kept))
-    assert (metrics["erased_prompt_samples"], metrics["synonym_samples"]) == (4, 4)
 
 
 def test_where_every_prompt_was_erased_they_are_judged_by(judge, toy_images, kept):

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BeforeValidator, Field
 
-from erasediff_pipeline.config.base import Settings, as_list
+from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
 from erasediff_pipeline.config.comparison import MethodName
 from erasediff_pipeline.config.training import TrainingSettings
 
@@ -53,7 +53,7 @@ def all_or_list(value: Any) -> Any:
 class AuditSettings(Settings):
     """What an erased model is put through, and beside it the base model and the retrained one."""
 
-    model: str = Field("erasediff", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    model: ModelFolder = "erasediff"
     """The erased model, a folder below ``data/06_models``; it has answered the request in ``forget``."""
 
     retrained: bool = True

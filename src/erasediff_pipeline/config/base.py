@@ -1,8 +1,11 @@
 """What all settings share."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
+
+ModelFolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+"""Name of a model's folder below ``data/06_models``."""
 
 
 class Settings(BaseModel):

@@ -3,7 +3,7 @@
 from pydantic import Field, model_validator
 
 from erasediff_pipeline.config.audit import AuditSettings
-from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.config.base import ModelFolder, Settings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
 from erasediff_pipeline.config.evaluation import (
@@ -34,7 +34,7 @@ class Parameters(Settings):
     seed: int = Field(0, ge=0)
     """Rules every random draw."""
 
-    base: str = Field("base", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    base: ModelFolder = "base"
     """Model to start from, a folder below ``data/06_models``: ``base``, or an erased one."""
 
     forget: ForgetRequest = ForgetRequest(classes=[0])

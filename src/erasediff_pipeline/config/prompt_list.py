@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from erasediff_pipeline.config.base import Settings, as_list
+from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
 
 Measure = Literal["objects", "clip", "nsfw", "nudenet", "fid"]
 
@@ -16,7 +16,7 @@ class PromptListSettings(Settings):
     """CSV with a row an image: ``prompt``, and ``case_number``, ``evaluation_seed``, ``evaluation_guidance``
     and ``class`` where there are such, see ``data.prompt_list``."""
 
-    model: str = Field("erasediff", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+    model: ModelFolder = "erasediff"
     """The model after, a folder below ``data/06_models``; the model before is ``base``."""
 
     limit: int | None = Field(None, ge=1)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from erasediff_pipeline.config.base import Settings, as_list
+from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
 
 Leftover = Literal[
     "checkpoints",
@@ -21,13 +21,12 @@ Leftover = Literal[
 """Kinds of files that hold, or show, what was to be forgotten; ``evidence.leftovers`` says where."""
 
 KINDS: tuple[Leftover, ...] = get_args(Leftover)
-MODEL = r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$"
 
 
 class ReleaseSettings(Settings):
     """What happens to each kind of leftover; every kind is in one of the two lists."""
 
-    model: str = Field("erasediff", pattern=MODEL)
+    model: ModelFolder = "erasediff"
     """The erased model, a folder below ``data/06_models``."""
 
     remove: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
@@ -51,7 +50,7 @@ class ReleaseSettings(Settings):
 class SigningSettings(Settings):
     """Who signs what; `kedro keys` makes the two keys."""
 
-    model: str = Field("erasediff", pattern=MODEL)
+    model: ModelFolder = "erasediff"
     """The erased model, a folder below ``data/06_models``, which has been audited."""
 
     private_key: str = "conf/local/signing_key.pem"

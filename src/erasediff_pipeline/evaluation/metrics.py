@@ -17,11 +17,8 @@ from erasediff_pipeline.evaluation.judges import Judge
 Metrics = dict[str, Any]
 """Numbers, names, and None where not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
 FORGETTING = ["forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"]
-APART = {
-    ERASE: ("forget_accuracy_erased_prompts", "erased_prompt_samples"),
-    SYNONYM: ("forget_accuracy_synonyms", "synonym_samples"),
-}
-"""Roles that a request by prompts has besides, their metric, and the key of its count."""
+APART = {ERASE: "forget_accuracy_erased_prompts", SYNONYM: "forget_accuracy_synonyms"}
+"""Roles that a request by prompts has besides, and their metric."""
 
 
 def evaluate_samples(
@@ -44,9 +41,8 @@ def evaluate_samples(
         The contract's keys but ``forget_membership_auc``, with backend and counts; those of ``forgetting``
         are None where no class is forgotten. For a request by prompts also
         ``forget_accuracy_erased_prompts``, of the prompts that were worked on, and
-        ``forget_accuracy_synonyms``, of words that the request does not name, each with its count;
-        ``forget_accuracy`` is then of its words in other sentences, and of a class without any in those that
-        were worked on.
+        ``forget_accuracy_synonyms``, of words that the request does not name; ``forget_accuracy`` is then of
+        its words in other sentences, and of a class without any in those that were worked on.
     """
     images, labels = samples.tensors()
     probabilities = class_probabilities(classifier, images)
@@ -58,10 +54,9 @@ def evaluate_samples(
     forgetting: Metrics = dict.fromkeys(FORGETTING)
     if judged.any():
         forgetting |= measure_forgetting(probabilities[judged], labels[judged])
-    for role, (key, count) in APART.items():
+    for role, key in APART.items():
         if role in roles:
-            of_role = right[torch.from_numpy(roles == role)]
-            forgetting |= {key: float(of_role.double().mean()), count: len(of_role)}
+            forgetting[key] = float(right[torch.from_numpy(roles == role)].double().mean())
     extractor = build_extractor(settings.fid_backend, classifier)
     real_images, _ = real.tensors()
     return {

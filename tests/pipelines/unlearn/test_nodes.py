@@ -65,3 +65,18 @@ def test_no_row_of_a_forgotten_class_is_drawn_where_it_is_hidden(toy_images, hid
     for axes in nodes.draw_samples_of(toy_images, toy_images, [1], settings).axes:
         assert [label.get_text() for label in axes.get_yticklabels()] == rows
         assert axes.images[0].get_array().shape[0] == 9 * len(rows)
+
+
+@pytest.mark.parametrize(
+    ("roles", "counts"),
+    [
+        (["forget", "retain"], {}),
+        (["forget", "erase", "retain"], {"erased_prompt_samples": 6}),
+        (["erase", "synonym", "retain"], {"erased_prompt_samples": 6, "synonym_samples": 6}),
+    ],
+)
+def test_samples_of_prompts_are_counted_apart(roles, counts):
+    table = [(1 if role == "retain" else 0, role, role) for role in roles]
+    conditions = pd.DataFrame(table, columns=["label", "prompt", "role"])
+    settings = EvaluationSettings(forget_samples=6, retain_samples=7)
+    assert nodes.count_prompts(conditions, settings) == counts

@@ -10,7 +10,7 @@ from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evidence.document import Evidence
 from erasediff_pipeline.evidence.signature import BadSignature, sign_folder, verify_folder
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import PROJECT_ROOT, relative
 
 
 def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
@@ -21,7 +21,7 @@ def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, s
     """
     read_evidence(model, evidence)
     key = PROJECT_ROOT / settings.private_key
-    return sign_folder(model, key, named(model)), sign_folder(evidence, key, named(evidence))
+    return sign_folder(model, key, relative(model)), sign_folder(evidence, key, relative(evidence))
 
 
 def verify(
@@ -37,12 +37,12 @@ def verify(
             model.
     """
     key = PROJECT_ROOT / settings.public_key
-    verify_folder(model, model_signature, key, named(model))
-    verify_folder(evidence, evidence_signature, key, named(evidence))
+    verify_folder(model, model_signature, key, relative(model))
+    verify_folder(evidence, evidence_signature, key, relative(evidence))
     document = read_evidence(model, evidence)
     return {
-        "model": named(model),
-        "evidence": named(evidence),
+        "model": relative(model),
+        "evidence": relative(evidence),
         "erased_model_sha256": document.provenance["erased_model_sha256"],
         "request": document.request.model_dump(),
         "verdict": document.verdict,
@@ -57,16 +57,11 @@ def read_evidence(model: Path, evidence: Path) -> Evidence:
         document = Evidence.model_validate_json(file.read_text())
     except (OSError, ValueError) as error:
         first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadSignature(f"{named(file)}: {first}") from None
+        raise BadSignature(f"{relative(file)}: {first}") from None
     weights = hash_pipeline(DiffusersDirectory(str(model), "diffusers.DiffusionPipeline").load())
     said = document.provenance.get("erased_model_sha256")
     if said != weights:
         raise BadSignature(
-            f"{named(file)}: is of a model with the weights {said}, and {named(model)} has {weights}"
+            f"{relative(file)}: is of a model with the weights {said}, and {relative(model)} has {weights}"
         )
     return document
-
-
-def named(path: Path) -> str:
-    """As the user sees it from the project's root."""
-    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)

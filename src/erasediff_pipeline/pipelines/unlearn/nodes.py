@@ -25,7 +25,9 @@ from erasediff_pipeline.config import (
     TrackingSettings,
 )
 from erasediff_pipeline.data.conditions import (
+    ERASE,
     RETAIN,
+    SYNONYM,
     conditions_before,
     list_conditions,
     number_of,
@@ -206,13 +208,25 @@ def collect_metrics(method: str) -> Callable:
     """The node that lays before and after side by side, under the method's name."""
 
     def collect(
-        request: dict[str, Any], base: Metrics, erased: Metrics
+        request: dict[str, Any],
+        base: Metrics,
+        erased: Metrics,
+        conditions: pd.DataFrame,
+        evaluation: EvaluationSettings,
     ) -> tuple[dict[str, Any], MlflowMetrics, MlflowMetrics]:
         """``metrics.json``, and the numbers of both models for MLflow."""
-        document = {"method": method, "forget": request, "base": base, "erased": erased}
+        counts = count_prompts(conditions, evaluation)
+        document = {"method": method, "forget": request, "base": base | counts, "erased": erased | counts}
         return document, numbers_of(base), numbers_of(erased)
 
     return collect
+
+
+def count_prompts(conditions: pd.DataFrame, evaluation: EvaluationSettings) -> dict[str, int]:
+    """Samples of the prompts that were worked on, and of synonyms; empty for a request without prompts."""
+    roles = plan_samples(conditions, evaluation)["role"].value_counts()
+    keys = {ERASE: "erased_prompt_samples", SYNONYM: "synonym_samples"}
+    return {key: int(roles[role]) for role, key in keys.items() if role in roles}
 
 
 def numbers_of(metrics: Metrics) -> MlflowMetrics:

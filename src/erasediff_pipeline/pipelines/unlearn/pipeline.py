@@ -39,7 +39,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             *judge("erased", "erased_model"),
             node(
                 nodes.collect_metrics(method),
-                ["request", "base_metrics", "erased_metrics"],
+                ["request", "base_metrics", "erased_metrics", "conditions", "params:evaluation"],
                 ["metrics", "base_numbers", "erased_numbers"],
                 name="collect",
             ),
