@@ -2,8 +2,8 @@
 
     make audits           writes benchmarks/audits.csv and .md, and goes on where it stopped
 
-``--methods none`` audits EraseDiff's model, the base model, the retrained one, and what ``audit.methods``
-names. Rows of other settings, another base model or another judge are refused.
+A digit's first rows are those of the base model, EraseDiff's and the retrained one; then, method by method,
+the others'. Rows of other settings, another base model or another judge are refused.
 """
 
 import argparse
@@ -15,7 +15,9 @@ import pandas as pd
 from tqdm import tqdm
 
 from erasediff_pipeline.config.gates import AUDITED
+from erasediff_pipeline.evaluation.comparison import GOLD
 from erasediff_pipeline.evidence.figures import figures_of_audit
+from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import (
     ENVIRONMENT,
@@ -28,9 +30,9 @@ from runs import (
     run_pipeline,
 )
 
-RESULT = ROOT / "data/08_reporting" / ENVIRONMENT / "audit/erasediff/audit.json"
-NAMES = {"erased": "erasediff", "retrained": "retrain"}
-"""Models of an audit that have another name in the table."""
+RESULTS = ROOT / "data/08_reporting" / ENVIRONMENT / "audit"
+FIRST = "erasediff"
+OTHERS = [m for m in METHODS if m not in (FIRST, GOLD) and not reason_to_leave_out(m, "classes")]
 INTERVAL = ["membership_low", "membership_high"]
 LIMITS = ("inversion", "relearning", "membership")
 SHOWN = {
@@ -45,21 +47,24 @@ SHOWN = {
 }
 
 
-def run_one(digit: int, methods: bool, settings: str) -> pd.DataFrame:
-    """EraseDiff on one digit, then its audit: a row a model."""
-    run_pipeline("unlearn", **{"forget.classes": digit, "tracking.registered_model": "null"})
-    chosen = {"audit.methods": "all"} if methods else {}
-    run_pipeline("audit", **{"forget.classes": digit, **chosen})
-    document = json.loads(RESULT.read_text())
-    return pd.DataFrame(
-        {
-            "digit": digit,
-            "model": NAMES.get(name, name),
-            **row_of(found, document["samples"]),
-            **made_by(settings),
-        }
+def run_one(digit: int, method: str, settings: dict[str, str]) -> pd.DataFrame:
+    """A method on one digit, and its audit; EraseDiff's comes with the rows that all are held against."""
+    run_pipeline(METHODS[method].pipeline, **{"forget.classes": digit, "tracking.registered_model": "null"})
+    first = method == FIRST
+    run_pipeline("audit", **{"forget.classes": digit, "audit.model": method, "audit.retrained": first})
+    document = json.loads((RESULTS / method / "audit.json").read_text())
+    names = {"base": "base", "erased": method, "retrained": GOLD}
+    rows = pd.DataFrame(
+        {"digit": digit, "model": names[name], **row_of(found, document["samples"])}
         for name, found in document["models"].items()
+        if first or name == "erased"
     )
+    return rows.assign(**made_by(rows["model"].map(settings)))
+
+
+def list_work(digits: list[int], methods: list[str], done: set[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The digits and methods whose rows are missing, digit by digit."""
+    return [(d, method) for d in digits for method in (FIRST, *methods) if (d, method) not in done]
 
 
 def row_of(found: dict, samples: int) -> dict[str, float]:
@@ -84,13 +89,13 @@ def misses(row: pd.Series, gold: pd.Series) -> str:
 def write_table(rows: pd.DataFrame, path: Path) -> None:
     """A table a digit, what each model misses named, and how often each method reaches all."""
     digits = sorted(rows["digit"].unique())
-    order = ["base", "retrain", *(m for m in METHODS if m != "retrain")]
+    order = ["base", GOLD, FIRST, *OTHERS]
     rows = rows.assign(missed="").sort_values(
         ["digit", "model"], key=lambda column: column.map(order.index) if column.name == "model" else column
     )
     for digit in digits:
         of_digit = rows["digit"] == digit
-        gold = rows[of_digit & (rows["model"] == "retrain")].iloc[0]
+        gold = rows[of_digit & (rows["model"] == GOLD)].iloc[0]
         rows.loc[of_digit, "missed"] = rows[of_digit].apply(misses, axis=1, gold=gold)
     unfinished = f"Unfinished: only {', '.join(map(str, digits))}. " if len(digits) < 10 else ""
     lines = [
@@ -124,17 +129,15 @@ def main() -> int:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--digits", type=int, nargs="+", default=list(range(10)))
-    parser.add_argument("--methods", choices=("all", "none"), default="all")
+    parser.add_argument("--methods", nargs="*", choices=OTHERS, default=OTHERS, help="beside EraseDiff")
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/audits.csv")
     options = parser.parse_args()
     copy_reference()
-    settings = hash_settings(*METHODS, sections=("audit",))
-    rows = read_rows(options.output, settings)
-    counts = {} if rows.empty else rows["digit"].value_counts().to_dict()
-    needed = 3 if options.methods == "none" else 4
-    for digit in tqdm([d for d in options.digits if counts.get(d, 0) < needed], desc="digits"):
-        fresh = run_one(digit, options.methods == "all", settings)
-        rows = pd.concat([rows[rows["digit"] != digit] if len(rows) else rows, fresh], ignore_index=True)
+    settings = hash_settings(sections=("audit",))
+    rows = read_rows(options.output, settings, "model")
+    done = set() if rows.empty else set(zip(rows["digit"], rows["model"], strict=True))
+    for digit, method in tqdm(list_work(options.digits, options.methods, done), "audits", unit="run"):
+        rows = pd.concat([rows, run_one(digit, method, settings)], ignore_index=True)
         rows.to_csv(options.output, index=False)
         write_table(rows, options.output.with_suffix(".md"))
     write_table(rows, options.output.with_suffix(".md"))

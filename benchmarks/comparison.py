@@ -8,12 +8,14 @@ another base model or another judge are refused.
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 from tqdm import tqdm
 
 from erasediff_pipeline.evaluation.comparison import GOLD, add_distances, half_width, mark_front, summarise
+from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.reporting.comparison import with_interval
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import (
@@ -41,13 +43,15 @@ MORE_SEEDS = (0, ("erasediff", GOLD), 3)
 """Digit, methods, number of seeds: the default request."""
 
 
-def run_one(digit: int, settings: str, only: str | None = None, seeds: int = 1) -> pd.DataFrame:
-    """One comparison, in a process of its own; its rows of the table."""
+def run_one(
+    digit: int, settings: dict[str, str], only: str | None = None, seeds: Sequence[int] = (0,)
+) -> pd.DataFrame:
+    """One comparison, in a process of its own; its rows of the table, or one method's of these seeds."""
     chosen = {"compare.methods": only} if only else {}
-    run_pipeline("compare", **{"forget.classes": digit, "compare.seeds": seeds, **chosen})
+    run_pipeline("compare", **{"forget.classes": digit, "compare.seeds": max(seeds) + 1, **chosen})
     rows = pd.read_csv(RESULT / "trials.csv")
-    rows = rows[(rows["method"] == only) & (rows["seed"] > 0)] if only else rows
-    return rows.assign(digit=digit, **made_by(settings))
+    rows = rows[(rows["method"] == only) & rows["seed"].isin(seeds)] if only else rows
+    return rows.assign(digit=digit, **made_by(rows["method"].map(settings)))
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
@@ -124,6 +128,22 @@ def table_of(summaries: pd.DataFrame, names: list[str]) -> list[str]:
     return lines
 
 
+def list_work(
+    digits: list[int], done: set[tuple[int, str, int]]
+) -> list[tuple[int, str | None, Sequence[int]]]:
+    """What is missing: whole digits, methods that came later, and the seeds of the default request."""
+    started = {digit for digit, method, _ in done if method == GOLD}
+    work: list[tuple[int, str | None, Sequence[int]]] = [(d, None, (0,)) for d in digits if d not in started]
+    by_class = [m for m in METHODS if not reason_to_leave_out(m, "classes")]
+    for digit in sorted(started & set(digits)):
+        work += [(digit, method, (0,)) for method in by_class if (digit, method, 0) not in done]
+    digit, methods, seeds = MORE_SEEDS
+    if digit in digits:
+        more = tuple(range(1, seeds))
+        work += [(digit, method, more) for method in methods if (digit, method, more[-1]) not in done]
+    return work
+
+
 def main() -> int:
     """Run what is missing, then write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -131,14 +151,10 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/comparison.csv")
     options = parser.parse_args()
     copy_reference()
-    settings = hash_settings(*METHODS)
+    settings = hash_settings()
     rows = read_rows(options.output, settings)
     done = set() if rows.empty else set(zip(rows["digit"], rows["method"], rows["seed"], strict=True))
-    work = [(digit, None, 1) for digit in options.digits if (digit, GOLD, 0) not in done]
-    digit, methods, seeds = MORE_SEEDS
-    if digit in options.digits:
-        work += [(digit, method, seeds) for method in methods if (digit, method, seeds - 1) not in done]
-    for digit, only, seeds in tqdm(work, "comparison", unit="run"):
+    for digit, only, seeds in tqdm(list_work(options.digits, done), "comparison", unit="run"):
         rows = pd.concat([rows, run_one(digit, settings, only, seeds)], ignore_index=True)
         rows.to_csv(options.output, index=False)
     write_table(rows, options.output.with_suffix(".md"))

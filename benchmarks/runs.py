@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -18,6 +19,7 @@ from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.pipelines.unlearn.nodes import settings_of
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from erasediff_pipeline.unlearning.registry import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
 ENVIRONMENT = "sweep"
@@ -45,34 +47,42 @@ def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def hash_settings(*methods: str, environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()) -> str:
-    """What decides a row beside request and seed: the settings, the base model and the judge.
+def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()) -> dict[str, str]:
+    """What decides a row beside request and seed: the method's settings, the base model and the judge.
 
     Args:
-        methods: Whose settings decide it.
         environment: Whose settings they are.
         sections: Other sections of the parameters that decide it.
+
+    Returns:
+        A hash for each method, and one for ``base``, the model before any.
     """
     conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)
-    deciding = settings_of(conf["parameters"], *methods)
+    parameters = conf["parameters"]
     weights = ROOT / "data/06_models" / environment
-    judge = (weights / "classifier/diffusion_pytorch_model.safetensors").read_bytes()
-    parts = [
-        {key: value for key, value in deciding.items() if key not in ("forget", "seed")}
-        | {
-            key: deciding["forget"][key]
-            for key in ("templates", "anchor_prompt")
-            if key in deciding["forget"]
-        },
-        hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load()),
-        hashlib.sha256(judge).hexdigest(),
-    ]
-    parts += [conf["parameters"][section] for section in sections]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    base = hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load())
+    judge = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")
+    asked = {
+        key: value for key, value in parameters["forget"].items() if key in ("templates", "anchor_prompt")
+    }
+    others = [parameters[section] for section in sections]
+
+    def hash_of(*methods: str) -> str:
+        deciding = settings_of(parameters, *methods)
+        settings = {key: value for key, value in deciding.items() if key not in ("forget", "seed")}
+        parts = [settings | asked, base, judge, *others]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    return {"base": hash_of(), **{method: hash_of(method) for method in METHODS}}
 
 
-def made_by(settings: str) -> dict[str, str]:
-    """Columns of a row: where it comes from."""
+def hash_file(path: Path) -> str:
+    """SHA-256 of its bytes."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def made_by(settings: str | pd.Series) -> dict[str, Any]:
+    """Columns of a row, or of several: where it comes from."""
     told = describe_provenance({})
     return {
         "commit": f"{told['git_commit'] or 'none'}"[:12] + ("" if told["git_clean"] else " with changes"),
@@ -89,16 +99,24 @@ def name_machine() -> str:
     return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
 
 
-def read_rows(path: Path, settings: str) -> pd.DataFrame:
-    """The rows that are there already; those of other settings or models would mislead in one table."""
+def read_rows(path: Path, settings: str | dict[str, str], column: str = "method") -> pd.DataFrame:
+    """The rows that are there already; those of other settings or models would mislead in one table.
+
+    Args:
+        settings: What the hash is now, of all rows, or of each method.
+        column: Of which method a row is.
+    """
     if not path.exists():
         return pd.DataFrame()
     rows = pd.read_csv(path, dtype={"settings": str, "commit": str})
-    other = sorted(set(rows["settings"]) - {settings})
-    if other:
+    now = rows[column].map(settings) if isinstance(settings, dict) else settings
+    other = rows["settings"] != now
+    if other.any():
+        said = ", ".join(sorted(rows["settings"][other].unique()))
+        of = "" if isinstance(settings, str) else f" of {', '.join(sorted(rows[column][other].unique()))}"
         sys.exit(
-            f"{path}: rows are of the settings or models {', '.join(other)}, now they are {settings}: "
-            "move the file away, or name another with --output"
+            f"{path}: rows{of} are of other settings or models ({said}): move the file away, or name another "
+            "with --output"
         )
     return rows
 
@@ -108,4 +126,6 @@ def describe_origin(command: str, rows: pd.DataFrame) -> str:
     machine, date, commit, settings = (
         ", ".join(sorted(set(rows[name].astype(str)))) for name in ("machine", "date", "commit", "settings")
     )
+    if rows["settings"].nunique() > 2:  # one a method
+        settings = "in the CSV"
     return f"`{command}` on {machine}; {date}; commit {commit}; settings {settings}."

@@ -66,7 +66,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/sequence.md")
     options = parser.parse_args()
     copy_reference()
-    settings = hash_settings("erasediff")
+    settings = hash_settings()["erasediff"]
     rows = [
         erase_next(digit, position == 0, settings)
         for position, digit in enumerate(tqdm(options.digits, "sequence", unit="request"))

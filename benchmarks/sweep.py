@@ -85,7 +85,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/sweep.csv")
     options = parser.parse_args()
     copy_reference()
-    settings = hash_settings("erasediff")
+    settings = hash_settings()["erasediff"]
     rows = read_rows(options.output, settings)
     done = set() if rows.empty else set(zip(rows["digit"], rows["seed"], strict=True))
     missing = [(d, s) for d in options.digits for s in options.seeds if (d, s) not in done]

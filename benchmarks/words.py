@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--words", nargs="+", default=WORDS)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/words.csv")
     options = parser.parse_args()
-    settings = hash_settings("erasediff", environment=ENVIRONMENT)
+    settings = hash_settings(ENVIRONMENT)["erasediff"]
     rows = read_rows(options.output, settings)
     done = set() if rows.empty else set(rows["word"])
     for word in tqdm([w for w in options.words if w not in done], "words", unit="run"):

@@ -12,7 +12,6 @@ from pathlib import Path
 import pandas as pd
 
 from comparison import compare, name_nearest, table_of
-from erasediff_pipeline.unlearning.registry import METHODS
 from runs import ROOT, describe_origin, hash_settings, made_by, run_pipeline
 from words import ENVIRONMENT
 
@@ -24,7 +23,7 @@ def run() -> pd.DataFrame:
     """The comparison, in a process of its own; a row a method."""
     run_pipeline("compare", ENVIRONMENT)
     rows = pd.read_csv(RESULT / "trials.csv")
-    return rows.assign(**made_by(hash_settings(*METHODS, environment=ENVIRONMENT)))
+    return rows.assign(**made_by(rows["method"].map(hash_settings(ENVIRONMENT))))
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:

@@ -3,6 +3,7 @@ import pytest
 
 import audits
 from audits import misses, row_of, write_table
+from erasediff_pipeline.unlearning.registry import METHODS
 
 GOLD = {
     "relearning_steps_forgotten": 8.0,
@@ -66,22 +67,25 @@ def test_the_table_counts_what_is_missed(tmp_path):
     assert held == ["inversion", ""]
 
 
-def test_a_digit_that_is_there_is_not_run_again(tmp_path, monkeypatch):
+def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     ran = []
 
-    def run_one(digit, methods, settings):
-        ran.append(digit)
-        models = ("base", "erasediff", "retrain", "finetune")
-        return pd.DataFrame(
-            [{"digit": digit, "model": m, **GOLD, **ORIGIN, "settings": settings} for m in models]
-        )
+    def run_one(digit, method, settings):
+        ran.append((digit, method))
+        models = ("base", "erasediff", "retrain") if method == "erasediff" else (method,)
+        rows = [{"digit": digit, "model": m, **GOLD, **ORIGIN, "settings": settings[m]} for m in models]
+        return pd.DataFrame(rows)
 
     monkeypatch.setattr(audits, "copy_reference", lambda: None)
-    monkeypatch.setattr(audits, "hash_settings", lambda *methods, sections: "4567")
+    settings = {name: f"of {name}" for name in ("base", *METHODS)}
+    monkeypatch.setattr(audits, "hash_settings", lambda sections: settings)
     monkeypatch.setattr(audits, "run_one", run_one)
-    for digits in (["3"], ["3", "4"]):
-        monkeypatch.setattr(
-            "sys.argv", ["audits.py", "--digits", *digits, "--output", str(tmp_path / "t.csv")]
-        )
+    for arguments in (["--digits", "3", "--methods"], ["--digits", "3", "4", "--methods", "finetune"]):
+        monkeypatch.setattr("sys.argv", ["audits.py", *arguments, "--output", str(tmp_path / "t.csv")])
         assert audits.main() == 0
-    assert ran == [3, 4]
+    assert ran == [(3, "erasediff"), (3, "finetune"), (4, "erasediff"), (4, "finetune")]
+    assert len(pd.read_csv(tmp_path / "t.csv")) == 2 * 4
+
+
+def test_every_method_that_forgets_classes_is_audited():
+    assert {*audits.OTHERS, "erasediff", "retrain"} == set(METHODS) - {"uce"}

@@ -1,8 +1,9 @@
 import pandas as pd
 import pytest
 
-from comparison import write_table
+from comparison import list_work, write_table
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.unlearning.registry import METHODS
 
 ORIGIN = {"commit": "0123", "settings": "4567", "machine": "a CPU", "date": "2026-01-02"}
 
@@ -70,3 +71,12 @@ def test_which_methods_are_on_the_front(page):
 def test_the_winner_is_said_plainly(page):
     assert "Nearest to the retrained model: `erasediff`." in page
     assert "on the Pareto front, below: `erasediff` 2, `esd` 1." in page
+
+
+def test_only_what_is_missing_is_run():
+    methods = [m for m in METHODS if m not in ("uce", "salun")]
+    done = {(4, method, 0) for method in methods}
+    assert list_work([4, 7], done) == [(7, None, (0,)), (4, "salun", (0,))]
+    done = {(0, method, 0) for method in (*methods, "salun")}
+    assert list_work([0], done) == [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))]
+    assert list_work([0], done | {(0, method, 2) for method in METHODS}) == []

@@ -34,9 +34,21 @@ def test_rows_of_these_settings_are_read(tmp_path):
 def test_rows_of_other_settings_are_refused_and_kept(tmp_path):
     table = write(tmp_path / "table.csv", {}, {"settings": "fedcba987654"})
     before = table.read_text()
-    with pytest.raises(SystemExit, match=r"table\.csv: rows are of the settings or models fedcba987654, now"):
+    said = r"table\.csv: rows are of other settings or models \(fedcba987654\)"
+    with pytest.raises(SystemExit, match=said):
         read_rows(table, "123456789012")
     assert table.read_text() == before
+
+
+def test_rows_of_each_method_have_settings_of_their_own(tmp_path):
+    """A method that comes later, or is tuned, leaves the rows of the others."""
+    settings = {"esd": "123456789012", "salun": "fedcba987654"}
+    rows = [{"method": method, "settings": made} for method, made in settings.items()]
+    table = write(tmp_path / "table.csv", *rows)
+    assert len(read_rows(table, settings | {"finetune": "0" * 12})) == 2
+    said = r"rows of salun are of other settings or models \(fedcba987654\)"
+    with pytest.raises(SystemExit, match=said):
+        read_rows(table, settings | {"salun": "0" * 12})
 
 
 def test_origin_names_what_is_of_more_than_one_kind():
@@ -44,6 +56,11 @@ def test_origin_names_what_is_of_more_than_one_kind():
     assert describe_origin("make sweep", rows) == (
         "`make sweep` on a CPU; 2026-01-02, 2026-01-03; commit 0123456789ab; settings 123456789012."
     )
+
+
+def test_where_each_method_has_its_settings_the_csv_tells_them():
+    rows = pd.DataFrame([{**ROW, "settings": str(number)} for number in range(3)])
+    assert describe_origin("make sweep", rows).endswith("; settings in the CSV.")
 
 
 @pytest.mark.parametrize(("clean", "commit"), [(True, "0" * 12), (False, f"{'0' * 12} with changes")])

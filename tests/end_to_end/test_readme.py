@@ -16,7 +16,6 @@ import yaml
 
 import runs
 from end_to_end.fixtures import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
-from erasediff_pipeline.unlearning.registry import METHODS
 
 pytestmark = pytest.mark.slow
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
@@ -156,23 +155,25 @@ def test_command(copy, quick_run, command):
 
 
 @pytest.mark.parametrize(
-    ("table", "methods", "environment"),
+    ("table", "environment", "options"),
     [
-        ("sweep", ["erasediff"], "sweep"),
-        ("comparison", METHODS, "sweep"),
-        ("words", ["erasediff"], "tiny_text_to_image"),
-        ("words_comparison", METHODS, "tiny_text_to_image"),
+        ("sweep", "sweep", {}),
+        ("comparison", "sweep", {"column": "method"}),
+        ("audits", "sweep", {"column": "model"}),
+        ("words", "tiny_text_to_image", {}),
+        ("words_comparison", "tiny_text_to_image", {"column": "method"}),
     ],
 )
 def test_what_is_in_a_committed_table_is_not_run_again(
-    project, tmp_path, monkeypatch, table, methods, environment
+    project, tmp_path, monkeypatch, table, environment, options
 ):
     for place in ("conf", "data/03_primary", "data/06_models"):
         shutil.copytree(project / place, tmp_path / place)
     monkeypatch.setattr(runs, "ROOT", tmp_path)
     runs.copy_reference()
-    settings = runs.hash_settings(*methods, environment=environment)
-    assert len(runs.read_rows(project / f"benchmarks/{table}.csv", settings)) >= 10
+    settings = runs.hash_settings(environment, ("audit",) if table == "audits" else ())
+    wanted = settings if options else settings["erasediff"]
+    assert len(runs.read_rows(project / f"benchmarks/{table}.csv", wanted, **options)) >= 10
 
 
 def test_the_sweep_makes_a_row(project, quick_run, tmp_path):

@@ -1,6 +1,7 @@
 """EraseDiff that holds out against inversion: it forgets around the condition, not at one point alone.
 
-The objective is that of ``erasediff``, with L_f asked not under the forgotten condition's embedding e_f but under
+The objective is that of ``erasediff``, with L_f asked not under the forgotten condition's embedding e_f but
+under
 
     e = e_f + u·σ·s∘z + δ,    z ~ N(0, I) and u ~ U(0, 1) for each image,
 
@@ -10,8 +11,8 @@ descent, of σ·s/K a step, on the loss that brings the forgotten images back,
 
     min over δ of E‖ε − ε_θ(x_t, t, e)‖²,
 
-as adversarial training puts its attack inside the loop (arXiv 1706.06083, section 2; for concepts in diffusion models
-arXiv 2405.15234). K = 0 leaves δ out.
+as adversarial training puts its attack inside the loop (arXiv 1706.06083, section 2; for concepts in
+diffusion models arXiv 2405.15234). K = 0 leaves δ out.
 """
 
 import torch
