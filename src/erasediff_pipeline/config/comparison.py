@@ -8,7 +8,6 @@ from erasediff_pipeline.config.base import Settings, as_list
 
 MethodName = Literal[
     "erasediff",
-    "erasediff_robust",
     "finetune",
     "neggrad",
     "random_label",

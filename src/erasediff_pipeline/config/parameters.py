@@ -17,7 +17,6 @@ from erasediff_pipeline.config.methods import (
     FinetuneSettings,
     NegGradSettings,
     RandomLabelSettings,
-    RobustSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     UceSettings,
@@ -46,7 +45,6 @@ class Parameters(Settings):
     pretrain: PretrainSettings = PretrainSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     unlearn: UnlearnSettings = UnlearnSettings()
-    robust: RobustSettings = RobustSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     neggrad: NegGradSettings = NegGradSettings()
     random_label: RandomLabelSettings = RandomLabelSettings()

@@ -9,7 +9,6 @@ from erasediff_pipeline.config import (
     NegGradSettings,
     PretrainSettings,
     RandomLabelSettings,
-    RobustSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     UceSettings,
@@ -23,7 +22,6 @@ from erasediff_pipeline.unlearning.finetune import Finetune
 from erasediff_pipeline.unlearning.neggrad import NegGrad
 from erasediff_pipeline.unlearning.random_label import RandomLabel
 from erasediff_pipeline.unlearning.retrain import Retrain
-from erasediff_pipeline.unlearning.robust import RobustEraseDiff
 from erasediff_pipeline.unlearning.salun import Salun
 from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
 from erasediff_pipeline.unlearning.uce import Uce
@@ -48,7 +46,6 @@ class Entry(NamedTuple):
 
 METHODS = {
     "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn"),
-    "erasediff_robust": Entry(RobustEraseDiff, RobustSettings, "robust"),
     "finetune": Entry(Finetune, FinetuneSettings, "finetune"),
     "neggrad": Entry(NegGrad, NegGradSettings, "neggrad"),
     "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label"),
