@@ -53,18 +53,23 @@ def run_one(digit: int, method: str, settings: dict[str, str]) -> pd.DataFrame:
     first = method == FIRST
     run_pipeline("audit", **{"forget.classes": digit, "audit.model": method, "audit.retrained": first})
     document = json.loads((RESULTS / method / "audit.json").read_text())
-    names = {"base": "base", "erased": method, "retrained": GOLD}
+    names = {"base": "base", "erased": method, "retrained": GOLD} if first else {"erased": method}
     rows = pd.DataFrame(
-        {"digit": digit, "model": names[name], **row_of(found, document["samples"])}
-        for name, found in document["models"].items()
-        if first or name == "erased"
+        {"digit": digit, "model": model, **row_of(document["models"][name], document["samples"])}
+        for name, model in names.items()
     )
     return rows.assign(**made_by(rows["model"].map(settings)))
 
 
 def list_work(digits: list[int], methods: list[str], done: set[tuple[int, str]]) -> list[tuple[int, str]]:
     """The digits and methods whose rows are missing, digit by digit."""
-    return [(d, method) for d in digits for method in (FIRST, *methods) if (d, method) not in done]
+    together = {FIRST: ("base", GOLD, FIRST)}
+    return [
+        (digit, method)
+        for digit in digits
+        for method in (FIRST, *methods)
+        if not {(digit, model) for model in together.get(method, (method,))} <= done
+    ]
 
 
 def row_of(found: dict, samples: int) -> dict[str, float]:
@@ -138,6 +143,7 @@ def main() -> int:
     done = set() if rows.empty else set(zip(rows["digit"], rows["model"], strict=True))
     for digit, method in tqdm(list_work(options.digits, options.methods, done), "audits", unit="run"):
         rows = pd.concat([rows, run_one(digit, method, settings)], ignore_index=True)
+        rows = rows.drop_duplicates(["digit", "model"], keep="last")
         rows.to_csv(options.output, index=False)
         write_table(rows, options.output.with_suffix(".md"))
     write_table(rows, options.output.with_suffix(".md"))

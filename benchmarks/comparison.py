@@ -132,7 +132,7 @@ def list_work(
     digits: list[int], done: set[tuple[int, str, int]]
 ) -> list[tuple[int, str | None, Sequence[int]]]:
     """What is missing: whole digits, methods that came later, and the seeds of the default request."""
-    started = {digit for digit, method, _ in done if method == GOLD}
+    started = {digit for digit, method, _ in done if method == "base"}
     work: list[tuple[int, str | None, Sequence[int]]] = [(d, None, (0,)) for d in digits if d not in started]
     by_class = [m for m in METHODS if not reason_to_leave_out(m, "classes")]
     for digit in sorted(started & set(digits)):
@@ -156,6 +156,7 @@ def main() -> int:
     done = set() if rows.empty else set(zip(rows["digit"], rows["method"], rows["seed"], strict=True))
     for digit, only, seeds in tqdm(list_work(options.digits, done), "comparison", unit="run"):
         rows = pd.concat([rows, run_one(digit, settings, only, seeds)], ignore_index=True)
+        rows = rows.drop_duplicates(["digit", "method", "seed"], keep="last")
         rows.to_csv(options.output, index=False)
     write_table(rows, options.output.with_suffix(".md"))
     return 0

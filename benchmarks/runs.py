@@ -52,7 +52,7 @@ def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()
 
     Args:
         environment: Whose settings they are.
-        sections: Other sections of the parameters that decide it.
+        sections: Other sections of the parameters that decide it, but for the names of models in them.
 
     Returns:
         A hash for each method, and one for ``base``, the model before any.
@@ -65,7 +65,14 @@ def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()
     asked = {
         key: value for key, value in parameters["forget"].items() if key in ("templates", "anchor_prompt")
     }
-    others = [parameters[section] for section in sections]
+    others = [
+        {
+            key: value
+            for key, value in parameters[section].items()
+            if key not in ("model", "methods", "retrained")
+        }
+        for section in sections
+    ]
 
     def hash_of(*methods: str) -> str:
         deciding = settings_of(parameters, *methods)
@@ -115,7 +122,7 @@ def read_rows(path: Path, settings: str | dict[str, str], column: str = "method"
         said = ", ".join(sorted(rows["settings"][other].unique()))
         of = "" if isinstance(settings, str) else f" of {', '.join(sorted(rows[column][other].unique()))}"
         sys.exit(
-            f"{path}: rows{of} are of other settings or models ({said}): move the file away, or name another "
+            f"{path}: rows{of} are of other settings or models ({said}): remove them, or name another file "
             "with --output"
         )
     return rows

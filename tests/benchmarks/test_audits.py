@@ -87,5 +87,11 @@ def test_what_is_there_is_not_run_again(tmp_path, monkeypatch):
     assert len(pd.read_csv(tmp_path / "t.csv")) == 2 * 4
 
 
+@pytest.mark.parametrize("lost", ["base", "erasediff", "retrain"])
+def test_what_all_are_held_against_is_made_together(lost):
+    done = {(3, model) for model in ("base", "erasediff", "retrain", "esd")} - {(3, lost)}
+    assert audits.list_work([3], ["esd"], done) == [(3, "erasediff")]
+
+
 def test_every_method_that_forgets_classes_is_audited():
     assert {*audits.OTHERS, "erasediff", "retrain"} == set(METHODS) - {"uce"}

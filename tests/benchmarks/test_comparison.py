@@ -75,8 +75,9 @@ def test_the_winner_is_said_plainly(page):
 
 def test_only_what_is_missing_is_run():
     methods = [m for m in METHODS if m not in ("uce", "salun")]
-    done = {(4, method, 0) for method in methods}
+    done = {(4, method, 0) for method in ("base", *methods)}
     assert list_work([4, 7], done) == [(7, None, (0,)), (4, "salun", (0,))]
-    done = {(0, method, 0) for method in (*methods, "salun")}
+    assert list_work([4], done - {(4, "retrain", 0)}) == [(4, "salun", (0,)), (4, "retrain", (0,))]
+    done = {(0, method, 0) for method in ("base", *methods, "salun")}
     assert list_work([0], done) == [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))]
     assert list_work([0], done | {(0, method, 2) for method in METHODS}) == []

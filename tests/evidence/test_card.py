@@ -28,7 +28,7 @@ def test_it_says_what_was_done_and_what_fails(evidence):
         "forget class 0 (142 images), by `erasediff`",
         "b" * 64,
         "| FID, retained (0 is real) | 10.0000 | 10.5000 |",
-        "**Gates that this model fails:** fid (≤ 9: missed by 1.5).",
+        "**Gates that this model fails:** fid (≤ 9: missed by 1.5000).",
         "Not checked by the run that made it: forget_accuracy, retain_accuracy, relearning_steps_forgotten,",
     ):
         assert words in text

@@ -28,7 +28,7 @@ def test_the_pessimistic_end_counts(metrics):
     assert found["value"] == 0
     assert found["pessimistic"] == found["high"] == pytest.approx(0.018845, abs=1e-6)
     assert found["by_how_much"] == pytest.approx(0.000845, abs=1e-6)
-    assert found["why"] == "missed by 0.000845"
+    assert found["why"] == "missed by 0.00085"
 
 
 def test_fewer_samples_prove_less(metrics):
@@ -176,6 +176,13 @@ def test_prompts_have_intervals_of_their_own_counts(metrics, figure, count):
     assert one(metrics, figure, Gate(at_most=0.1))["high"] == pytest.approx(0.1611, abs=1e-4)
 
 
+def test_a_share_of_who_knows_how_many_is_missing(metrics):
+    metrics["forget"]["by"] = "prompts"
+    metrics["erased"]["forget_accuracy_synonyms"] = 0.0
+    found = one(metrics, "forget_accuracy_synonyms", Gate(at_most=0.1))
+    assert (found["status"], found["why"]) == ("failed", "the figure is missing")
+
+
 def test_a_worst_class_that_lost_too_much(metrics, audit):
     assert one(metrics, "damage_worst", Gate(at_least=0.9), audit)["status"] == "passed"
     audit["models"]["erased"]["damage"]["worst"] = 0.92
@@ -205,7 +212,8 @@ def test_only_what_was_checked_and_held_passes(statuses, expected):
 
 def test_every_figure_can_be_had(metrics, audit):
     metrics["erased"] |= {"forget_membership_auc": 0.5}
-    metrics["erased"] |= {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.1}
+    metrics["erased"] |= {"forget_accuracy_erased_prompts": 0.0, "erased_prompt_samples": 20}
+    metrics["erased"] |= {"forget_accuracy_synonyms": 0.1, "synonym_samples": 20}
     assert set(list_figures(metrics, audit, 0.95)["erased"]) == {*MEASURED, *AUDITED}
 
 

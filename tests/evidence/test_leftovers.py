@@ -13,11 +13,17 @@ FILES = {
     "prompt_images": "07_model_output/{}prompts/digits/base/0.png",
     "trials": "06_models/{}compare/retrain/weights.safetensors",
     "reports": "08_reporting/{}erasediff/report.html",
+    "other_models": "06_models/{}salun/model_index.json",
     "split": "05_model_input/{}erasediff/split.parquet",
     "images": "03_primary/{}images/images.npy",
-    "base_model": "06_models/{}base/weights.safetensors",
+    "base_model": "06_models/{}base/model_index.json",
 }
-OTHERS = ["06_models/{}erasediff/unet/weights.safetensors", "08_reporting/{}erasediff/metrics.json"]
+OTHERS = [
+    "06_models/{}erasediff/model_index.json",
+    "07_model_output/{}erasediff/erased_samples/images.npy",
+    "06_models/{}erasediff/unet/weights.safetensors",
+    "08_reporting/{}erasediff/metrics.json",
+]
 
 
 @pytest.fixture

@@ -60,11 +60,14 @@ def test_a_file_that_came_along_is_named(signed, keys):
 
 @pytest.mark.parametrize("name", [".gitignore", ".git/config"])
 def test_what_git_would_own_is_signed_like_the_rest(folder, keys, name):
+    without = sign_folder(folder, keys[0], "data/model")
     (folder / ".git").mkdir()
     (folder / name).write_text("1")
+    assert f"Extra files found in model 'model': {name}" in refused(folder, without, keys[1])
     signature = sign_folder(folder, keys[0], "data/model")
+    verify_folder(folder, signature, keys[1], "data/model")
     (folder / name).write_text("2")
-    assert name in refused(folder, signature, keys[1])
+    assert f"Hash mismatch for '{name}'" in refused(folder, signature, keys[1])
 
 
 def test_a_link_is_not_signed(folder, keys):
@@ -94,11 +97,14 @@ def test_a_key_pair_is_never_replaced(keys):
     assert [key.read_bytes() for key in keys] == before
 
 
-def test_half_a_pair_is_not_left_behind(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.open", lambda *arguments: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        make_keys(tmp_path / "key.pem", tmp_path / "key.pub")
+def test_half_a_pair_is_not_left_behind(tmp_path):
+    with pytest.raises(UserError, match=r"key\.pem: is there already"):
+        make_keys(tmp_path / "key.pem", tmp_path / "key.pem")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "key.pub").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"key\.pub: is there already"):
+        make_keys(tmp_path / "key.pem", tmp_path / "key.pub")
+    assert [path.name for path in tmp_path.iterdir()] == ["key.pub"]
 
 
 def test_only_the_owner_reads_the_private_key(keys):

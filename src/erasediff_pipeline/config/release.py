@@ -14,6 +14,7 @@ Leftover = Literal[
     "prompt_images",
     "trials",
     "reports",
+    "other_models",
     "split",
     "images",
     "base_model",
@@ -35,7 +36,7 @@ class ReleaseSettings(Settings):
     """Kinds that are deleted."""
 
     keep: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
-        ["trials", "reports", "split", "images", "base_model"]
+        ["trials", "reports", "other_models", "split", "images", "base_model"]
     )
     """Kinds that stay, and are named in the record."""
 

@@ -41,7 +41,7 @@ class GateOutcome(Part):
     status: Literal["passed", "failed", "not checked", "left out"]
     why: str
     value: float | None = None
-    """The figure, or its difference from the other model, or its ratio to it."""
+    """The figure; or its difference or distance from the other model's, or its ratio to it."""
 
     low: float | None = None
     high: float | None = None
@@ -53,7 +53,7 @@ class GateOutcome(Part):
 
 
 class Interval(Part):
-    """A figure with its interval; null where the figure is not a number."""
+    """A figure with its interval; null where it is not a number."""
 
     value: float | None
     low: float | None
@@ -88,10 +88,13 @@ class Evidence(Part):
     """Figures and audits that nobody looked at, each with the reason."""
 
     confidence: float
-    """Level of the intervals."""
+    """Level of the intervals of shares; that of the membership AUC is ``audit.confidence``."""
 
     figures: dict[str, dict[str, Interval]]
-    """What gates can be set for, of each model by its name in ``audits``."""
+    """What gates can be set for, of each model by its name in ``audits``.
+
+    Relearning that never brought half of the class back stands as twice the last step that was measured.
+    """
 
     metrics: dict[Literal["base", "erased"], Figures]
     audits: dict[str, dict[str, Any]] | None

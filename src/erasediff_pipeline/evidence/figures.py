@@ -20,10 +20,10 @@ def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, 
     """What was measured of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
     figures = {}
     for name in MEASURED:
-        value = metrics.get(name)
-        if value is not None:
-            samples = metrics.get(SAMPLES.get(name, ""))
-            figures[name] = share_of(value, samples, confidence) if samples else exactly(value)
+        value, count = metrics.get(name), SAMPLES.get(name)
+        if value is None or (count is not None and not metrics.get(count)):
+            continue  # a share of who knows how many says nothing
+        figures[name] = exactly(value) if count is None else share_of(value, metrics[count], confidence)
     return figures
 
 

@@ -54,8 +54,8 @@ def check_gates(
 
     Returns:
         A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, where it was held
-        against its limit, ``value``, ``low``, ``high`` (of the figure, or of its distance from the other
-        model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
+        against its limit, ``value``, ``low``, ``high`` (of the figure, or of what it is beside that of the
+        other model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
     """
     figures = list_figures(metrics, audit, settings.confidence)
     gates = settings.limits | {name: None for name in LIMITS if name not in settings.limits}
@@ -104,8 +104,9 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
     if not all(map(isfinite, (*found, excess))):
         return {"status": FAILED, "why": "the figure is not a number"}
     numbers = {**found._asdict(), "pessimistic": pessimistic, "by_how_much": excess}
-    rounded = {key: round(float(number), 6) for key, number in numbers.items()}
-    why = f"missed by {excess:.3g}" if excess > 0 else ""
+    rounded = {key: float(f"{number:.6g}") for key, number in numbers.items()}
+    amount = f"{excess:.4f}" if excess >= 0.001 else f"{excess:.2g}"
+    why = f"missed by {amount}" if excess > 0 else ""
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 

@@ -1,7 +1,7 @@
 """What still holds, or shows, what was to be forgotten, apart from the erased model itself.
 
-What a method computes on the way, and what the model before drew, is looked for under every method's name:
-the same request, answered by another one, has left the same.
+What methods compute on the way, and what the model before drew, is looked for under every method's name: the
+model before drew all classes, whatever it was to forget.
 """
 
 import shutil
@@ -16,7 +16,11 @@ class Place(NamedTuple):
     """Where files of a kind lie below ``data/``, of environment ``{env}`` (empty, or with a slash)."""
 
     patterns: tuple[str, ...]
+    """Below ``data``; of a ``model_index.json`` its folder is meant."""
+
     holds: str
+    others: bool = False
+    """Whether only models beside the erased one, and the one before, are meant."""
 
 
 PLACES: dict[Leftover, Place] = {
@@ -50,7 +54,12 @@ PLACES: dict[Leftover, Place] = {
         ),
         "pictures of it that the model before drew, unless report.hide_forgotten is set",
     ),
-    "split": Place(("05_model_input/{env}{model}",), "ids and labels of the forget set, no pixels"),
+    "other_models": Place(
+        ("06_models/{env}*/model_index.json", "07_model_output/{env}*/erased_samples"),
+        "models that other methods have made of the model before, and what they draw",
+        others=True,
+    ),
+    "split": Place(("05_model_input/{env}*/split.parquet",), "ids and labels of forget sets, no pixels"),
     "images": Place(("03_primary/{env}images",), "the training images themselves"),
     "base_model": Place(("06_models/{env}base",), "the model before"),
 }
@@ -80,6 +89,9 @@ def find_leftovers(data: Path, environment: str, model: str) -> list[Found]:
     for kind, place in PLACES.items():
         for pattern in place.patterns:
             for path in sorted(data.glob(pattern.format(env=environment, model=model))):
+                path = path.parent if path.name == "model_index.json" else path
+                if place.others and {model, "base"} & {path.name, path.parent.name}:
+                    continue
                 files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
                 size = sum(file.stat().st_size for file in files)
                 name = str(Path(data.name) / path.relative_to(data))

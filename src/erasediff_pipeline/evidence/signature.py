@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
@@ -24,6 +25,7 @@ def make_keys(private_key: Path, public_key: Path) -> None:
     for path in (private_key, public_key):
         if path.exists():
             raise UserError(f"{path}: is there already: move it away to make new keys")
+        path.parent.mkdir(parents=True, exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     private = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -31,16 +33,37 @@ def make_keys(private_key: Path, public_key: Path) -> None:
     public = key.public_key().public_bytes(
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
-    private_key.parent.mkdir(parents=True, exist_ok=True)
-    public_key.parent.mkdir(parents=True, exist_ok=True)
-    public_key.write_bytes(public)
+    write_new(private_key, private, 0o600)
     try:
-        with open(os.open(private_key, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(private)
-    except OSError:
-        for path in (private_key, public_key):  # half a pair would be in the way of the next
-            path.unlink(missing_ok=True)
+        write_new(public_key, public, 0o644)
+    except (OSError, UserError):
+        private_key.unlink()  # half a pair would be in the way of the next
         raise
+
+
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """A file that was not there, whole or not at all.
+
+    Raises:
+        UserError: It is there.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    except FileExistsError:
+        raise UserError(f"{path}: is there already: move it away to make new keys") from None
+    try:
+        with open(file, "wb") as stream:
+            stream.write(content)
+    except OSError:
+        path.unlink()
+        raise
+
+
+def every_file() -> Any:
+    """To hash all that is there: by itself the library passes over .gitignore and the like, on both sides."""
+    from model_signing import hashing  # half a second, which only `sign` and `verify` need
+
+    return hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False)
 
 
 def sign_folder(folder: Path, private_key: Path, name: str) -> str:
@@ -53,23 +76,21 @@ def sign_folder(folder: Path, private_key: Path, name: str) -> str:
         MissingInput: The key is not there, or is none.
         UserError: There is a link in the folder: what it leads to can change.
     """
-    from model_signing import hashing, signing  # half a second, which only `sign` and `verify` need
+    from model_signing import signing
 
     if not private_key.exists():
         raise MissingInput(f"signing.private_key: {private_key} is missing: make it with `make keys`")
+    try:
+        signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
+    except (ValueError, TypeError):  # its message may quote what is in the file
+        raise MissingInput(
+            f"signing.private_key: {private_key}: allowed is a PEM file of an elliptic curve key "
+            "without password"
+        ) from None
     with TemporaryDirectory() as place:
         file = Path(place) / "signature"
         try:
-            signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
-        except (ValueError, TypeError):  # its message may quote what is in the file
-            raise MissingInput(
-                f"signing.private_key: {private_key}: allowed is a PEM file of an elliptic curve key "
-                "without password"
-            ) from None
-        # Else .gitignore and the like would be neither signed nor missed.
-        signer.set_hashing_config(hashing.Config().set_ignored_paths(paths=[], ignore_git_paths=False))
-        try:
-            signer.sign(folder, file)
+            signer.set_hashing_config(every_file()).sign(folder, file)
         except ValueError as error:
             raise UserError(f"{name}: {' '.join(str(error).split())}") from None
         return file.read_text()
@@ -93,7 +114,8 @@ def verify_folder(folder: Path, signature: str, public_key: Path, name: str) -> 
         file = Path(place) / "signature"
         file.write_text(signature)
         try:
-            verifying.Config().use_elliptic_key_verifier(public_key=public_key).verify(folder, file)
+            verifier = verifying.Config().use_elliptic_key_verifier(public_key=public_key)
+            verifier.set_hashing_config(every_file()).verify(folder, file)
         except InvalidSignature:
             raise BadSignature(
                 f"{name}: the signature was not made with {public_key}, or was changed"

@@ -96,13 +96,18 @@ def list_findings(found: dict[str, Any]) -> dict[str, str]:
     if leakage := found["leakage"]:
         rows["shown when asked for nothing"] = format_metric(leakage["unconditional"])
         rows["shown under retained classes"] = format_metric(leakage["retained"])
+        rows["… under the worst of them"] = f"{leakage['worst_class']}: {leakage['worst']:.4f}"
     rows["worst retained class"] = f"{found['damage']['worst_class']}: {found['damage']['worst']:.4f}"
     return rows
 
 
 def figures_of_rows(found: dict[str, Any]) -> dict[str, str]:
     """Rows of ``list_findings``, and the figure whose interval goes with each."""
-    rows = {"shown when asked for nothing": "leakage_unconditional", "worst retained class": "damage_worst"}
+    rows = {
+        "shown when asked for nothing": "leakage_unconditional",
+        "… under the worst of them": "leakage_worst",
+        "worst retained class": "damage_worst",
+    }
     if len(found["inversion"]) == 1:  # of several classes, the figure is the worst one's
         (label,) = found["inversion"]
         rows |= {

@@ -56,8 +56,11 @@ def read_evidence(model: Path, evidence: Path) -> Evidence:
     try:
         document = Evidence.model_validate_json(file.read_text())
     except (OSError, ValueError) as error:
-        first = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise BadSignature(f"{relative(file)}: {first}") from None
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole file"
+            raise BadSignature(f"{relative(file)}: {where}: {first['msg']}: audit and sign again") from None
+        raise BadSignature(f"{relative(file)}: {error}") from None
     weights = hash_pipeline(DiffusersDirectory(str(model), "diffusers.DiffusionPipeline").load())
     said = document.provenance.get("erased_model_sha256")
     if said != weights:
