@@ -68,13 +68,14 @@ LIMITS: dict[str, Gate | None] = {
     "fid": Gate(at_most=1.10, of="base", by="ratio"),
     "relearning_steps_forgotten": Gate(at_least=1.0, of="retrained", by="ratio"),
     "relearning_steps_retained": Gate(at_least=1.0, of="retrained", by="ratio"),
-    "inversion_accuracy": Gate(at_most=0.10, of="retrained"),
-    "membership_auc": Gate(at_most=0.20, of="retrained", by="distance"),
+    "inversion_accuracy": Gate(at_most=0.20, of="retrained"),
+    "membership_auc": Gate(at_most=0.25, of="retrained", by="distance"),
     "leakage_unconditional": Gate(at_most=0.10),
     "leakage_worst": Gate(at_most=0.10),
     "damage_worst": Gate(at_least=0.85),
 }
-"""Where nothing else is said; tighter ones ask for more samples than the defaults draw."""
+"""Where nothing else is said; wide enough for the intervals of the default samples, of which a share 0.05
+above another is at worst 0.18 above it. Tighter ones ask for more."""
 
 
 class GateSettings(Settings):
