@@ -25,6 +25,7 @@ from runs import (
     describe_origin,
     hash_settings,
     made_by,
+    read_parameters,
     read_rows,
     run_pipeline,
 )
@@ -129,18 +130,18 @@ def table_of(summaries: pd.DataFrame, names: list[str]) -> list[str]:
 
 
 def list_work(
-    digits: list[int], done: set[tuple[int, str, int]]
+    digits: list[int], wanted: list[str], done: set[tuple[int, str, int]]
 ) -> list[tuple[int, str | None, Sequence[int]]]:
     """What is missing: whole digits, methods that came later, and the seeds of the default request."""
     started = {digit for digit, method, _ in done if method == "base"}
     work: list[tuple[int, str | None, Sequence[int]]] = [(d, None, (0,)) for d in digits if d not in started]
-    by_class = [m for m in METHODS if not reason_to_leave_out(m, "classes")]
     for digit in sorted(started & set(digits)):
-        work += [(digit, method, (0,)) for method in by_class if (digit, method, 0) not in done]
+        work += [(digit, method, (0,)) for method in wanted if (digit, method, 0) not in done]
     digit, methods, seeds = MORE_SEEDS
     if digit in digits:
         more = tuple(range(1, seeds))
-        work += [(digit, method, more) for method in methods if (digit, method, more[-1]) not in done]
+        asked = [method for method in methods if method in wanted]
+        work += [(digit, method, more) for method in asked if (digit, method, more[-1]) not in done]
     return work
 
 
@@ -153,8 +154,10 @@ def main() -> int:
     copy_reference()
     settings = hash_settings()
     rows = read_rows(options.output, settings)
+    compared = read_parameters()["compare"]["methods"] or METHODS
+    wanted = [method for method in compared if not reason_to_leave_out(method, "classes")]
     done = set() if rows.empty else set(zip(rows["digit"], rows["method"], rows["seed"], strict=True))
-    for digit, only, seeds in tqdm(list_work(options.digits, done), "comparison", unit="run"):
+    for digit, only, seeds in tqdm(list_work(options.digits, wanted, done), "comparison", unit="run"):
         rows = pd.concat([rows, run_one(digit, settings, only, seeds)], ignore_index=True)
         rows = rows.drop_duplicates(["digit", "method", "seed"], keep="last")
         rows.to_csv(options.output, index=False)

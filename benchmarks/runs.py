@@ -47,6 +47,11 @@ def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
+def read_parameters(environment: str = ENVIRONMENT) -> dict[str, Any]:
+    """The environment's parameters, as a run would read them."""
+    return CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)["parameters"]
+
+
 def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()) -> dict[str, str]:
     """What decides a row beside request and seed: the method's settings, the base model and the judge.
 
@@ -57,8 +62,7 @@ def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()
     Returns:
         A hash for each method, and one for ``base``, the model before any.
     """
-    conf = CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)
-    parameters = conf["parameters"]
+    parameters = read_parameters(environment)
     weights = ROOT / "data/06_models" / environment
     base = hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load())
     judge = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")

@@ -75,9 +75,16 @@ def test_the_winner_is_said_plainly(page):
 
 def test_only_what_is_missing_is_run():
     methods = [m for m in METHODS if m not in ("uce", "salun")]
+    wanted = [*methods[:2], "salun", *methods[2:]]
     done = {(4, method, 0) for method in ("base", *methods)}
-    assert list_work([4, 7], done) == [(7, None, (0,)), (4, "salun", (0,))]
-    assert list_work([4], done - {(4, "retrain", 0)}) == [(4, "salun", (0,)), (4, "retrain", (0,))]
-    done = {(0, method, 0) for method in ("base", *methods, "salun")}
-    assert list_work([0], done) == [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))]
-    assert list_work([0], done | {(0, method, 2) for method in METHODS}) == []
+    assert list_work([4, 7], wanted, done) == [(7, None, (0,)), (4, "salun", (0,))]
+    without_gold = done - {(4, "retrain", 0)}
+    assert list_work([4], wanted, without_gold) == [(4, "salun", (0,)), (4, "retrain", (0,))]
+    done = {(0, method, 0) for method in ("base", *wanted)}
+    assert list_work([0], wanted, done) == [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))]
+    assert list_work([0], wanted, done | {(0, method, 2) for method in METHODS}) == []
+
+
+def test_a_method_that_is_not_compared_is_not_run():
+    done = {(0, "base", 0), (0, "retrain", 0)}
+    assert list_work([0], ["retrain", "esd"], done) == [(0, "esd", (0,)), (0, "retrain", (1, 2))]
