@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bytes and figures are those of the CPU, with a GPU there or not
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
 import numpy as np
@@ -64,7 +65,7 @@ class ToyModel(DiffusionModel):
         return labels
 
     def null_condition(self, n):
-        return torch.full((n,), self.classes)
+        return torch.full((n,), self.classes, device=self.device)
 
     def denoise(self, x_t, t, c):
         self.evaluations += len(x_t)

@@ -255,3 +255,19 @@ def test_every_prompt_is_padded_to_the_context(model):
 def test_a_prompt_that_the_text_encoder_cannot_take_is_refused(model, prompt, said):
     with pytest.raises(InvalidRequest, match=said):
         TextToImage.from_pipeline(model.to_pipeline(), [*PROMPTS, prompt])
+
+
+def test_large_images_go_through_the_autoencoder_few_at_a_time(model, monkeypatch):
+    """16 of 512 × 512 would take 17 GB to encode, 25 to decode."""
+    seen = []
+    model.vae.encoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    model.vae.decoder.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
+    together = model.decode(model.encode(pixels(3)))
+    assert seen == [3, 3]
+    model.latents.clear()
+    monkeypatch.setattr("erasediff_pipeline.diffusion.text_to_image.PIXELS_AT_ONCE", 2 * 16 * 16)
+    apart = model.decode(model.encode(pixels(3)))
+    assert seen[2:] == [2, 1, 2, 1]
+    assert (apart.int() - together.int()).abs().max() <= 1
+    monkeypatch.setattr("erasediff_pipeline.diffusion.text_to_image.PIXELS_AT_ONCE", 1)
+    assert model.coded_at_once == 1

@@ -6,6 +6,7 @@ A job is a line of JSON on the standard input: ``args`` (of ``kedro``, or a scri
 its first seconds.
 """
 
+import gc
 import json
 import os
 import runpy
@@ -51,6 +52,8 @@ def become(job):
         main()
 
 
+gc.collect()
+gc.freeze()  # a child's collector would touch, so copy, every page of what was imported
 answers = os.fdopen(int(sys.argv[1]), "w")
 for line in iter(sys.stdin.readline, ""):
     job = json.loads(line)

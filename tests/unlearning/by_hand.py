@@ -30,7 +30,8 @@ def batches(seed, retain_size=6, forget_size=4, shape=(1, 2, 2)):
 
 
 def flat(tensors):
-    return np.concatenate([np.asarray(tensor, dtype=np.float64).ravel() for tensor in tensors])
+    rows = (tensor.cpu() if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors)
+    return np.concatenate([np.asarray(row, dtype=np.float64).ravel() for row in rows])
 
 
 def loss_and_gradient(weight, bias, x_t, c, target):

@@ -64,4 +64,4 @@ def run(name, model, data, checkpoint, seed=0, before_step=lambda n: None, store
 
 
 def weights_of(model):
-    return {name: p.detach().numpy().tobytes() for name, p in model.named_parameters()}
+    return {name: p.detach().cpu().numpy().tobytes() for name, p in model.named_parameters()}

@@ -8,6 +8,7 @@ from erasediff_pipeline.config.base import Settings, as_list
 
 MethodName = Literal[
     "erasediff",
+    "erasediff_robust",
     "finetune",
     "neggrad",
     "random_label",

@@ -65,6 +65,16 @@ class UnlearnSettings(MethodSettings):
     """Step size of the inner steps, plain gradient descent on a copy of the weights."""
 
 
+class RobustSettings(UnlearnSettings):
+    """EraseDiff over embeddings around the forgotten condition's, against inversion."""
+
+    radius: float = Field(1.0, gt=0)
+    """σ, how far around it is forgotten, in standard deviations of the retained conditions' embeddings."""
+
+    attack_steps: int = Field(2, ge=0)
+    """K, steps of the attack in each step of the training; 0 draws embeddings at random only."""
+
+
 class FinetuneSettings(MethodSettings):
     """Going on with the retain set alone."""
 

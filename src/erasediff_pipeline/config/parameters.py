@@ -17,6 +17,7 @@ from erasediff_pipeline.config.methods import (
     FinetuneSettings,
     NegGradSettings,
     RandomLabelSettings,
+    RobustSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     UceSettings,
@@ -45,6 +46,7 @@ class Parameters(Settings):
     pretrain: PretrainSettings = PretrainSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     unlearn: UnlearnSettings = UnlearnSettings()
+    robust: RobustSettings = RobustSettings()
     finetune: FinetuneSettings = FinetuneSettings()
     neggrad: NegGradSettings = NegGradSettings()
     random_label: RandomLabelSettings = RandomLabelSettings()

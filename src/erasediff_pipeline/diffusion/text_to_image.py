@@ -32,8 +32,8 @@ SUBSETS = {
 ``out`` is ``conv_norm_out`` and ``conv_out``."""
 
 
-ENCODED_AT_ONCE = 16
-"""Images; the autoencoder needs far more memory an image than the U-Net."""
+PIXELS_AT_ONCE = 2**18
+"""Through the autoencoder, which needs far more memory an image than the U-Net: one image of 512 × 512."""
 
 
 def is_rim(name: str) -> bool:
@@ -128,6 +128,12 @@ class TextToImage(DiffusionModel):
         factor = 2 ** (len(self.vae.config.block_out_channels) - 1)
         return (self.vae.config.out_channels, height * factor, width * factor)
 
+    @property
+    def coded_at_once(self) -> int:
+        """How many images go through the autoencoder together."""
+        _, height, width = self.image_shape
+        return min(16, max(1, PIXELS_AT_ONCE // (height * width)))
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Images ``[N, 3, H, W]`` uint8 → latents, the mean of the autoencoder's distribution, scaled.
@@ -136,8 +142,8 @@ class TextToImage(DiffusionModel):
         """
         keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
         new = list({key: row for row, key in enumerate(keys) if key not in self.latents}.values())
-        for start in range(0, len(new), ENCODED_AT_ONCE):
-            rows = new[start : start + ENCODED_AT_ONCE]
+        for start in range(0, len(new), self.coded_at_once):
+            rows = new[start : start + self.coded_at_once]
             pixels = images[rows].to(self.device, torch.float32) / 127.5 - 1
             with torch.autocast(
                 self.device.type, enabled=False
@@ -148,7 +154,7 @@ class TextToImage(DiffusionModel):
 
     @torch.no_grad()
     def decode(self, x0: Tensor) -> Tensor:
-        parts = (x0 / self.vae.config.scaling_factor).split(ENCODED_AT_ONCE)
+        parts = (x0 / self.vae.config.scaling_factor).split(self.coded_at_once)
         pixels = torch.cat([self.vae.decode(part).sample for part in parts])
         return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 

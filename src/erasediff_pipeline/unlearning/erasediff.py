@@ -21,11 +21,7 @@ from torch.nn.functional import mse_loss
 
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import (
-    Noised,
-    denoising_loss,
-    noise_batch,
-)
+from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
@@ -33,6 +29,9 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 
 EPSILON = 1e-12
 """Keeps λ finite where the forget gradient vanishes."""
+
+Asked = Callable[[DiffusionModel, Noised], Tensor]
+"""What a model, be it this one or a copy, predicts under the forgotten condition."""
 
 
 def find_lambda(
@@ -99,15 +98,15 @@ class EraseDiff:
         g_retain = list(torch.autograd.grad(retain_loss, parameters))
 
         forget = self.aim(model, forget_batch, generator)
-        c_forget = model.condition(forget_batch.labels)
-        forget_loss = denoising_loss(model, forget, c_forget)
+        asked = self.ask(model, forget_batch, generator)
+        forget_loss = mse_loss(asked(model, forget).float(), forget.target)
         g_forget = list(torch.autograd.grad(forget_loss, parameters))
 
         inner = dot(g_retain, g_forget)
         retain_norm, forget_norm = dot(g_retain, g_retain) ** 0.5, dot(g_forget, g_forget) ** 0.5
         bounds: dict[str, Callable[[], float]] = {
             "grad_norm": lambda: settings.eta * forget_norm**2,
-            "value_gap": lambda: settings.eta * self.value_gap(model, forget, c_forget, forget_loss),
+            "value_gap": lambda: settings.eta * self.value_gap(model, forget, asked, forget_loss),
             "cosine": lambda: settings.eta,
             "fixed": lambda: 0.0,
         }
@@ -144,23 +143,29 @@ class EraseDiff:
             c = model.condition(labels)
         return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
 
-    def value_gap(self, model: DiffusionModel, forget: Noised, c: Tensor, forget_loss: Tensor) -> float:
+    def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
+        """How L_f asks for what is to be forgotten: under its own condition."""
+        c = model.condition(batch.labels)
+        return lambda asked, noised: asked.denoise(noised.x_t, noised.t, c)
+
+    def value_gap(self, model: DiffusionModel, forget: Noised, asked: Asked, forget_loss: Tensor) -> float:
         """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0."""
         with torch.random.fork_rng(), torch.enable_grad():
-            lowest = self.descend(model, forget, c)
+            lowest = self.descend(model, forget, asked)
         return max(0.0, forget_loss.item() - lowest)
 
-    def descend(self, model: DiffusionModel, forget: Noised, c: Tensor) -> float:
+    def descend(self, model: DiffusionModel, forget: Noised, asked: Asked) -> float:
         """Take the K inner steps on a copy that shares nothing with ``model``; return L_f there."""
         inner = copy.deepcopy(model)
         parameters = list(inner.trainable(self.settings.subset).values())
         for _ in range(self.settings.inner_steps):
-            gradients = torch.autograd.grad(denoising_loss(inner, forget, c), parameters)
+            loss = mse_loss(asked(inner, forget).float(), forget.target)
+            gradients = torch.autograd.grad(loss, parameters)
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)
             torch.clear_autocast_cache()  # under bf16 it would go on with copies of the old weights
         with torch.no_grad():
-            loss = mse_loss(inner.denoise(forget.x_t, forget.t, c).float(), forget.target).item()
+            lowest = mse_loss(asked(inner, forget).float(), forget.target).item()
         model.evaluations = inner.evaluations
-        return loss
+        return lowest

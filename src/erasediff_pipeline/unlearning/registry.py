@@ -9,6 +9,7 @@ from erasediff_pipeline.config import (
     NegGradSettings,
     PretrainSettings,
     RandomLabelSettings,
+    RobustSettings,
     SalunSettings,
     SelectiveAmnesiaSettings,
     UceSettings,
@@ -17,6 +18,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.unlearning.blindspot import Blindspot
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff
 from erasediff_pipeline.unlearning.esd import Esd
 from erasediff_pipeline.unlearning.finetune import Finetune
 from erasediff_pipeline.unlearning.neggrad import NegGrad
@@ -46,6 +48,7 @@ class Entry(NamedTuple):
 
 METHODS = {
     "erasediff": Entry(EraseDiff, UnlearnSettings, "unlearn"),
+    "erasediff_robust": Entry(RobustEraseDiff, RobustSettings, "robust"),
     "finetune": Entry(Finetune, FinetuneSettings, "finetune"),
     "neggrad": Entry(NegGrad, NegGradSettings, "neggrad"),
     "random_label": Entry(RandomLabel, RandomLabelSettings, "random_label"),

@@ -1,0 +1,194 @@
+"""What a step of EraseDiff takes on Stable Diffusion 1.4, for each subset of its weights, on a CUDA GPU.
+
+    python benchmarks/memory.py    writes benchmarks/memory.csv and .md, and goes on where it stopped
+
+The model has the published configuration and random weights: neither memory nor time depends on their values.
+"""
+
+import argparse
+import sys
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from torch import Tensor
+from tqdm import tqdm
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from erasediff_pipeline.config import TextEncoderSettings, UnlearnSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
+from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
+from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.method import TrainingData
+from runs import ROOT, describe_origin, made_by
+
+PROMPTS = ["an image of a tench", "an image of a church"]
+BYTES = {"adamw": 20, "adamw_8bit": 14}
+"""Of each weight that moves: two gradients, Adam's moments, the running mean."""
+WAYS = {
+    "32 bits": {},
+    "bf16": {"mixed_precision": "bf16"},
+    "bf16, checkpointing": {"mixed_precision": "bf16", "gradient_checkpointing": True},
+    "bf16, checkpointing, 8-bit Adam": {
+        "mixed_precision": "bf16",
+        "gradient_checkpointing": True,
+        "optimiser": "adamw_8bit",
+    },
+}
+STEPS, IMAGES = 7, 16
+Rows = list[dict[str, Any]]
+
+
+def build_stable_diffusion() -> TextToImage:
+    """Stable Diffusion 1.4 as its repository configures it, with random weights."""
+    text = CLIPTextConfig(
+        vocab_size=49408,
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=12,
+        num_attention_heads=12,
+        max_position_embeddings=77,
+        hidden_act="quick_gelu",
+        projection_dim=768,
+    )
+    vae = AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        block_out_channels=(128, 256, 512, 512),
+        layers_per_block=2,
+        latent_channels=4,
+        sample_size=512,
+        scaling_factor=0.18215,
+    )
+    unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
+    tokenizer = train_tokenizer(PROMPTS, TextEncoderSettings(context_length=77))
+    scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    return TextToImage(unet, vae, CLIPTextModel(text), tokenizer, scheduler, PROMPTS)
+
+
+def measure(
+    model: TextToImage, data: TrainingData, subset: str, way: str, batch_size: int, folder: Path
+) -> dict[str, Any]:
+    """Peak memory and seconds of a step: the median, without the first two, in which kernels are chosen."""
+    ends: list[float] = []
+    settings = UnlearnSettings(subset=subset, batch_size=batch_size, steps=STEPS, **WAYS[way])
+    method = EraseDiff(settings)
+    _, cost = train(
+        model,
+        method,
+        data,
+        settings,
+        0,
+        folder / "checkpoint",
+        on_log=lambda step, scalars: ends.append(perf_counter()),
+    )
+    moving = sum(p.numel() for p in model.trainable(subset).values())
+    state = BYTES[settings.optimiser] * moving
+    weights = sum(p.numel() * p.element_size() for p in model.parameters())
+    return {
+        "subset": subset,
+        "way": way,
+        "batch_size": batch_size,
+        "weights_that_move": moving,
+        "by_count_gb": (weights + state) / 1e9,
+        "peak_gb": cost.peak_memory_bytes / 1e9,
+        "seconds_a_step": median(after - before for before, after in pairwise(ends[1:])),
+    }
+
+
+def measure_autoencoder(model: TextToImage, images: Tensor) -> Rows:
+    """What comes before and after the steps: images to latents, and back."""
+    rows = []
+    latents = model.encode(images)
+    for name, code in (
+        ("encoding", lambda: model.encode(images + 1)),
+        ("decoding", lambda: model.decode(latents)),
+    ):
+        torch.cuda.reset_peak_memory_stats()
+        started = perf_counter()
+        code()
+        torch.cuda.synchronize()
+        seconds = perf_counter() - started
+        row = {"subset": name, "way": "32 bits", "batch_size": len(images)}
+        rows.append(row | {"peak_gb": torch.cuda.max_memory_allocated() / 1e9, "seconds_a_step": seconds})
+    return rows
+
+
+def cells_of(found: pd.DataFrame) -> list[str]:
+    """Peak and seconds, a cell a way."""
+    return [f"{found['peak_gb'][way]:.1f} ({found['seconds_a_step'][way]:.2f} s)" for way in WAYS]
+
+
+def write_table(rows: pd.DataFrame, path: Path) -> None:
+    """A row a subset, a column a way; then what batches take."""
+    single = rows[rows["batch_size"] == 1]
+    lines = [
+        "# What a step takes on Stable Diffusion 1.4",
+        "",
+        f"{describe_origin('python benchmarks/memory.py', rows)} GPU: {rows['gpu'].iloc[0]}, torch "
+        f"{rows['torch'].iloc[0]}. A step of EraseDiff on one forgotten and one retained image of 512 × 512, "
+        "random weights in the published configuration. Peak of what torch has allocated, text encoder and "
+        "autoencoder included, in GB (10⁹ bytes); the CUDA context comes on top. By count: weights, two "
+        "gradients, Adam's moments and running mean, without activations.",
+        "",
+        f"| subset | by count | {' | '.join(WAYS)} |",
+        f"|---|--:|{'--:|' * len(WAYS)}",
+    ]
+    for subset in SUBSETS:
+        found = single[single["subset"] == subset].set_index("way")
+        lines.append(
+            f"| `{subset}` | {found['by_count_gb']['32 bits']:.1f} | {' | '.join(cells_of(found))} |"
+        )
+    lines += ["", "Images of each set at a time, `xattn`:", "", f"| images | {' | '.join(WAYS)} |"]
+    lines += [f"|--:|{'--:|' * len(WAYS)}"]
+    for size, found in rows[rows["subset"] == "xattn"].groupby("batch_size"):
+        lines.append(f"| {size} | {' | '.join(cells_of(found.set_index('way')))} |")
+    coded = rows.set_index("subset").loc[["encoding", "decoding"]]
+    lines += [
+        "",
+        f"{IMAGES} images to latents, before the steps: {coded['peak_gb']['encoding']:.1f} GB with all "
+        f"weights, {coded['seconds_a_step']['encoding']:.1f} s; to images again, after sampling: "
+        f"{coded['peak_gb']['decoding']:.1f} GB, {coded['seconds_a_step']['decoding']:.1f} s.",
+    ]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main() -> int:
+    """Measure what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/memory.csv")
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        sys.exit("memory: no CUDA GPU here; on a CPU tests/unlearning/test_memory.py compares two steps")
+    torch.manual_seed(0)
+    model = build_stable_diffusion().to("cuda")
+    pixels = torch.randint(0, 256, (IMAGES, 3, 512, 512), dtype=torch.uint8).numpy()
+    images = LabelledImages(pixels, np.arange(IMAGES) % 2)
+    data = TrainingData(retain=images.select(images.labels == 1), forget=images.select(images.labels == 0))
+    rows: Rows = pd.read_csv(options.output).to_dict("records") if options.output.exists() else []
+    done = {(row["subset"], row["way"], row["batch_size"]) for row in rows}
+    told = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__}
+    if not done & {("decoding", "32 bits", IMAGES)}:
+        rows += [row | told | made_by("none") for row in measure_autoencoder(model, images.tensors()[0])]
+    sizes = [*((subset, 1) for subset in SUBSETS), ("xattn", 4)]
+    work = [(subset, way, size) for subset, size in sizes for way in WAYS if (subset, way, size) not in done]
+    with tempfile.TemporaryDirectory() as folder:
+        for subset, way, size in tqdm(work, "memory", unit="training"):
+            row = measure(model, data, subset, way, size, Path(folder))
+            rows.append(row | told | made_by("none"))
+            pd.DataFrame(rows).to_csv(options.output, index=False)
+    write_table(pd.DataFrame(rows), options.output.with_suffix(".md"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

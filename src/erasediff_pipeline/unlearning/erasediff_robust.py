@@ -1,0 +1,74 @@
+"""EraseDiff that holds out against inversion: it forgets around the condition, not at one point alone.
+
+The objective is that of ``erasediff``, with L_f asked not under the forgotten condition's embedding e_f but
+under
+
+    e = e_f + u·σ·s∘z + δ,    z ~ N(0, I) and u ~ U(0, 1) for each image,
+
+s the standard deviation of the retained conditions' embeddings, element by element: σ = 1 reaches as far as
+other conditions lie. δ is what the audit's inversion would find in a few steps, one for the batch: signed
+descent, of σ·s/K a step, on the loss that brings the forgotten images back,
+
+    min over δ of E‖ε − ε_θ(x_t, t, e)‖²,
+
+as adversarial training puts its attack inside the loop (arXiv 1706.06083, section 2; for concepts in
+diffusion models arXiv 2405.15234). K = 0 leaves δ out.
+"""
+
+import torch
+from torch import Generator, Tensor
+from torch.nn.functional import mse_loss
+
+from erasediff_pipeline.config import RobustSettings
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import noise_batch
+from erasediff_pipeline.unlearning.erasediff import Asked, EraseDiff
+from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.store import FeatureStore
+
+
+class RobustEraseDiff(EraseDiff):
+    """One step's gradients; see the module's docstring for the objective."""
+
+    name = "erasediff_robust"
+
+    def __init__(self, settings: RobustSettings):
+        super().__init__(settings)
+        self.settings: RobustSettings = settings
+        self.spread = torch.empty(0)
+
+    def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
+        """Note also how far apart conditions lie."""
+        super().prepare(model, data, store, seed)
+        with torch.no_grad():
+            table = model.embed_condition(model.condition(torch.tensor(data.retain.classes)))
+        self.spread = table.std(dim=0, correction=0)
+
+    def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
+        """Under embeddings around that of the forgotten condition."""
+        c = model.condition(batch.labels)
+        shape = (len(batch.labels), *self.spread.shape)
+        reach = torch.rand(len(batch.labels), generator=generator, device=generator.device)
+        z = torch.randn(shape, generator=generator, device=generator.device)
+        shift = (
+            (reach.view(-1, *[1] * (z.dim() - 1)) * z).to(model.device) * self.settings.radius * self.spread
+        )
+        if self.settings.attack_steps:
+            shift = shift + self.attack(model, batch, c, shift, generator)
+        return lambda asked, noised: asked.denoise_embedded(
+            noised.x_t, noised.t, asked.embed_condition(c) + shift
+        )
+
+    def attack(
+        self, model: DiffusionModel, batch: Batch, c: Tensor, shift: Tensor, generator: Generator
+    ) -> Tensor:
+        """δ, one row of the embeddings' shape: what brings the images of this batch back best."""
+        noised = noise_batch(model, batch.x0, generator)
+        start = model.embed_condition(c).detach() + shift
+        delta = torch.zeros_like(self.spread, requires_grad=True)
+        for _ in range(self.settings.attack_steps):
+            predicted = model.denoise_embedded(noised.x_t, noised.t, start + delta)
+            (gradient,) = torch.autograd.grad(mse_loss(predicted.float(), noised.target), delta)
+            with torch.no_grad():
+                delta -= self.settings.radius * self.spread / self.settings.attack_steps * gradient.sign()
+        return delta.detach()
