@@ -2,7 +2,9 @@
 
 import hashlib
 import logging
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import mlflow
@@ -12,7 +14,7 @@ import torch
 from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.catalog import history_of
+from erasediff_pipeline.catalog import TrialStore, history_of
 from erasediff_pipeline.catalog.registered_model import Verdict
 from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, plan_samples, training_set, unseen_set
@@ -45,6 +47,7 @@ from erasediff_pipeline.evaluation.relearning import relearn
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import PASSED
 from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, as_plain, draw_samples_of, numbers_of
@@ -112,60 +115,89 @@ def left_out(settings: AuditSettings, request: dict[str, Any]) -> dict[str, str]
     return {method: reason for method, reason in reasons.items() if reason}
 
 
-def relearn_models(
-    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
-) -> pd.DataFrame:
-    """Teach each model again, with forgotten images and, apart from that, with retained ones alone.
+def put(question: str) -> Callable:
+    """The node that puts one question to every model; what one has answered before is read."""
+    ask, columns = QUESTIONS[question]
 
-    Returns:
-        ``model``, ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``; empty for a
-        request by ids, which keeps its classes.
-    """
-    parts = [pd.DataFrame(columns=["model", "taught", "step", "forget_accuracy"])]
-    lessons = {"forgotten": "forget", "retained": "retain"} if bench.request["by"] != "ids" else {}
-    for name, pipeline in models.items():
-        for taught, side in lessons.items():
-            logger.info("relearning: %s, taught with %s images", name, taught)
-            curve = relearn(
-                seam(bench, pipeline),
-                shuffled(set_of(bench, side), seed),
-                partial(forget_accuracy, bench, settings, seed),
-                settings.relearning,
-                derive_seed(seed, "relearning"),
-                checkpoint_path("relearning", name, taught),
+    def put_to_all(
+        bench: Bench,
+        store: TrialStore,
+        models: dict[str, DiffusionPipeline],
+        settings: AuditSettings,
+        seed: int,
+    ) -> pd.DataFrame:
+        """The models' answers, one below the other; none to a request by ids, which keeps its classes."""
+        if bench.request["by"] == "ids":
+            return pd.DataFrame(columns=["model", *columns])
+        methods = {"erased": settings.model, "retrained": "retrain"}
+        parts = []
+        for name, pipeline in models.items():
+            made_from = {
+                **bench.made_from(pipeline, seed),
+                "question": settings.model_dump(mode="json")[question],
+                "samples": settings.samples,
+                "code_sha256": hash_source(f"erasediff_pipeline.evaluation.{question}", *ASKING_CODE, ask),
+            }
+            answer = store.once(
+                bench.place(methods.get(name, name), seed, question),
+                made_from,
+                partial(ask, bench, name, pipeline, settings, seed),
+                save_table,
+                load_table,
             )
-            parts.append(curve.assign(model=name, taught=taught))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+            parts.append(answer[columns].assign(model=name))
+        return pd.concat(parts, ignore_index=True)[["model", *columns]]
+
+    return put_to_all
 
 
-def invert_models(
-    bench: Bench, models: dict[str, DiffusionPipeline], settings: AuditSettings, seed: int
+def relearn_model(
+    bench: Bench, name: str, pipeline: DiffusionPipeline, settings: AuditSettings, seed: int
 ) -> pd.DataFrame:
-    """Search each model for an embedding that brings each forgotten class back.
+    """Teach a model again, with forgotten images and, apart from that, with retained ones alone.
 
     Returns:
-        ``model``, ``label``, ``start``, ``loss``, ``forget_accuracy``; empty for a request by ids.
+        ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``.
     """
-    parts = [pd.DataFrame(columns=["model", "label", "start", "loss", "forget_accuracy"])]
-    labels = bench.request["classes"] if bench.request["by"] != "ids" else []
+    parts = []
+    for taught, side in (("forgotten", "forget"), ("retained", "retain")):
+        logger.info("relearning: %s, taught with %s images", name, taught)
+        curve = relearn(
+            seam(bench, pipeline),
+            shuffled(set_of(bench, side), seed),
+            partial(forget_accuracy, bench, settings, seed),
+            settings.relearning,
+            derive_seed(seed, "relearning"),
+            checkpoint_path("relearning", name, taught),
+        )
+        parts.append(curve.assign(taught=taught))
+    return pd.concat(parts, ignore_index=True)
+
+
+def invert_model(
+    bench: Bench, name: str, pipeline: DiffusionPipeline, settings: AuditSettings, seed: int
+) -> pd.DataFrame:
+    """Search a model for an embedding that brings each forgotten class back.
+
+    Returns:
+        ``label``, ``start``, ``loss``, ``forget_accuracy``.
+    """
+    parts = []
     retained = torch.tensor(bench.conditions.index[bench.conditions["role"] == RETAIN].to_numpy())
-    manifest = bench.manifest
-    for name, pipeline in models.items():
-        for label in labels:
-            logger.info("inversion: %s, class %d", name, label)
-            of_class = manifest["id"][manifest["label"] == label]
-            images = set_of(bench, "forget", of_class)
-            found = invert(
-                seam(bench, pipeline),
-                images,
-                retained,
-                partial(share_that_shows, bench, label, settings.samples, seed),
-                settings.inversion,
-                seed,
-                checkpoint_path("inversion", name, str(label)),
-            )
-            parts.append(found.assign(model=name, label=label))
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+    for label in bench.request["classes"]:
+        logger.info("inversion: %s, class %d", name, label)
+        of_class = bench.manifest["id"][bench.manifest["label"] == label]
+        found = invert(
+            seam(bench, pipeline),
+            set_of(bench, "forget", of_class),
+            retained,
+            partial(share_that_shows, bench, label, settings.samples, seed),
+            settings.inversion,
+            seed,
+            checkpoint_path("inversion", name, str(label)),
+        )
+        parts.append(found.assign(label=label))
+    return pd.concat(parts, ignore_index=True)
 
 
 def tell_members(
@@ -362,3 +394,27 @@ def forget_accuracy(bench: Bench, settings: AuditSettings, seed: int, model: Dif
     """The mean of ``share_that_shows`` over the forgotten classes."""
     labels = bench.request["classes"]
     return float(np.mean([share_that_shows(bench, label, settings.samples, seed, model) for label in labels]))
+
+
+def save_table(folder: Path, table: pd.DataFrame) -> None:
+    table.to_csv(folder / "table.csv", index=False)
+
+
+def load_table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "table.csv", float_precision="round_trip")
+
+
+ASKING_CODE = (
+    "erasediff_pipeline.diffusion.sampling",
+    "erasediff_pipeline.evaluation.classifier",
+    set_of,
+    shuffled,
+    share_that_shows,
+    forget_accuracy,
+)
+"""What every question is put with, beside its own module: where that changes, it is put anew."""
+QUESTIONS: dict[str, tuple[Callable[..., pd.DataFrame], list[str]]] = {
+    "relearning": (relearn_model, ["taught", "step", "forget_accuracy"]),
+    "inversion": (invert_model, ["label", "start", "loss", "forget_accuracy"]),
+}
+"""The dear ones, whose answers are kept: how a model is asked, and the columns of its answer."""

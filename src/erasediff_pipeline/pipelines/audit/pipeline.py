@@ -12,6 +12,7 @@ INPUTS = {"base_model", "images", "manifest", "classifier", "compare.store"}
 def create_pipeline() -> Pipeline:
     """The whole audit; what it writes is named ``audit.…`` in the catalog."""
     question = ["bench", "models", "params:audit", "params:seed"]
+    dear = ["bench", "store", *question[1:]]
     chain = pipeline(
         [
             node(
@@ -51,8 +52,8 @@ def create_pipeline() -> Pipeline:
                 "models",
                 name="find_models",
             ),
-            node(nodes.relearn_models, question, "relearning_table", name="relearning"),
-            node(nodes.invert_models, question, "inversion_table", name="inversion"),
+            node(nodes.put("relearning"), dear, "relearning_table", name="relearning"),
+            node(nodes.put("inversion"), dear, "inversion_table", name="inversion"),
             node(nodes.tell_members, question, "membership_table", name="membership"),
             node(nodes.draw_the_rest, question, "drawn", name="draw"),
             node(nodes.look_for_leaks, ["bench", "drawn"], "leakage_table", name="leakage"),

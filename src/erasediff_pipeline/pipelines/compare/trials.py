@@ -70,6 +70,21 @@ class Bench:
             concerned += f"-ids-{self.request['forget_sha256'][:8]}"
         return f"{method}/class-{concerned}-seed-{seed}/{part}"
 
+    def made_from(self, model: DiffusionPipeline, seed: int) -> dict[str, Any]:
+        """What decides what is measured of a model, beside code: plain JSON."""
+        return {
+            "model_sha256": hash_pipeline(model),
+            "seed": seed,
+            "forget_sha256": self.request["forget_sha256"],
+            "retain_sha256": self.request["retain_sha256"],
+            "by": self.request["by"],
+            "classifier_sha256": hash_weights(self.classifier),
+            "sampling": self.sampling.model_dump(mode="json"),
+            "evaluation": self.evaluation.model_dump(mode="json"),
+            "images_sha256": hash_images(self.images),
+            "conditions_sha256": self.conditions_sha256,
+        }
+
 
 class Trained(NamedTuple):
     """A model, and how it came about."""
@@ -112,19 +127,7 @@ def train_trial(bench: Bench, method: str, settings: Settings, seed: int) -> Tra
 
 def judge_trial(bench: Bench, method: str, model: DiffusionPipeline, seed: int) -> Judged:
     """Sample and measure, unless the store holds just that."""
-    made_from = {
-        "model_sha256": hash_pipeline(model),
-        "seed": seed,
-        "forget_sha256": bench.request["forget_sha256"],
-        "retain_sha256": bench.request["retain_sha256"],
-        "by": bench.request["by"],
-        "classifier_sha256": hash_weights(bench.classifier),
-        "sampling": bench.sampling.model_dump(mode="json"),
-        "evaluation": bench.evaluation.model_dump(mode="json"),
-        "images_sha256": hash_images(bench.images),
-        "conditions_sha256": bench.conditions_sha256,
-        "code_sha256": hash_source(*JUDGING_CODE),
-    }
+    made_from = {**bench.made_from(model, seed), "code_sha256": hash_source(*JUDGING_CODE)}
 
     def make() -> Judged:
         b = bench

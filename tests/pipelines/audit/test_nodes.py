@@ -1,0 +1,119 @@
+"""The dear questions of an audit are put to a model once."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from erasediff_pipeline.catalog import TrialStore
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.pipelines.audit import nodes
+
+SETTINGS = AuditSettings(samples=10)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The names of the models that were really asked, in order; a name in ``asked.deaf`` stops it all."""
+
+    class Asked(list):
+        deaf = ()
+
+    names = Asked()
+
+    def ask(bench, name, pipeline, settings, seed):
+        if name in names.deaf:
+            raise KeyboardInterrupt
+        names.append(name)
+        return pd.DataFrame({"taught": "forgotten", "step": [0, 1], "forget_accuracy": [0.1, 1 / 3]})
+
+    for question, (_, columns) in nodes.QUESTIONS.items():
+        monkeypatch.setitem(nodes.QUESTIONS, question, (ask, columns))
+    return names
+
+
+@pytest.fixture
+def put(bench, asked, tmp_path):
+    """``put(models, …)``: the relearning of these models, with the answers that are kept here."""
+
+    def node(models, settings=SETTINGS, seed=0, bench=bench):
+        return nodes.put("relearning")(bench, TrialStore(tmp_path / "kept"), models, settings, seed)
+
+    return node
+
+
+@pytest.fixture
+def models(unet_model):
+    return {name: unet_model(seed).to_pipeline() for seed, name in enumerate(["base", "erased"])}
+
+
+def test_a_model_is_asked_once(put, asked, models):
+    first, again = put(models), put(models)
+    assert asked == ["base", "erased"]
+    pd.testing.assert_frame_equal(first, again)
+    assert list(first.columns) == ["model", "taught", "step", "forget_accuracy"]
+    assert list(first["model"]) == ["base", "base", "erased", "erased"]
+    assert first["forget_accuracy"][1] == 1 / 3
+
+
+def test_another_model_is_asked_and_the_base_model_is_not_again(put, asked, models, unet_model):
+    put(models)
+    put({**models, "erased": unet_model(7).to_pipeline()}, SETTINGS.model_copy(update={"model": "esd"}))
+    put({**models, "erased": unet_model(8).to_pipeline()})
+    assert asked == ["base", "erased", "erased", "erased"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"settings": AuditSettings(samples=11)},
+        {"settings": AuditSettings(samples=10, relearning={"steps": 3})},
+    ],
+    ids=["seed", "samples", "budget"],
+)
+def test_what_decides_the_answer_has_it_asked_anew(put, asked, models, change):
+    put(models)
+    put(models, **change)
+    assert asked == ["base", "erased"] * 2
+
+
+def test_the_budget_of_another_question_does_not(put, asked, models):
+    put(models)
+    put(models, AuditSettings(samples=10, inversion={"steps": 3}))
+    assert asked == ["base", "erased"]
+
+
+def test_another_request_or_sampler_has_it_asked_anew(put, asked, models, bench):
+    put(models)
+    put(models, bench=replace(bench, request={**bench.request, "forget_sha256": "other"}))
+    put(models, bench=replace(bench, sampling=bench.sampling.model_copy(update={"steps": 9})))
+    assert asked == ["base", "erased"] * 3
+
+
+def test_changed_code_has_it_asked_anew(put, asked, models, monkeypatch):
+    put(models)
+    monkeypatch.setattr(nodes, "hash_source", lambda *parts: "changed")
+    put(models)
+    assert asked == ["base", "erased"] * 2
+
+
+def test_an_audit_that_was_stopped_goes_on_with_the_next_model(put, asked, models):
+    asked.deaf = ("erased",)
+    with pytest.raises(KeyboardInterrupt):
+        put(models)
+    asked.deaf = ()
+    assert list(put(models)["model"].unique()) == ["base", "erased"]
+    assert asked == ["base", "erased"]
+
+
+def test_the_retrained_model_and_a_method_by_its_name_have_one_answer(put, asked, models, tmp_path):
+    put({"base": models["base"], "retrained": models["erased"]})
+    assert {p.name for p in (tmp_path / "kept").iterdir()} == {"base", "retrain"}
+
+
+def test_single_images_keep_their_class_and_are_not_asked_for(put, asked, models, bench):
+    table = put(models, bench=replace(bench, request={**bench.request, "by": "ids"}))
+    assert table.empty
+    assert list(table.columns) == ["model", "taught", "step", "forget_accuracy"]
+    assert asked == []
