@@ -46,8 +46,8 @@ def test_embeddings_are_drawn_around_the_forgotten_one(linear_model):
 def test_without_reach_it_is_erasediff(linear_model):
     gradients = []
     for method_class, settings in (
-        (EraseDiff, UnlearnSettings()),
-        (RobustEraseDiff, RobustSettings(radius=1e-9, attack_steps=0)),
+        (EraseDiff, UnlearnSettings(control="grad_norm")),
+        (RobustEraseDiff, RobustSettings(control="grad_norm", radius=1e-9, attack_steps=0)),
     ):
         model = linear_model()
         forget, retain = batches(0)
@@ -88,8 +88,8 @@ def test_attack_is_part_of_what_is_asked(linear_model):
     """One shift for the batch, beside the drawn ones, which are the same with and without it."""
     model = linear_model()
     forget, _ = batches(0)
-    without = shifts(build(model, attack_steps=0), model, forget, 3)
-    beside = shifts(build(model, attack_steps=2), model, forget, 3) - without
+    without = shifts(build(model, radius=1.0, attack_steps=0), model, forget, 3)
+    beside = shifts(build(model, radius=1.0, attack_steps=2), model, forget, 3) - without
     assert beside.abs().max() > 0.1
     np.testing.assert_allclose(beside.numpy(), np.repeat(beside[:1].numpy(), len(beside), 0), atol=1e-6)
 

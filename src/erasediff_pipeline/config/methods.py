@@ -68,7 +68,13 @@ class UnlearnSettings(MethodSettings):
 class RobustSettings(UnlearnSettings):
     """EraseDiff over embeddings around the forgotten condition's, against inversion."""
 
-    radius: float = Field(1.0, gt=0)
+    control: Control = "fixed"
+    """As above. Under attack the forget loss cannot fall as fast as ``grad_norm`` asks: λ runs away."""
+
+    fixed_lambda: float = Field(3.0, ge=0)
+    """λ under ``control: fixed``."""
+
+    radius: float = Field(0.1, gt=0)
     """σ, how far around it is forgotten, in standard deviations of the retained conditions' embeddings."""
 
     attack_steps: int = Field(2, ge=0)
