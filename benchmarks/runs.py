@@ -98,7 +98,8 @@ def made_by(settings: str | pd.Series) -> dict[str, Any]:
     return {
         "commit": f"{told['git_commit'] or 'none'}"[:12] + ("" if told["git_clean"] else " with changes"),
         "settings": settings,
-        "machine": f"{name_machine()}, threads: {told['threads']}",
+        "machine": f"{name_machine()}, threads: {told['threads']}"
+        + ("" if told["device"] == "cpu" else f", {told['device']}, torch {told['packages']['torch']}"),
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
     }
 

@@ -65,12 +65,24 @@ def test_where_each_method_has_its_settings_the_csv_tells_them():
 
 @pytest.mark.parametrize(("clean", "commit"), [(True, "0" * 12), (False, f"{'0' * 12} with changes")])
 def test_a_row_says_whether_the_code_was_the_commits(monkeypatch, clean, commit):
-    told = {"git_commit": "0" * 40, "git_clean": clean, "threads": 2}
+    told = {"git_commit": "0" * 40, "git_clean": clean, "threads": 2, "device": "cpu"}
     monkeypatch.setattr(runs, "describe_provenance", lambda parameters: told)
     row = made_by("123456789012")
     assert row["commit"] == commit
     assert row["machine"].endswith("threads: 2")
     assert row["settings"] == "123456789012"
+
+
+def test_a_row_of_a_gpu_names_it(monkeypatch):
+    told = {
+        "git_commit": None,
+        "git_clean": False,
+        "threads": 1,
+        "device": "H100",
+        "packages": {"torch": "2"},
+    }
+    monkeypatch.setattr(runs, "describe_provenance", lambda parameters: told)
+    assert made_by("0")["machine"].endswith("threads: 1, H100, torch 2")
 
 
 def test_a_run_that_fails_ends_the_benchmark_with_what_it_said(monkeypatch):
