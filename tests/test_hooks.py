@@ -331,7 +331,8 @@ def test_an_optimiser_that_is_not_installed_is_refused(monkeypatch, section, set
 def asking(unet_model):
     """A pipeline that reads a model and a request, and a catalog with what it needs."""
     chain = pipeline([node(lambda *_: 0, ["manifest", "params:forget", "base_model"], "out", name="split")])
-    manifest = pd.DataFrame({"id": list("abcd"), "label": [0, 1, 2, 0], "split": "train"})
+    columns = {"id": list("abcd"), "label": [0, 1, 2, 0], "sha256": list("abcd")}
+    manifest = pd.DataFrame(columns).assign(split="train")
     model = unet_model().to_pipeline()
     return chain, Catalog(manifest=manifest, base_model=model, **{"params:forget": None})
 

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import pandas as pd
 from accelerate import PartialState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
@@ -128,9 +129,12 @@ class CheckFirst:
         # Once, for all that is held against it: real ones are of gigabytes.
         start = catalog.load("base_model") if "base_model" in pipeline.inputs() else None
         if "params:forget" in pipeline.inputs() and "manifest" in pipeline.inputs():
-            split_by_request(
-                catalog.load("manifest"), self.parameters.forget, history_of(start), self.parameters.captions
+            manifest = catalog.load("manifest")
+            split = split_by_request(
+                manifest, self.parameters.forget, history_of(start), self.parameters.captions
             )
+            if "params:audit" in pipeline.inputs():
+                check_neighbours(self.parameters, manifest, split.table)
         if "base_model" in pipeline.all_outputs() and self.parameters.base != "base":
             raise InvalidParameter(
                 f"base: {self.parameters.base!r} is where pretraining would write: allowed is 'base'"
@@ -162,6 +166,17 @@ def check_writable(path: Path) -> None:
     if free < NEEDED_BYTES:
         raise UserError(
             f"{relative(path)}: {free // 2**20} MiB are free there, {NEEDED_BYTES // 2**20} MiB are needed"
+        )
+
+
+def check_neighbours(parameters: Parameters, manifest: pd.DataFrame, table: pd.DataFrame) -> None:
+    """Refuse an audit whose precision and recall of single classes have too few images."""
+    neighbours, samples = parameters.evaluation.precision_neighbours, parameters.audit.samples
+    retained = manifest["label"][manifest["id"].isin(table["id"][table["set"] == "retain"])].value_counts()
+    if min(samples, retained.min()) <= neighbours:
+        raise InvalidParameter(
+            f"evaluation.precision_neighbours: {neighbours}: allowed is less than audit.samples ({samples}) "
+            f"and the images of each retained class (class {retained.idxmin()} has {retained.min()})"
         )
 
 

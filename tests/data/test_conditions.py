@@ -30,7 +30,8 @@ def manifest():
         for i in range(4):
             prompt = CAPTIONS.templates[i % 3].replace("{}", words[i % len(words)])
             rows.append((f"{4 * label + i:06d}", label, "test" if i == 3 else "train", prompt))
-    return pd.DataFrame(rows, columns=["id", "label", "split", "prompt"])
+    table = pd.DataFrame(rows, columns=["id", "label", "split", "prompt"])
+    return table.assign(sha256=table["id"])
 
 
 @pytest.fixture

@@ -17,6 +17,10 @@ def paint(file, colour, size=(12, 8), mode="RGB"):
     Image.new(mode, size, colour).save(file)
 
 
+def of(folder, **changes):
+    return SourceSettings(name="image_folder", path=str(folder), **{"side": 4, "rgb": True, **changes})
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two classes, three images."""
@@ -27,19 +31,23 @@ def folder(tmp_path):
 
 
 def test_classes_and_files_are_in_order(folder):
-    images, captions = read_folder(str(folder), 4, rgb=True)
+    images, found = read_folder(of(folder))
     assert images.shape == (3, 4, 4)
     assert images.labels.tolist() == [0, 0, 1]
     assert images.images[0, :, 0, 0].tolist() == [0, 255, 0]
     assert images.images[2, :, 0, 0].tolist() == [255, 0, 0]
-    assert captions is None
+    assert found.names == ["cats", "dogs"]
+    assert found.sizes == {"12×8": 3}
+    assert not found.captions
+    assert not found.split
+    assert not found.skipped
 
 
 def test_the_middle_is_kept(tmp_path):
     image = np.zeros((4, 12, 3), np.uint8)
     image[:, 4:8] = 200
     Image.fromarray(image).save(tmp_path / "a.png")
-    assert (read_image(tmp_path / "a.png", 4, rgb=True) == 200).all()
+    assert (read_image(tmp_path / "a.png", 4) == 200).all()
 
 
 @pytest.mark.parametrize(
@@ -55,19 +63,19 @@ def test_the_middle_is_kept(tmp_path):
 )
 def test_grey_and_transparent_images_become_colour(tmp_path, mode, colour, expected):
     paint(tmp_path / "a.png", colour, mode=mode)
-    pixels = read_image(tmp_path / "a.png", 4, rgb=True)
+    pixels = read_image(tmp_path / "a.png", 4)
     assert pixels.shape == (3, 4, 4)
     assert pixels[:, 0, 0].tolist() == expected
 
 
 def test_colour_images_become_grey(folder):
-    images, _ = read_folder(str(folder), 4, rgb=False)
+    images, _ = read_folder(of(folder, rgb=False))
     assert images.shape == (1, 4, 4)
 
 
 def test_sixteen_bits_become_eight(tmp_path):
     Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "a.png")
-    assert read_image(tmp_path / "a.png", 4, rgb=True)[:, 0, 0].tolist() == [127] * 3
+    assert read_image(tmp_path / "a.png", 4)[:, 0, 0].tolist() == [127] * 3
 
 
 @pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder", "chunk"])
@@ -86,27 +94,29 @@ def test_a_bad_file_is_named_and_the_rest_is_read(folder, bad, caplog):
         }
         file.write_bytes(content[bad])
     with caplog.at_level(logging.WARNING):
-        images, _ = read_folder(str(folder), 4, rgb=True)
+        images, found = read_folder(of(folder))
     assert len(images) == 3
+    assert list(found.skipped) == ["cats/c.png"]
     (record,) = caplog.records
+    assert record.getMessage().endswith(found.skipped["cats/c.png"])
     assert str(file) in record.getMessage()
     assert "\n" not in record.getMessage()
 
 
-def test_what_was_found_is_told(folder, caplog):
-    with caplog.at_level(logging.INFO):
-        read_folder(str(folder), 4, rgb=True)
-    assert [r.getMessage() for r in caplog.records] == [
-        "class 0 is 'cats': 2 images",
-        "class 1 is 'dogs': 1 images",
-    ]
+def test_an_image_may_be_laid_on_black_instead(tmp_path):
+    paint(tmp_path / "cats/a.png", (9, 9, 9), size=(3, 2))
+    images, _ = read_folder(of(tmp_path, side=6, fit="pad", rgb=False))
+    expected = np.zeros((6, 6), np.uint8)
+    expected[2:4, 1:4] = 9
+    np.testing.assert_array_equal(images.images[0, 0], expected)
+    with pytest.raises(InvalidParameter, match=r"'pad': an image of 3×2 does not fit into source.side 2"):
+        read_folder(of(tmp_path, side=2, fit="pad"))
 
 
 def test_captions_are_read_by_file_name(folder):
     rows = {"dogs/a.png": "a dog", "cats/b.jpg": "a cat, lying", "cats/a.png": "a cat", "old.png": "gone"}
     pd.DataFrame(rows.items(), columns=["file_name", "text"]).to_csv(folder / "metadata.csv", index=False)
-    settings = SourceSettings(name="image_folder", path=str(folder), side=4, rgb=True)
-    assert SOURCES["image_folder"](settings).captions == ["a cat", "a cat, lying", "a dog"]
+    assert SOURCES["image_folder"](of(folder))[1].captions == ["a cat", "a cat, lying", "a dog"]
 
 
 @pytest.mark.parametrize(
@@ -123,15 +133,18 @@ def test_captions_are_read_by_file_name(folder):
 def test_captions_that_are_missing_are_named(folder, table, said):
     pd.DataFrame(table).to_csv(folder / "metadata.csv", index=False)
     with pytest.raises(InvalidParameter, match=said):
-        read_folder(str(folder), 4, rgb=True)
+        read_folder(of(folder))
 
 
 def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
     with pytest.raises(MissingInput, match="no folder of class folders"):
-        read_folder(str(tmp_path / "nowhere"), 4, rgb=True)
+        read_folder(of(tmp_path / "nowhere"))
+    (tmp_path / "nothing/cats").mkdir(parents=True)
+    with pytest.raises(MissingInput, match="no image in it"):
+        read_folder(of(tmp_path / "nothing"))
     (folder / "empty").mkdir()
     with pytest.raises(MissingInput, match="empty: no image in it"):
-        read_folder(str(folder), 4, rgb=True)
+        read_folder(of(folder))
 
 
 @pytest.mark.parametrize("missing", ["path", "side"])

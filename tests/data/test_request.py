@@ -9,7 +9,7 @@ from erasediff_pipeline.config import ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
     forgotten_classes,
-    hash_ids,
+    hash_set,
     history_entry,
     read_ids,
     select_set,
@@ -26,9 +26,14 @@ def manifest():
         {
             "id": [f"{row:06d}" for row in rows],
             "label": rows % 3,
+            "sha256": [f"{row:02x}" for row in rows],
             "split": np.where(rows % 5 == 4, "test", "train"),
         }
     )
+
+
+def hash_of(manifest, ids):
+    return hash_set(manifest[manifest["id"].isin(ids)])
 
 
 @pytest.fixture
@@ -81,8 +86,8 @@ def test_description_of_a_request_by_class(manifest):
         "classes": [1],
         "forget_images": len(sets["forget"]),
         "retain_images": len(sets["retain"]),
-        "forget_sha256": hash_ids(sets["forget"]),
-        "retain_sha256": hash_ids(sets["retain"]),
+        "forget_sha256": hash_of(manifest, sets["forget"]),
+        "retain_sha256": hash_of(manifest, sets["retain"]),
     }
 
 
@@ -96,16 +101,25 @@ def test_by_class_names_the_classes_to_be_gone(manifest):
     assert forgotten_classes(split_by_request(manifest, ForgetRequest(classes=[2, 0])).description) == [0, 2]
 
 
+def rows(*ids):
+    return pd.DataFrame({"id": ids, "sha256": [f"sha-of-{name}" for name in ids]}, dtype="str")
+
+
 def test_hash_knows_no_order_and_no_duplicates():
-    assert hash_ids(["b", "a", "c"]) == hash_ids(["c", "a", "b", "a"])
+    assert hash_set(rows("b", "a", "c")) == hash_set(rows("c", "a", "b", "a"))
 
 
-def test_hash_is_sha256_of_the_sorted_ids():
-    assert hash_ids(["b", "a"]) == hashlib.sha256(b"a\nb").hexdigest()
+def test_hash_is_sha256_of_the_sorted_ids_with_their_images():
+    expected = hashlib.sha256(b"a sha-of-a\nb sha-of-b").hexdigest()
+    assert hash_set(rows("b", "a")) == expected
+
+
+def test_the_same_ids_of_other_images_have_another_hash():
+    assert hash_set(rows("a")) != hash_set(rows("a").assign(sha256="other"))
 
 
 def test_hash_tells_sets_apart():
-    assert len({hash_ids(ids) for ids in (["a"], ["b"], ["a", "b"], ["ab"], [])}) == 5
+    assert len({hash_set(rows(*ids)) for ids in (["a"], ["b"], ["a", "b"], ["ab"], [])}) == 5
 
 
 def test_same_request_in_another_order_has_the_same_hash(manifest, ids_file):
@@ -241,7 +255,7 @@ def test_history_of_a_request_by_class_is_short(manifest):
 def test_history_of_a_request_by_ids_names_the_images(manifest, ids_file):
     (entry,) = answered(manifest, {"ids_file": ids_file("id\n000007\n000003\n")})
     assert entry["ids"] == ["000003", "000007"]
-    assert entry["forget_sha256"] == hash_ids(["000003", "000007"])
+    assert entry["forget_sha256"] == hash_of(manifest, ["000003", "000007"])
 
 
 def test_history_is_plain_json(manifest, ids_file):
@@ -254,7 +268,7 @@ def test_class_forgotten_before_is_in_neither_set(manifest):
     split = split_by_request(manifest, ForgetRequest(classes=[1]), history)
     assert sets_of(split) == {"forget": train_ids(manifest, 1), "retain": train_ids(manifest, 2)}
     assert split.description["retain_images"] == len(train_ids(manifest, 2))
-    assert split.description["retain_sha256"] == hash_ids(train_ids(manifest, 2))
+    assert split.description["retain_sha256"] == hash_of(manifest, train_ids(manifest, 2))
     assert split.description["earlier"] == history
     assert forgotten_classes(split.description) == [0, 1]
 
@@ -278,7 +292,8 @@ def test_images_after_a_class(manifest, ids_file):
 
 def test_three_requests_in_a_row(ids_file):
     rows = np.arange(40)
-    manifest = pd.DataFrame({"id": [f"{row:06d}" for row in rows], "label": rows % 4, "split": "train"})
+    ids = [f"{row:06d}" for row in rows]
+    manifest = pd.DataFrame({"id": ids, "label": rows % 4, "sha256": ids, "split": "train"})
     history = answered(manifest, {"classes": [0]}, {"ids_file": ids_file("id\n000001\n")}, {"classes": [2]})
     assert [entry["by"] for entry in history] == ["classes", "ids", "classes"]
     split = split_by_request(manifest, ForgetRequest(classes=[1]), history)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.embedded import Embedded, null_of
+from erasediff_pipeline.diffusion.embedded import Embedded, embeddings_apart, null_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.seeding import make_generator
 
@@ -33,6 +33,18 @@ def test_under_a_conditions_own_embedding_it_is_the_model(model):
         )
     assert (draw(embedded, 0).int() - draw(model, 1).int()).abs().max() <= 1
     assert (draw(embedded, 0) != draw(model, 0)).any()
+
+
+def test_how_far_apart_conditions_lie_is_told_by_the_retained_ones(model):
+    retained, forgotten = torch.tensor([0, 1]), torch.tensor([2])
+    table = embeddings_apart(model, retained, forgotten)
+    torch.testing.assert_close(table, model.embed_condition(model.condition(retained)))
+
+
+def test_a_single_retained_condition_is_held_against_the_forgotten_one(model):
+    table = embeddings_apart(model, torch.tensor([1]), torch.tensor([2]))
+    assert len(table) == 2
+    assert table.std(dim=0).max() > 0
 
 
 def test_asked_for_nothing_guidance_changes_nothing(model):

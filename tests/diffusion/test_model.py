@@ -2,7 +2,8 @@ import pytest
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
-from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
@@ -183,6 +184,21 @@ def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
         elif ".norm" in name or "_norm" in name:
             assert torch.equal(old, new), name
     assert compared > 20
+
+
+@pytest.mark.parametrize(
+    ("attention", "attends"), [(None, [False, True, True]), ((16,), [False, True, False]), ((), [False] * 3)]
+)
+def test_attention_is_where_it_is_asked_for(attention, attends):
+    settings = DenoiserSettings(channels=(8, 8, 16), attention=attention)
+    unet = build_class_conditional(settings, (3, 32, 32), 3).unet
+    assert ["Attn" in name for name in unet.config.down_block_types] == attends
+    assert ["Attn" in name for name in unet.config.up_block_types] == attends[::-1]
+
+
+def test_attention_at_a_side_that_is_not_there():
+    with pytest.raises(InvalidParameter, match=r"denoiser.attention: \[7\]: allowed are \[32, 16\]"):
+        build_class_conditional(DenoiserSettings(channels=(8, 16), attention=(16, 7)), (3, 32, 32), 3)
 
 
 def test_call_is_denoise(model):

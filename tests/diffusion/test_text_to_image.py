@@ -2,13 +2,19 @@ import copy
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    PNDMScheduler,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 
 from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import select_parameters
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
-from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage, tokenize
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest
@@ -131,6 +137,27 @@ def test_latents_are_exact_under_autocast(model):
     model.latents.clear()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(model.encode(pixels()), exact)
+
+
+def test_embeddings_are_exact_whoever_asks_first(model):
+    numbers = torch.arange(len(model.prompts))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        first = model.condition(numbers)
+    model.embeddings = None
+    assert torch.equal(first, model.condition(numbers))
+
+
+def test_what_decides_a_drawing_is_in_the_fingerprint(model):
+    pipeline = model.to_pipeline()
+    before = fingerprint_pipeline(pipeline)
+    assert fingerprint_pipeline(model.to_pipeline()) == before
+    mended = copy.copy(pipeline)
+    mended.scheduler = DDPMScheduler.from_config(pipeline.scheduler.config, prediction_type="v_prediction")
+    other = copy.copy(pipeline)
+    other.tokenizer = copy.deepcopy(pipeline.tokenizer)
+    other.tokenizer.add_tokens(["another"])
+    assert len({before, fingerprint_pipeline(mended), fingerprint_pipeline(other)}) == 3
+    assert hash_pipeline(mended) == hash_pipeline(other) == hash_pipeline(pipeline)
 
 
 def test_a_copy_shares_what_never_moves(model):

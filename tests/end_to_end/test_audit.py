@@ -40,17 +40,21 @@ def read(project, environment="."):
 
 
 def test_on_the_base_model_every_audit_finds_the_class(audited):
-    """The positive control."""
+    """The positive control; that of membership is a model that has learnt its images by heart, in
+    ``evaluation/test_membership.py``: this one has not."""
     base = read(audited[0])[1]["models"]["base"]
     assert base["relearning"]["forgotten"]["forget_accuracy"]["0"] >= 0.9
     assert base["relearning"]["retained"]["steps_to_half"] == 0
     assert base["inversion"]["0"]["best_from_random"] >= 0.9
+    assert base["leakage"]["unconditional"] >= 0.05
     assert base["damage"]["worst"] >= 0.9
 
 
 def test_on_the_retrained_model_none_does(audited):
     """The negative control; a few steps of relearning do not bring it back, either."""
-    retrained = read(audited[0])[1]["models"]["retrained"]
+    base, retrained = (read(audited[0])[1]["models"][which] for which in ("base", "retrained"))
+    assert retrained["inversion"]["0"]["best"] <= base["inversion"]["0"]["best"] - 0.2
+    assert retrained["leakage"]["unconditional"] <= 0.02
     assert retrained["relearning"]["forgotten"]["forget_accuracy"]["0"] <= 0.1
     assert retrained["relearning"]["forgotten"]["forget_accuracy"]["1"] <= 0.1
     assert max(retrained["relearning"]["retained"]["forget_accuracy"].values()) <= 0.25
@@ -133,7 +137,12 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
     ("params", "said"),
     [
         ("audit.model=esd", ("audit.erased_model: data/06_models/esd is missing",)),
-        ("forget.classes=3", ("audit.model: 'erasediff' has not been asked to forget classes [3]",)),
+        (
+            "forget.classes=3",
+            ("audit.model: 'erasediff' has not been asked to forget class 3", "but class 0"),
+        ),
+        ("base=erasediff,forget.classes=1", ("base: 'erasediff' has the weights", "was made of")),
+        ("audit.samples=3", ("evaluation.precision_neighbours", "3", "audit.samples")),
         ("audit.relearning.ema_decay=0.9", ("audit.relearning.ema_decay", "less than or equal to 0")),
     ],
 )

@@ -10,7 +10,7 @@ from diffusers import DDPMPipeline
 
 from end_to_end.fixtures import BIN, copy_clone, hash_tree, run_command
 from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -110,7 +110,7 @@ def test_compare_finds_the_retrained_model_that_was_pulled(pulled):
     base = DDPMPipeline.from_pretrained(pulled / "data/06_models/base")
     assert made_from["code_sha256"] == hash_source(*TRAINING_CODE, "erasediff_pipeline.unlearning.retrain")
     assert made_from["settings"] == settings.pretrain.model_dump(mode="json")
-    assert made_from["base_model_sha256"] == hash_weights(base.unet)
+    assert made_from["base_model_sha256"] == fingerprint_pipeline(base)
 
 
 def test_a_corrupted_file_is_noticed(own):

@@ -23,6 +23,25 @@ def test_it_is_measured_after_powers_of_two_and_at_the_end(linear_model, toy_ima
     assert not torch.equal(seen[1], seen[0])
 
 
+def test_one_that_is_stopped_loses_no_point(linear_model, toy_images, tmp_path):
+    """A checkpoint would bring the weights back, and not what was measured on the way to them."""
+    settings = SETTINGS.model_copy(update={"checkpoint_every": 1})
+
+    seen = []
+
+    def stop(pupil):
+        seen.append(pupil)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+        return 0.0
+
+    model = linear_model(shape=(1, 8, 8))
+    with pytest.raises(KeyboardInterrupt):
+        relearn(model, toy_images, stop, settings, 0, tmp_path / "checkpoint")
+    curve = relearn(model, toy_images, lambda pupil: 0.0, settings, 0, tmp_path / "checkpoint")
+    assert curve["step"].tolist() == [0, 1, 2, 4, 5]
+
+
 def test_the_model_stays_as_it_is(linear_model, toy_images, tmp_path):
     model = linear_model(shape=(1, 8, 8))
     before = [p.clone() for p in model.parameters()]

@@ -140,6 +140,20 @@ def test_relearning_in_fewer_steps_than_the_retrained_model(metrics, audit):
     assert (found["status"], found["value"]) == ("failed", 0.5)
 
 
+def test_a_retrained_model_that_draws_the_class_untaught_sets_no_limit(metrics, audit):
+    """As with the 8, which a blend of other digits passes for; and more than that limit no ratio can say."""
+    gate = Gate(at_least=1.0, of="retrained", by="ratio")
+    audit["models"]["retrained"]["relearning"]["forgotten"]["steps_to_half"] = 0
+    for steps in (0, 4):
+        audit["models"]["erased"]["relearning"]["forgotten"]["steps_to_half"] = steps
+        assert one(metrics, "relearning_steps_forgotten", gate, audit) == {
+            "figure": "relearning_steps_forgotten",
+            "limit": "≥ 1 × retrained",
+            "status": "passed",
+            "why": "the figure of the retrained model is 0: no ratio",
+        }
+
+
 def test_never_relearnt_counts_as_beyond_the_last_step(metrics, audit):
     gate = Gate(at_least=1.0, of="retrained", by="ratio")
     assert one(metrics, "relearning_steps_retained", gate, audit)["value"] == 1.0

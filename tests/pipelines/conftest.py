@@ -18,7 +18,7 @@ def bench(toy_images, unet_model, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "FEATURES", tmp_path / "features")
     ids = [f"{row:03d}" for row in range(len(toy_images))]
     split = np.where(np.arange(len(ids)) % 5 == 4, "test", "train")
-    manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "split": split})
+    manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "sha256": ids, "split": split})
     made = split_by_request(manifest, ForgetRequest(classes=[0]))
     conditions = list_conditions(manifest, made.description, CaptionSettings())
     return Bench(

@@ -79,27 +79,38 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
 
 
 def test_every_audit_is_that_of_the_json(opened, evidence):
-    shown = {row[0]: row[1:] for row in rows(opened[0], "audits")}
-    audits = evidence["audits"]
-    models = audits.values()
-    for name, figures in {
-        "inversion, class 0: best": [
-            f"{found['inversion']['0']['best']:.4f}" + interval(evidence, which, "inversion_accuracy")
-            for which, found in audits.items()
-        ],
-        "membership AUC": [f"{found['membership']['auc']:.4f}" for found in models],
-        "shown when asked for nothing": [
-            f"{found['leakage']['unconditional']:.4f}" + interval(evidence, which, "leakage_unconditional")
-            for which, found in audits.items()
-        ],
-        "steps to relearn half, from forgotten images": [
-            "> 4"
-            if found["relearning"]["forgotten"]["steps_to_half"] is None
-            else str(found["relearning"]["forgotten"]["steps_to_half"])
-            for found in models
-        ],
-    }.items():
-        assert shown[name] == figures
+    def steps(taught):
+        found = [audit["relearning"][taught]["steps_to_half"] for audit in evidence["audits"].values()]
+        return ["> 4" if step is None else str(step) for step in found]
+
+    def figures(figure, *path):
+        cells = []
+        for which, found in evidence["audits"].items():
+            for key in path:
+                found = found[key]
+            cells.append(f"{found:.4f}" + (interval(evidence, which, figure) if figure else ""))
+        return cells
+
+    def named(figure, audit, name, value):
+        classes = [found[audit][name] for found in evidence["audits"].values()]
+        return [f"{c}: {f}" for c, f in zip(classes, figures(figure, audit, value), strict=True)]
+
+    membership = [found["membership"] for found in evidence["audits"].values()]
+    assert {row[0]: row[1:] for row in rows(opened[0], "audits")} == {
+        "steps to relearn half, from forgotten images": steps("forgotten"),
+        "steps to relearn half, from retained images": steps("retained"),
+        "inversion, class 0: best": figures("inversion_accuracy", "inversion", "0", "best"),
+        "inversion, class 0: from random starts": figures(
+            "inversion_accuracy_random", "inversion", "0", "best_from_random"
+        ),
+        "membership AUC": figures("", "membership", "auc"),
+        "… its interval": [f"{found['low']:.3f}–{found['high']:.3f}" for found in membership],
+        "members told at 1 % false positives": figures("", "membership", "true_positive_rate"),
+        "shown when asked for nothing": figures("leakage_unconditional", "leakage", "unconditional"),
+        "shown under retained classes": figures("", "leakage", "retained"),
+        "… under the worst of them": named("leakage_worst", "leakage", "worst_class", "worst"),
+        "worst retained class": named("damage_worst", "damage", "worst_class", "worst"),
+    }
 
 
 def test_what_each_class_lost_is_that_of_the_json(opened, evidence):

@@ -87,25 +87,36 @@ class GenerateSettings(Settings):
 class SourceSettings(Settings):
     """Where the images come from."""
 
-    name: Literal["digits", "image_folder"] = "digits"
+    name: Literal["digits", "image_folder", "fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"] = (
+        "digits"
+    )
     """``digits``: scikit-learn's 1,797 handwritten digits, 8×8, grey, offline. ``image_folder``: files of
     one's own, ``<path>/<class>/<file>``, classes numbered in alphabetical order, with a caption each if there
-    is a ``<path>/metadata.csv`` with the columns ``file_name`` and ``text``."""
+    is a ``<path>/metadata.csv`` with the columns ``file_name`` and ``text``. The others are published data
+    sets, downloaded where they are not there yet."""
 
     path: str | None = None
-    """The folder of ``image_folder``."""
+    """The folder of ``image_folder``; of a published data set, the folder that its files are in, or are
+    downloaded to (null: ``data/01_raw/<name>``)."""
 
     side: int | None = Field(None, ge=1)
-    """Side in pixels that the images are resized to; null leaves the digits as they are."""
+    """Side in pixels of the images; null leaves them as they are."""
+
+    fit: Literal["crop", "pad"] = "crop"
+    """How an image comes to ``side``: its central square, resized; or the whole image, in the middle of a
+    black square. The digits are resized."""
 
     rgb: bool = False
     """Whether the images are in colour; grey ones then get three channels."""
 
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share of the images, stratified by class, that no model is trained on."""
+    """Share of the images, stratified by class, that no model is trained on; a published data set comes with
+    a test split of its own."""
 
     @model_validator(mode="after")
     def _folder_and_side(self) -> "SourceSettings":
         if self.name == "image_folder" and (self.path is None or self.side is None):
             raise ValueError("image_folder needs a path and a side: images of one's own differ in size")
+        if self.name == "imagenette" and self.side is None:
+            raise ValueError("imagenette needs a side: its images differ in size")
         return self

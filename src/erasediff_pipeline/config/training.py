@@ -144,6 +144,10 @@ class DenoiserSettings(Settings):
     layers_per_block: int = Field(1, ge=1)
     """Residual blocks at each resolution."""
 
+    attention: tuple[int, ...] | None = None
+    """Sides, in pixels, of the resolutions that have self-attention, for example ``[16]``; null is all but
+    the finest. Of a model of pixels; one with prompts attends everywhere but at the finest."""
+
     dropout: float = Field(0.0, ge=0, lt=1)
     """Dropout in the residual blocks; the released CIFAR-10 model uses 0.1, the digits need none."""
 

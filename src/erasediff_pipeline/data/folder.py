@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
 from tqdm.auto import tqdm
 
+from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 METADATA = "metadata.csv"
@@ -20,57 +23,87 @@ UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.De
 logger = logging.getLogger(__name__)
 
 
-def read_folder(path: str, side: int, rgb: bool) -> tuple[LabelledImages, list[str] | None]:
+def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     """Read ``<path>/<class>/<file>``, classes and files in alphabetical order.
 
-    An image is cropped to its central square and resized; one with transparency is laid on white. A file that
-    is no whole image is named and left out.
+    One with transparency is laid on white. A file that is no whole image is named and left out.
 
     Returns:
-        The images, ``[N, 3 or 1, side, side]``, and the caption of each if ``metadata.csv`` is there.
+        The images, ``[N, 3 or 1, side, side]``, and what was found, captions if ``metadata.csv`` is there.
 
     Raises:
         MissingInput: There is no such folder, no class in it, or a class without an image.
         InvalidParameter: ``metadata.csv`` lacks a column, or a caption.
     """
-    root = Path(path)
+    root = Path(str(settings.path))
     try:
         classes, _ = find_classes(root)
     except FileNotFoundError:
         raise MissingInput(
-            f"source.path: {path}: no folder of class folders: <path>/<class>/<file>"
+            f"source.path: {root}: no folder of class folders: <path>/<class>/<file>"
         ) from None
-    read, labels, names = [], [], []
-    files = [(file, label) for label, name in enumerate(classes) for file in sorted((root / name).iterdir())]
-    for file, label in tqdm(files, "read images", unit="image"):
-        try:
-            read.append(read_image(file, side, rgb))
-        except UNREADABLE as error:
-            logger.warning("%s is left out: %s", file, " ".join(str(error).split()) or type(error).__name__)
-            continue
-        labels.append(label)
-        names.append(file.relative_to(root).as_posix())
+    found, labels, files = Found(classes), [], []
+
+    def images() -> Iterator[np.ndarray]:
+        everything = [
+            (file, label) for label, name in enumerate(classes) for file in sorted((root / name).iterdir())
+        ]
+        for file, label in tqdm(everything, "read images", unit="image"):
+            name = file.relative_to(root).as_posix()
+            try:
+                with Image.open(file) as image:
+                    pixels = fit_image(image, settings)
+                    size = f"{image.width}×{image.height}"
+            except UNREADABLE as error:
+                found.skipped[name] = " ".join(str(error).split()) or type(error).__name__
+                logger.warning("%s is left out: %s", file, found.skipped[name])
+                continue
+            found.sizes[size] += 1
+            labels.append(label)
+            files.append(name)
+            yield pixels
+
+    pixels = collect(images())
     counts = Counter(labels)
     for label, name in enumerate(classes):
         if not counts[label]:
             raise MissingInput(f"source.path: {root / name}: no image in it: allowed are {IMG_EXTENSIONS}")
-        logger.info("class %d is %r: %d images", label, name, counts[label])
-    images = LabelledImages(np.stack(read), np.array(labels, np.int64))
-    captions = root / METADATA
-    return images, read_captions(captions, names) if captions.exists() else None
+    if (root / METADATA).exists():
+        found.captions = read_captions(root / METADATA, files)
+    return LabelledImages(pixels, np.array(labels, np.int64)), found
 
 
-def read_image(file: Path, side: int, rgb: bool) -> np.ndarray:
-    """One image, ``[3 or 1, side, side]`` uint8."""
-    with Image.open(file) as opened:
-        image = ImageOps.exif_transpose(opened)
-        if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
-            image = image.convert("I").point(lambda level: level / 257).convert("L")
-        if image.has_transparency_data:
-            image = image.convert("RGBA")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-        image = ImageOps.fit(image.convert("RGB" if rgb else "L"), (side, side), Image.Resampling.BICUBIC)
+def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
+    """One image → ``[3 or 1, side, side]`` uint8; as large as it is where ``side`` is null.
+
+    Raises:
+        InvalidParameter: It is larger than ``side``, to which it should only be padded.
+    """
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+        image = image.convert("I").point(lambda level: level / 257).convert("L")
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB" if settings.rgb else "L")
+    side = settings.side
+    if side is not None and settings.fit == "pad":
+        if max(image.size) > side:
+            raise InvalidParameter(
+                f"source.fit: 'pad': an image of {image.width}×{image.height} does not fit into source.side "
+                f"{side}: allowed is 'crop'"
+            )
+        left, top = (side - image.width) // 2, (side - image.height) // 2
+        image = ImageOps.expand(image, (left, top, side - image.width - left, side - image.height - top))
+    elif side is not None:
+        image = ImageOps.fit(image, (side, side), Image.Resampling.BICUBIC)
     return np.atleast_3d(np.asarray(image)).transpose(2, 0, 1)
+
+
+def read_image(file: Path, side: int) -> np.ndarray:
+    """One image in colour, cropped and resized, ``[3, side, side]`` uint8."""
+    with Image.open(file) as image:
+        return fit_image(image, SourceSettings(side=side, rgb=True))
 
 
 def read_captions(file: Path, names: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """The manifest: one row an image."""
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,17 +12,42 @@ from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.seeding import derive_seed
 
 
-def build_manifest(data: LabelledImages, test_fraction: float, seed: int) -> pd.DataFrame:
+def build_manifest(
+    data: LabelledImages, test_fraction: float, seed: int, split: Sequence[str] = ()
+) -> pd.DataFrame:
     """Describe every image.
+
+    Args:
+        data: All of them.
+        test_fraction: Share of the test split.
+        seed: That is drawn with.
+        split: Where the data comes divided already: ``train`` or ``test``, one an image.
 
     Returns:
         Columns ``id`` (str, unique, the row number padded with zeros), ``label`` (int64), ``sha256``
         (of the pixels) and ``split`` (``train`` or ``test``, stratified by label).
     """
-    rare = [label for label in data.classes if (data.labels == label).sum() < 2]
-    if rare:
+    return pd.DataFrame(
+        {
+            "id": [f"{row:06d}" for row in range(len(data))],
+            "label": data.labels,
+            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in data.images],
+            "split": list(split) or draw_split(data, test_fraction, seed),
+        }
+    )
+
+
+def draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[str]:
+    """``train`` or ``test`` for each image, stratified by label.
+
+    Raises:
+        MissingInput: A class has a single image.
+    """
+    labels, counts = np.unique(data.labels, return_counts=True)
+    if counts.min() < 2:
         raise MissingInput(
-            f"source: class {rare[0]} has one image: needed are 2, one of them unseen in training"
+            f"source: class {labels[counts.argmin()]} has one image: needed are 2, one of them unseen in "
+            "training"
         )
     _, test = train_test_split(
         np.arange(len(data)),
@@ -29,13 +55,4 @@ def build_manifest(data: LabelledImages, test_fraction: float, seed: int) -> pd.
         stratify=data.labels,
         random_state=derive_seed(seed, "test split") % 2**32,
     )
-    split = np.full(len(data), "train", dtype=object)
-    split[test] = "test"
-    return pd.DataFrame(
-        {
-            "id": [f"{row:06d}" for row in range(len(data))],
-            "label": data.labels,
-            "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in data.images],
-            "split": split.astype(str),
-        }
-    )
+    return np.where(np.isin(np.arange(len(data)), test), "test", "train").tolist()

@@ -1,7 +1,6 @@
 """The forget request, checked against the manifest, and the split that it makes."""
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,13 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
 
 
-def hash_ids(ids: Iterable[str]) -> str:
-    """SHA-256 of a set of ids: neither order nor duplicates matter."""
-    return hashlib.sha256("\n".join(sorted(set(ids))).encode()).hexdigest()
+def hash_set(rows: pd.DataFrame) -> str:
+    """SHA-256 of a set of images, rows of the manifest: over the sorted lines ``<id> <sha256>``.
+
+    Neither order nor duplicates matter; what the images show does, so that no other data has the same hash.
+    """
+    lines = set(rows["id"] + " " + rows["sha256"])
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -100,14 +103,13 @@ def split_by_request(
     table = pd.DataFrame(
         {"id": train["id"], "set": forget.map({True: "forget", False: "retain"}).astype(str)}
     ).reset_index(drop=True)
-    forgotten_ids, retained_ids = train["id"][forget], train["id"][~forget]
     description: dict[str, Any] = {
         "by": "prompts" if request.prompts is not None else "ids" if classes is None else "classes",
         "classes": sorted(int(label) for label in train["label"][forget].unique()),
         "forget_images": int(forget.sum()),
         "retain_images": int((~forget).sum()),
-        "forget_sha256": hash_ids(forgotten_ids),
-        "retain_sha256": hash_ids(retained_ids),
+        "forget_sha256": hash_set(train[forget]),
+        "retain_sha256": hash_set(train[~forget]),
     }
     if request.prompts is not None:
         description |= request.model_dump(include={"prompts", "templates", "anchor_prompt"})

@@ -1,7 +1,7 @@
-"""Where images come from: one function a source, each returning labelled images and captions, if any."""
+"""Where images come from: one function a source, each returning labelled images and what it found."""
 
+from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -9,35 +9,23 @@ from sklearn.datasets import load_digits
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.folder import read_folder
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.published import OPEN, read_published
+from erasediff_pipeline.data.source import Found
 
 
-class Source(NamedTuple):
-    """What was read."""
-
-    images: LabelledImages
-    captions: list[str]
-    """One an image; none where the source has no captions of its own."""
-
-
-def read_digits(settings: SourceSettings) -> Source:
+def read_digits(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     """scikit-learn's handwritten digits: 1,797 grey images of 8×8, their 17 levels spread over 0–255."""
     digits = load_digits()
     pixels = np.rint(digits.images / 16 * 255).astype(np.uint8)[:, None]
     images = LabelledImages(pixels, digits.target.astype(np.int64))
     if settings.side is not None:
         images = images.resized(settings.side)
-    return Source(images.in_colour() if settings.rgb else images, [])
+    found = Found([str(digit) for digit in digits.target_names], sizes=Counter({"8×8": len(images)}))
+    return images.in_colour() if settings.rgb else images, found
 
 
-def read_image_folder(settings: SourceSettings) -> Source:
-    """A folder of class folders, see ``data.folder``."""
-    assert settings.path is not None
-    assert settings.side is not None
-    images, captions = read_folder(settings.path, settings.side, settings.rgb)
-    return Source(images, captions or [])
-
-
-SOURCES: dict[str, Callable[[SourceSettings], Source]] = {
+SOURCES: dict[str, Callable[[SourceSettings], tuple[LabelledImages, Found]]] = {
     "digits": read_digits,
-    "image_folder": read_image_folder,
+    "image_folder": read_folder,
+    **dict.fromkeys(OPEN, read_published),
 }

@@ -69,6 +69,20 @@ class Embedded(DiffusionModel):
         return self.model.to_pipeline()
 
 
+@torch.no_grad()
+def embeddings_apart(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> Tensor:
+    """Embeddings that show how far apart conditions lie, ``[N, …]`` float: those of the retained ones.
+
+    Args:
+        model: Whose they are.
+        retained: ``[N]`` int64, numbers of conditions.
+        forgotten: ``[M]`` int64; beside a single retained condition, which lies at no distance from itself,
+            theirs are taken as well.
+    """
+    numbers = retained if len(retained) > 1 else torch.cat([retained, forgotten])
+    return model.embed_condition(model.condition(numbers))
+
+
 def null_of(model: DiffusionModel) -> Embedded:
     """The model as it draws when it is asked for nothing."""
     with torch.no_grad():

@@ -238,17 +238,24 @@ class ClassConditional(DiffusionModel):
 def build_class_conditional(
     settings: DenoiserSettings, shape: tuple[int, int, int], classes: int
 ) -> ClassConditional:
-    """A fresh model for images of ``shape`` (C, H, W); its weights come from torch's global generator."""
+    """A fresh model for images of ``shape`` (C, H, W); its weights come from torch's global generator.
+
+    Raises:
+        InvalidParameter: ``attention`` names a side that no resolution has.
+    """
     channels, height, width = shape
-    coarse = len(settings.channels) - 1
+    sides = [height >> level for level in range(len(settings.channels))]
+    attending = sides[1:] if settings.attention is None else settings.attention
+    if unknown := set(attending) - set(sides):
+        raise InvalidParameter(f"denoiser.attention: {sorted(unknown)}: allowed are {sides}")
     unet = UNet2DModel(
         sample_size=(height, width),
         in_channels=channels,
         out_channels=channels,
         block_out_channels=settings.channels,
         layers_per_block=settings.layers_per_block,
-        down_block_types=("DownBlock2D",) + ("AttnDownBlock2D",) * coarse,
-        up_block_types=("AttnUpBlock2D",) * coarse + ("UpBlock2D",),
+        down_block_types=tuple("AttnDownBlock2D" if s in attending else "DownBlock2D" for s in sides),
+        up_block_types=tuple("AttnUpBlock2D" if s in attending else "UpBlock2D" for s in reversed(sides)),
         attention_head_dim=settings.channels[-1] // 2,
         norm_num_groups=8,
         dropout=settings.dropout,

@@ -1,6 +1,7 @@
 """From diffusers' pipelines to the seam."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 
 import torch
@@ -32,6 +33,17 @@ def model_of(
             f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
         )
     return model.to("cuda") if torch.cuda.is_available() else model
+
+
+def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
+    """SHA-256 of all that decides what it draws: the weights, how they are used, and the tokenizer if any.
+
+    Where a result is kept, it is kept under this: ``hash_pipeline`` does not see a mended noise schedule.
+    """
+    parts = [model_of(pipeline).fingerprint()]
+    if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:
+        parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
+    return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def hash_pipeline(pipeline: DiffusionPipeline) -> str:

@@ -162,8 +162,8 @@ class TextToImage(DiffusionModel):
         """Numbers of prompts ``[N]`` int64 → embeddings ``[N, L, D]``."""
         if self.train_text_encoder:
             return self.embed(self.token_ids[labels.cpu()])
-        if self.embeddings is None:
-            with torch.no_grad():
+        if self.embeddings is None:  # they are kept: in full precision, whoever asks first
+            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 self.embeddings = torch.cat([self.embed(ids) for ids in self.token_ids.split(64)])
         self.embeddings = self.embeddings.to(self.device)
         return self.embeddings[labels.to(self.device)]

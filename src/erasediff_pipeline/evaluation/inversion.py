@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erasediff_pipeline.config import InversionSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.embedded import Embedded
+from erasediff_pipeline.diffusion.embedded import Embedded, embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.denoising import Denoising
@@ -30,7 +30,7 @@ def invert(
 
     min over e of E‖ε − ε_θ(x_t, t, e)‖², textual inversion (arXiv 2208.01618, equation 2), as the attack of
     arXiv 2308.01508. From random embeddings, each element drawn from the normal distribution of that of the
-    retained conditions' embeddings, and from the forgotten condition's own.
+    retained conditions' embeddings (``embeddings_apart``), and from the forgotten condition's own.
 
     Args:
         model: The model under audit; its weights stay.
@@ -65,7 +65,7 @@ def list_starts(
 ) -> dict[str, Tensor]:
     """The forgotten condition's own embedding, and random ones, by name."""
     own = model.embed_condition(model.condition(torch.from_numpy(images.labels[:1].copy())))[0]
-    table = model.embed_condition(model.condition(retained))
+    table = embeddings_apart(model, retained, torch.from_numpy(images.labels[:1].copy()))
     mean, std = table.mean(dim=0), table.std(dim=0)
     starts = {"own": own}
     for number in range(1, restarts + 1):

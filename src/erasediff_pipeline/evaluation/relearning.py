@@ -34,12 +34,14 @@ def relearn(
         measure: A model → share of its samples that show the class.
         settings: Of the training.
         seed: Rules batches and noise.
-        checkpoint: Where a training keeps its checkpoint.
+        checkpoint: Where a training would keep its checkpoint; none is written.
 
     Returns:
         ``step`` and ``forget_accuracy``.
     """
     pupil = copy.deepcopy(model)
+    # What was measured on the way is in no checkpoint: one that is stopped starts again.
+    settings = settings.model_copy(update={"checkpoint_every": settings.steps})
     points = [(0, measure(pupil))]
 
     def look(step: int, scalars: dict[str, float]) -> None:

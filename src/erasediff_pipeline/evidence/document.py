@@ -18,7 +18,7 @@ class Part(BaseModel):
 
 
 class Request(BaseModel):
-    """What was to be forgotten; the split's hashes are over the sorted sha256 of its images."""
+    """What was to be forgotten; the split's hashes are over the sorted ids, each with its image's sha256."""
 
     # Prompts, their anchor, and earlier requests, where there are any.
     model_config = ConfigDict(extra="allow")

@@ -60,7 +60,7 @@ PLACES: dict[Leftover, Place] = {
         others=True,
     ),
     "split": Place(("05_model_input/{env}*/split.parquet",), "ids and labels of forget sets, no pixels"),
-    "images": Place(("03_primary/{env}images",), "the training images themselves"),
+    "images": Place(("03_primary/{env}images", "01_raw/{env}generated"), "the training images themselves"),
     "base_model": Place(("06_models/{env}base",), "the model before"),
 }
 

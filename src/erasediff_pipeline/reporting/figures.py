@@ -72,6 +72,13 @@ def draw_pairs(pairs: list[tuple[np.ndarray, np.ndarray]], classes: list[str], c
     return figure
 
 
+def draw_note(text: str) -> Figure:
+    """A line in place of pictures."""
+    figure = Figure(figsize=(6, 0.6), dpi=160)
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=10)
+    return figure
+
+
 def tile(samples: LabelledImages, columns: int) -> np.ndarray:
     """The first images of each class in a row of their own: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
     channels, height, width = samples.shape

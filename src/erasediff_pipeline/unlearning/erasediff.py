@@ -62,7 +62,7 @@ def dot(left: list[Tensor], right: list[Tensor]) -> float:
 class EraseDiff:
     """One step's gradients; see the module's docstring for the objective."""
 
-    name = "erasediff"
+    name, parameters = "erasediff", "unlearn"
 
     def __init__(self, settings: UnlearnSettings):
         self.settings = settings
@@ -76,11 +76,12 @@ class EraseDiff:
             self.anchor = data.anchor
         if self.settings.forget_target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
-                "unlearn.forget_target: 'anchor_prompt' needs a request by forget.prompts: allowed are "
-                "'other_class', 'null', 'uniform_noise'"
+                f"{self.parameters}.forget_target: 'anchor_prompt' needs a request by forget.prompts: "
+                "allowed are 'other_class', 'null', 'uniform_noise'"
             )
         if self.settings.forget_target == "other_class":
-            asker, remedy = "unlearn.forget_target: 'other_class'", "allowed are 'null', 'uniform_noise'"
+            asker = f"{self.parameters}.forget_target: 'other_class'"
+            remedy = "allowed are 'null', 'uniform_noise'"
             self.retained_classes = retained_classes(data, asker, remedy)
 
     def gradients(

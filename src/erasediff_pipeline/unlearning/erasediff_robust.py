@@ -20,6 +20,7 @@ from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
 from erasediff_pipeline.config import RobustSettings
+from erasediff_pipeline.diffusion.embedded import embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.unlearning.erasediff import Asked, EraseDiff
@@ -30,7 +31,7 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 class RobustEraseDiff(EraseDiff):
     """One step's gradients; see the module's docstring for the objective."""
 
-    name = "erasediff_robust"
+    name, parameters = "erasediff_robust", "robust"
 
     def __init__(self, settings: RobustSettings):
         super().__init__(settings)
@@ -40,8 +41,10 @@ class RobustEraseDiff(EraseDiff):
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Note also how far apart conditions lie."""
         super().prepare(model, data, store, seed)
-        with torch.no_grad():
-            table = model.embed_condition(model.condition(torch.tensor(data.retain.classes)))
+        forgotten = data.forget.classes if data.forget else []
+        table = embeddings_apart(
+            model, *(torch.tensor(numbers, dtype=torch.int64) for numbers in (data.retain.classes, forgotten))
+        )
         self.spread = table.std(dim=0, correction=0)
 
     def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:

@@ -67,8 +67,14 @@ def test_a_trial_is_trained_once(bench, work):
         lambda bench, unet_model: (bench, "finetune", SETTINGS, 1),
         lambda bench, unet_model: (other_base(bench, unet_model), "finetune", SETTINGS, 0),
         lambda bench, unet_model: (other_request(bench), "finetune", SETTINGS, 0),
+        lambda bench, unet_model: (
+            replace(bench, manifest=bench.manifest.assign(prompt="another caption")),
+            "finetune",
+            SETTINGS,
+            0,
+        ),
     ],
-    ids=["method", "setting", "seed", "base model", "request"],
+    ids=["method", "setting", "seed", "base model", "request", "captions"],
 )
 def test_what_decides_a_trial_has_it_trained_anew(bench, unet_model, work, change):
     train_trial(bench, "finetune", SETTINGS, 0)

@@ -197,9 +197,29 @@ def test_the_metrics_name_what_was_forgotten(pipeline, text_model, judge):
     assert images["model"].tolist() == ["base"] * 5 + ["erased"] * 5
 
 
+CAPTIONS = CaptionSettings(words={0: ["cat"], 1: ["dog"]}, templates=["a {}"])
+
+
+def show(pipeline, store, rows, places, **settings):
+    report = ReportSettings(grid_columns=2, **settings)
+    return nodes.draw_pictures(pipeline, store, rows, places, places, report, CAPTIONS)
+
+
+def test_what_is_forgotten_is_hidden_in_the_grid(pipeline, store):
+    places = draw(pipeline, store)
+    pipeline.request_history = [{"by": "classes", "classes": [0]}]
+    before, after = show(pipeline, store, ROWS, places, hide_forgotten=True).axes
+    assert [text.get_text() for text in before.get_yticklabels()] == ["dog"]
+    assert before.images[0].get_array().shape[0] == after.images[0].get_array().shape[0] == 17
+    unsorted = ROWS.assign(**{"class": ""})
+    figure = show(pipeline, store, unsorted, places, hide_forgotten=True)
+    assert not figure.axes
+    assert "report.hide_forgotten" in figure.texts[0].get_text()
+
+
 def test_the_grid_has_a_row_a_class(pipeline, store):
     places = draw(pipeline, store)
-    figure = nodes.draw_pictures(store, ROWS, places, places, ReportSettings(grid_columns=2))
+    figure = show(pipeline, store, ROWS, places)
     before, after = figure.axes
     assert [text.get_text() for text in before.get_yticklabels()] == ["cat", "dog"]
     assert before.images[0].get_array().shape == (2 * 17, 2 * 17, 3)

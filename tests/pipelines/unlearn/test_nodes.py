@@ -35,7 +35,7 @@ def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
     """Five members, and eight images of their class that no model was trained on."""
     ids = [f"{row:03d}" for row in range(len(toy_images))]
     split = np.where(np.arange(len(ids)) % 5 == 4, "test", "train")
-    manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "split": split})
+    manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "sha256": ids, "split": split})
     of_class = manifest["id"][(manifest["label"] == 0) & (manifest["split"] == "train")]
     pd.DataFrame({"id": of_class[:5]}).to_csv(tmp_path / "ids.csv", index=False)
     made = split_by_request(manifest, ForgetRequest(ids_file=str(tmp_path / "ids.csv")))

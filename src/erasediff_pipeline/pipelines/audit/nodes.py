@@ -50,17 +50,22 @@ from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
-from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, as_plain, draw_samples_of, numbers_of
+from erasediff_pipeline.pipelines.unlearn.nodes import (
+    MlflowMetrics,
+    as_plain,
+    draw_samples_of,
+    numbers_of,
+    settings_of,
+)
 from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
+from erasediff_pipeline.reporting.summary import name_request
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)
-ASKED = {"seed", "forget", "sampling", "evaluation", "audit", "gates"}
-"""Parameters that decide what an audit finds."""
 
 
 def find_models(
@@ -76,7 +81,8 @@ def find_models(
 
     Raises:
         InvalidRequest: The last request that the erased model has answered, or that its metrics are of, is
-            another than the one in ``forget``; or what is told of the model is told of another.
+            another than the one in ``forget``; it was made of another model than ``base``; or what is told of
+            the model is told of another.
     """
     weights, told = hash_pipeline(erased_model), run["provenance"]["erased_model_sha256"]
     if weights != told:
@@ -84,11 +90,18 @@ def find_models(
             f"audit.model: {settings.model!r} has the weights {weights}, and its run.json and metrics are of "
             f"{told}: run its pipeline again"
         )
-    answered = [entry["forget_sha256"] for entry in history_of(erased_model)][-1:]
-    if {bench.request["forget_sha256"]} != {*answered, metrics["forget"]["forget_sha256"]}:
+    made_of, base = run["provenance"]["base_model_sha256"], hash_pipeline(bench.base_model)
+    if made_of != base:
         raise InvalidRequest(
-            f"audit.model: {settings.model!r} has not been asked to forget {bench.request['by']} "
-            f"{bench.request['classes']}: run its pipeline for that request, or name the request in forget"
+            f"base: {parameters['base']!r} has the weights {base}, and {settings.model!r} was made of "
+            f"{made_of}: name in base what it was made of, or run its pipeline again"
+        )
+    answered = [entry["forget_sha256"] for entry in history_of(erased_model)][-1:]
+    if bench.request != metrics["forget"] or answered != [bench.request["forget_sha256"]]:
+        raise InvalidRequest(
+            f"audit.model: {settings.model!r} has not been asked to forget {name_request(bench.request)}, "
+            f"but {name_request(metrics['forget'])}: run its pipeline for that request, or name the request "
+            "in forget"
         )
 
     def trained(method: str) -> DiffusionPipeline:
@@ -316,7 +329,9 @@ def hold_gates(
 ) -> dict[str, Any]:
     """``evidence.json``: what was measured when the model was made, and what the audits found, held
     against the gates."""
-    asked = {key: value for key, value in as_plain(parameters).items() if key in ASKED}
+    trained = [method for method in ("retrain", *document["models"]) if method in METHODS]
+    asked = settings_of(parameters, *trained)
+    asked |= {key: value for key, value in as_plain(parameters).items() if key in ("audit", "gates")}
     return collect_evidence(
         metrics,
         run,
@@ -405,8 +420,11 @@ def load_table(folder: Path) -> pd.DataFrame:
 
 
 ASKING_CODE = (
+    "erasediff_pipeline.diffusion.pipelines",
     "erasediff_pipeline.diffusion.sampling",
     "erasediff_pipeline.evaluation.classifier",
+    "erasediff_pipeline.data.conditions",
+    seam,
     set_of,
     shuffled,
     share_that_shows,

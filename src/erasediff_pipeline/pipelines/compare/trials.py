@@ -14,7 +14,7 @@ from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.hashing import hash_images, hash_weights
@@ -24,6 +24,8 @@ from erasediff_pipeline.unlearning.registry import METHODS
 
 TRAINING_CODE = (
     "erasediff_pipeline.unlearning.loop",
+    "erasediff_pipeline.diffusion.pipelines",
+    "erasediff_pipeline.data.conditions",
     "erasediff_pipeline.data.request",
     # Whose defaults a replay and a proxy are made with.
     "erasediff_pipeline.config.evaluation",
@@ -31,6 +33,7 @@ TRAINING_CODE = (
     nodes.erase_with,
 )
 JUDGING_CODE = (
+    "erasediff_pipeline.diffusion.pipelines",
     "erasediff_pipeline.diffusion.sampling",
     "erasediff_pipeline.evaluation.membership",
     "erasediff_pipeline.evaluation.metrics",
@@ -59,9 +62,10 @@ class Bench:
 
     @property
     def conditions_sha256(self) -> str:
-        """Of what is asked, and what for."""
-        asked = self.conditions.to_csv() + self.request.get("anchor_prompt", "")
-        return hashlib.sha256(asked.encode()).hexdigest()
+        """Of what is asked, what for, and which image stands under which of it."""
+        described = self.manifest[[c for c in ("label", "split", "prompt") if c in self.manifest]]
+        asked = [self.conditions.to_csv(), described.to_csv(), self.request.get("anchor_prompt", "")]
+        return hashlib.sha256("\0".join(asked).encode()).hexdigest()
 
     def place(self, method: str, seed: int, part: str) -> str:
         """The folder of one trial, readable by people."""
@@ -73,7 +77,7 @@ class Bench:
     def made_from(self, model: DiffusionPipeline, seed: int) -> dict[str, Any]:
         """What decides what is measured of a model, beside code: plain JSON."""
         return {
-            "model_sha256": hash_pipeline(model),
+            "model_sha256": fingerprint_pipeline(model),
             "seed": seed,
             "forget_sha256": self.request["forget_sha256"],
             "retain_sha256": self.request["retain_sha256"],
@@ -108,7 +112,7 @@ def train_trial(bench: Bench, method: str, settings: Settings, seed: int) -> Tra
         "method": method,
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
-        "base_model_sha256": hash_pipeline(bench.base_model),
+        "base_model_sha256": fingerprint_pipeline(bench.base_model),
         "forget_sha256": bench.request["forget_sha256"],
         "retain_sha256": bench.request["retain_sha256"],
         "images_sha256": hash_images(bench.images),

@@ -12,12 +12,19 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 draw_images,
-                ["base_model", "params:captions", "params:generate", "params:sampling", "params:seed"],
-                ["images", "own_captions"],
+                [
+                    "base_model",
+                    "generate.store",
+                    "params:captions",
+                    "params:generate",
+                    "params:sampling",
+                    "params:seed",
+                ],
+                ["images", "found"],
             ),
             node(
                 describe_images,
-                ["images", "own_captions", "params:source", "params:captions", "params:seed"],
+                ["images", "found", "params:source", "params:captions", "params:seed"],
                 "manifest",
             ),
         ]

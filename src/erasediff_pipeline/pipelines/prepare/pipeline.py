@@ -2,18 +2,19 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.pipelines.prepare.nodes import describe_images, read_source
+from erasediff_pipeline.pipelines.prepare.nodes import describe_images, read_source, report_source
 
 
 def create_pipeline() -> Pipeline:
     """Source → images and manifest."""
     return pipeline(
         [
-            node(read_source, "params:source", ["images", "own_captions"]),
+            node(read_source, "params:source", ["images", "found"]),
             node(
                 describe_images,
-                ["images", "own_captions", "params:source", "params:captions", "params:seed"],
+                ["images", "found", "params:source", "params:captions", "params:seed"],
                 "manifest",
             ),
+            node(report_source, ["images", "manifest", "found", "params:source"], "source_report"),
         ]
     )

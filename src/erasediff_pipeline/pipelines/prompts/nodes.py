@@ -24,7 +24,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.folder import read_image
 from erasediff_pipeline.data.prompt_list import find_images, first_of_each, read_prompt_list, words_forgotten
-from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
@@ -39,7 +39,7 @@ from erasediff_pipeline.evaluation.prompt_images import (
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, numbers_of
-from erasediff_pipeline.reporting.figures import draw_pairs
+from erasediff_pipeline.reporting.figures import draw_note, draw_pairs
 
 DRAWING_CODE = ("erasediff_pipeline.diffusion.sampling", "erasediff_pipeline.diffusion.text_to_image")
 AT_ONCE = 32
@@ -64,7 +64,7 @@ def draw_from(which: str) -> Callable:
     ) -> list[str]:
         """Draw what is not in the store yet; return where each row's image is in it."""
         drawn_by = {
-            "model": hash_pipeline(pipeline),
+            "model": fingerprint_pipeline(pipeline),
             "sampling": sampling.model_dump(include={"sampler", "steps"}),
             "truncate": settings.truncate,
             "code": hash_source(*DRAWING_CODE),
@@ -136,7 +136,7 @@ def measure_fidelity(
         real = features_of(extractor, partial(read_stored, store, base_places), len(base_places))
     else:
         files, side = find_images(settings.real), store.load(places[0]).shape[-1]
-        real = features_of(extractor, lambda row: read_image(files[row], side, rgb=True), len(files))
+        real = features_of(extractor, lambda row: read_image(files[row], side), len(files))
     return {
         **fidelity(drawn, real, evaluation.precision_neighbours),
         "fid_backend": extractor.name,
@@ -205,13 +205,24 @@ def hash_list(prompt_list: pd.DataFrame) -> str:
 
 
 def draw_pictures(
+    erased_model: DiffusionPipeline,
     store: ImageStore,
     prompt_list: pd.DataFrame,
     base_places: list[str],
     erased_places: list[str],
     settings: ReportSettings,
+    captions: CaptionSettings,
 ) -> Figure:
-    """The first images of each class, before and after, for a person to look at."""
-    rows = first_of_each(prompt_list["class"], settings.grid_columns)
+    """The first images of each class, before and after, for a person to look at.
+
+    Where what was forgotten is hidden, neither its classes nor rows without a class are drawn.
+    """
+    shown = prompt_list
+    if settings.hide_forgotten:
+        hidden = ["", *words_forgotten(history_of(erased_model), captions)]
+        shown = prompt_list[~prompt_list["class"].isin(hidden)]
+    if shown.empty:
+        return draw_note("Every image is hidden: report.hide_forgotten.")
+    rows = first_of_each(shown["class"], settings.grid_columns)
     pairs = [(store.load(base_places[row]), store.load(erased_places[row])) for row in rows]
     return draw_pairs(pairs, list(prompt_list["class"].iloc[rows]), settings.grid_columns)

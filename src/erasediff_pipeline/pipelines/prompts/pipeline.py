@@ -35,7 +35,15 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.draw_pictures,
-                ["store", "list", "base_places", "erased_places", "params:report"],
+                [
+                    "erased_model",
+                    "store",
+                    "list",
+                    "base_places",
+                    "erased_places",
+                    "params:report",
+                    "params:captions",
+                ],
                 "grid",
                 name="grid",
             ),

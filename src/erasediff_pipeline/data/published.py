@@ -1,0 +1,182 @@
+"""Data sets that others have published: torchvision's, and CIFAR in its form without pickles.
+
+Files are looked for where ``source.path`` says, and downloaded there, checked by their published MD5.
+"""
+
+import gzip
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from PIL import Image
+from torchvision.datasets import STL10, FashionMNIST, Imagenette
+from torchvision.datasets.utils import download_and_extract_archive
+from tqdm.auto import tqdm
+
+from erasediff_pipeline.config import SourceSettings
+from erasediff_pipeline.data.folder import fit_image
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.source import Found, collect
+from erasediff_pipeline.errors import MissingInput
+
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package ``dataset-fashion-mnist`` puts the four files."""
+logger = logging.getLogger(__name__)
+
+
+class Dataset(Protocol):
+    """As torchvision's: pairs of image and label, and the names of the classes."""
+
+    classes: Any
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int) -> Any: ...
+
+
+CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
+
+
+class Archive(NamedTuple):
+    """One of CIFAR's, `cifar.html` there, "binary version"."""
+
+    file: str
+    md5: str
+    folder: str
+    train: list[str]
+    test: list[str]
+    names: str
+    label_bytes: int
+    """Before the pixels of an image; the last is its label."""
+
+
+ARCHIVES = {
+    "cifar10": Archive(
+        "cifar-10-binary.tar.gz",
+        "c32a1d4ab5d03f1284b67883e8d87530",
+        "cifar-10-batches-bin",
+        [f"data_batch_{part}.bin" for part in range(1, 6)],
+        ["test_batch.bin"],
+        "batches.meta.txt",
+        1,
+    ),
+    "cifar100": Archive(
+        "cifar-100-binary.tar.gz",
+        "03b5dce01913d631647c71ecec9e9cb8",
+        "cifar-100-binary",
+        ["train.bin"],
+        ["test.bin"],
+        "fine_label_names.txt",
+        2,
+    ),
+}
+
+
+class Cifar:
+    """Images of 32×32 in colour, memory-mapped: records of a label and 3,072 pixels, channel by channel.
+
+    torchvision reads the same images from pickles, which run what they contain.
+    """
+
+    RECORD = (3, 32, 32)
+
+    def __init__(self, name: str, root: Path, train: bool, download: bool):
+        archive = ARCHIVES[name]
+        folder = root / archive.folder
+        files = [folder / file for file in (archive.train if train else archive.test)]
+        if download:
+            download_and_extract_archive(f"{CIFAR_URL}/{archive.file}", str(root), md5=archive.md5)
+        missing = [file for file in (*files, folder / archive.names) if not file.exists()]
+        if missing:
+            raise RuntimeError(f"{missing[0]} is missing")
+        length = archive.label_bytes + int(np.prod(self.RECORD))
+        torn = [file for file in files if file.stat().st_size % length or not file.stat().st_size]
+        if torn:
+            raise RuntimeError(f"{torn[0]} has {torn[0].stat().st_size} bytes, no whole number of images")
+        self.parts = [np.memmap(file, np.uint8, "r").reshape(-1, length) for file in files]
+        self.starts = np.cumsum([0, *map(len, self.parts)])
+        self.label_bytes = archive.label_bytes
+        self.classes = (folder / archive.names).read_text().split()
+
+    def __len__(self) -> int:
+        return int(self.starts[-1])
+
+    def __getitem__(self, row: int) -> tuple[Image.Image, int]:
+        part = int(np.searchsorted(self.starts, row, side="right")) - 1
+        record = self.parts[part][row - self.starts[part]]
+        pixels = record[self.label_bytes :].reshape(self.RECORD).transpose(1, 2, 0)
+        return Image.fromarray(np.ascontiguousarray(pixels)), int(record[self.label_bytes - 1])
+
+
+def open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
+    """torchvision's, whose check of the packed files would refuse Debian's: these are unpacked for it."""
+    raw = root / "FashionMNIST/raw"
+    for packed in DEBIAN.glob("*.gz"):
+        unpacked = raw / packed.stem
+        if not unpacked.exists():
+            logger.info("%s: taken from Debian's %s", unpacked, packed)
+            raw.mkdir(parents=True, exist_ok=True)
+            work = unpacked.with_suffix(".part")
+            with gzip.open(packed) as source, work.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            os.replace(work, unpacked)
+    return FashionMNIST(root, train=train, download=download)
+
+
+OPEN: dict[str, Callable[[Path, bool, bool], Dataset]] = {
+    "fashion_mnist": open_fashion_mnist,
+    "cifar10": lambda root, train, download: Cifar("cifar10", root, train, download),
+    "cifar100": lambda root, train, download: Cifar("cifar100", root, train, download),
+    "stl10": lambda root, train, download: STL10(root, "train" if train else "test", download=download),
+    "imagenette": lambda root, train, download: Imagenette(
+        root, "train" if train else "val", size="160px", download=download
+    ),
+}
+
+
+def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
+    """Read a data set whole; its own test split stays one.
+
+    Raises:
+        MissingInput: Its files are not there, and the network does not give them.
+    """
+    root = Path(settings.path or f"data/01_raw/{settings.name}")
+    parts = {split: open_dataset(settings.name, root, split == "train") for split in ("train", "test")}
+    names = [name if isinstance(name, str) else name[0] for name in parts["train"].classes]
+    found, labels = Found(names), []
+
+    def images() -> Iterator[np.ndarray]:
+        progress = tqdm(total=sum(map(len, parts.values())), desc="read images", unit="image")
+        with progress:
+            for split, dataset in parts.items():
+                for row in range(len(dataset)):
+                    image, label = dataset[row]
+                    labels.append(int(label))
+                    found.split.append(split)
+                    found.sizes[f"{image.width}×{image.height}"] += 1
+                    progress.update()
+                    yield fit_image(image, settings)
+
+    pixels = collect(images())
+    return LabelledImages(pixels, np.array(labels, np.int64)), found
+
+
+def open_dataset(name: str, root: Path, train: bool) -> Dataset:
+    """What is there; else what the network gives."""
+    try:
+        return OPEN[name](root, train, False)
+    except (RuntimeError, FileNotFoundError):  # how torchvision says that it is not there, or not whole
+        logger.info("%s: not in %s: downloading it", name, root)
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        return OPEN[name](root, train, True)
+    except (RuntimeError, OSError) as error:
+        remedy = " or install Debian's dataset-fashion-mnist" if name == "fashion_mnist" else ""
+        raise MissingInput(
+            f"source.name: {name}: its files are not in {root}, and cannot be downloaded "
+            f"({' '.join(str(error).split())}): put them there{remedy}"
+        ) from None

@@ -1,0 +1,177 @@
+"""Small files in the published formats; the data sets themselves are nowhere here but for Debian's."""
+
+import gzip
+import hashlib
+import logging
+import struct
+from contextlib import contextmanager
+from io import BytesIO
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+from PIL import Image
+from pydantic import ValidationError
+from torchvision.datasets import STL10
+
+from erasediff_pipeline.config import SourceSettings
+from erasediff_pipeline.data import published
+from erasediff_pipeline.data.published import ARCHIVES, DEBIAN, read_published
+from erasediff_pipeline.errors import MissingInput
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path_factory):
+    def refuse(*arguments, **options):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr(published, "DEBIAN", tmp_path_factory.mktemp("no Debian"))
+
+
+def of(name, folder, **changes):
+    return SourceSettings(name=name, path=str(folder), **changes)
+
+
+def write_cifar(folder, name, count):
+    """As many images in each file; the pixels of all, in the order of the files."""
+    archive = ARCHIVES[name]
+    (folder / archive.folder).mkdir()
+    names = [f"thing_{label}" for label in range(10)]
+    (folder / archive.folder / archive.names).write_text("\n".join(names) + "\n\n")
+    pixels, labels = [], []
+    for file in [*archive.train, *archive.test]:
+        rows = RNG.integers(0, 256, (count, archive.label_bytes + 3072), dtype=np.uint8)
+        rows[:, : archive.label_bytes] %= 10
+        rows.tofile(folder / archive.folder / file)
+        pixels.append(rows[:, archive.label_bytes :].reshape(-1, 3, 32, 32))
+        labels.append(rows[:, archive.label_bytes - 1])
+    return np.concatenate(pixels), np.concatenate(labels), names
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar(tmp_path, name):
+    pixels, labels, names = write_cifar(tmp_path, name, 3)
+    images, found = read_published(of(name, tmp_path, rgb=True))
+    np.testing.assert_array_equal(images.images, pixels)
+    assert images.labels.tolist() == labels.tolist()
+    assert found.names == names
+    assert found.split == ["train"] * (len(pixels) - 3) + ["test"] * 3
+    assert found.sizes == {"32×32": len(pixels)}
+
+
+def test_cifar_that_is_torn_is_not_read(tmp_path):
+    write_cifar(tmp_path, "cifar10", 3)
+    file = tmp_path / "cifar-10-batches-bin/data_batch_3.bin"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(MissingInput, match=r"cifar10: its files are not in .*cannot be downloaded"):
+        read_published(of("cifar10", tmp_path))
+
+
+def write_idx(file, array):
+    """Yann LeCun's format: two zeros, type 8 (uint8), the number of dimensions, the dimensions."""
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with (gzip.open if file.suffix == ".gz" else open)(file, "wb") as target:
+        target.write(header + array.tobytes())
+
+
+def write_fashion(folder, suffix=""):
+    pixels = {"train": 4, "t10k": 2}
+    for part, count in pixels.items():
+        pixels[part] = RNG.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        write_idx(folder / f"{part}-images-idx3-ubyte{suffix}", pixels[part])
+        write_idx(folder / f"{part}-labels-idx1-ubyte{suffix}", np.arange(count, dtype=np.uint8))
+    return np.concatenate(list(pixels.values()))
+
+
+def test_fashion_mnist_is_padded_to_32(tmp_path):
+    pixels = write_fashion(tmp_path / "FashionMNIST/raw")
+    images, found = read_published(of("fashion_mnist", tmp_path, side=32, fit="pad"))
+    np.testing.assert_array_equal(images.images[:, 0, 2:30, 2:30], pixels)
+    assert images.images.sum() == pixels.sum()
+    assert images.labels.tolist() == [0, 1, 2, 3, 0, 1]
+    assert found.names[:2] == ["T-shirt/top", "Trouser"]
+    assert found.split == ["train"] * 4 + ["test"] * 2
+
+
+def test_debians_fashion_mnist_is_taken_where_it_is(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(published, "DEBIAN", tmp_path / "debian")
+    pixels = write_fashion(tmp_path / "debian", ".gz")
+    with caplog.at_level(logging.INFO):
+        images, _ = read_published(of("fashion_mnist", tmp_path / "own"))
+    np.testing.assert_array_equal(images.images[:, 0], pixels)
+    assert "Debian" in caplog.text
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's dataset-fashion-mnist is not installed")
+def test_debians_fashion_mnist_itself(tmp_path, monkeypatch):
+    monkeypatch.setattr(published, "DEBIAN", DEBIAN)
+    images, found = read_published(of("fashion_mnist", tmp_path))
+    assert images.images.shape == (70_000, 1, 28, 28)
+    assert np.bincount(images.labels).tolist() == [7_000] * 10
+    assert found.split.count("test") == 10_000
+
+
+def test_stl10(tmp_path, monkeypatch):
+    folder = tmp_path / STL10.base_folder
+    folder.mkdir()
+    (folder / STL10.class_names_file).write_text("airplane\nbird")
+    pixels = {"train": RNG.integers(0, 256, (3, 3, 96, 96), dtype=np.uint8)}
+    pixels["test"] = RNG.integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
+    for part, images in pixels.items():
+        images.transpose(0, 1, 3, 2).tofile(folder / f"{part}_X.bin")  # column by column
+        np.arange(1, len(images) + 1, dtype=np.uint8).tofile(folder / f"{part}_y.bin")
+    for part in ("train_list", "test_list"):
+        sums = [
+            [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
+            for name, _ in getattr(STL10, part)
+            if (folder / name).exists()
+        ]
+        monkeypatch.setattr(STL10, part, sums)
+    images, found = read_published(of("stl10", tmp_path, rgb=True))
+    np.testing.assert_array_equal(images.images, np.concatenate(list(pixels.values())))
+    assert images.labels.tolist() == [0, 1, 2, 0, 1]
+    assert found.names == ["airplane", "bird"]
+
+
+def test_imagenette(tmp_path):
+    for part, colour in (("train", "red"), ("val", "blue")):
+        for wnid in ("n01440764", "n03888257"):
+            file = tmp_path / "imagenette2-160" / part / wnid / "a.JPEG"
+            file.parent.mkdir(parents=True)
+            Image.new("RGB", (20, 16), colour).save(file)
+    images, found = read_published(of("imagenette", tmp_path, side=8, rgb=True))
+    assert images.images.shape == (4, 3, 8, 8)
+    assert found.names == ["tench", "parachute"]
+    assert found.split == ["train", "train", "test", "test"]
+    assert images.images[:, 0].mean(axis=(1, 2)).round(-1).tolist() == [250, 250, 0, 0]
+
+
+def test_imagenette_needs_a_side():
+    with pytest.raises(ValidationError, match="imagenette needs a side"):
+        SourceSettings(name="imagenette")
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"])
+def test_without_files_and_network_one_line_says_so(tmp_path, name):
+    with pytest.raises(MissingInput) as refused:
+        read_published(of(name, tmp_path / "own", side=8))
+    said = refused.value.format_message()
+    assert "\n" not in said
+    assert f"source.name: {name}: its files are not in {tmp_path / 'own'}" in said
+    assert ("dataset-fashion-mnist" in said) == (name == "fashion_mnist")
+
+
+def test_a_download_of_other_bytes_is_refused(tmp_path, monkeypatch):
+    @contextmanager
+    def answer(request, **options):
+        content = BytesIO(b"not the archive")
+        content.url, content.length, content.headers = request.full_url, 15, {}
+        yield content
+
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    with pytest.raises(MissingInput, match=r"cannot be downloaded .*corrupted"):
+        read_published(of("cifar10", tmp_path))
