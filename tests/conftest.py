@@ -27,7 +27,7 @@ from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_condi
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 
-pytest_plugins = ["end_to_end.fixtures"]
+pytest_plugins = ["end_to_end.fixtures", "services.servers"]
 
 
 class Call(NamedTuple):

@@ -5,7 +5,10 @@ from torch import Tensor
 
 
 def leakage(probabilities: Tensor, labels: Tensor, forgotten: list[int]) -> dict[str, float]:
-    """How often samples under other conditions are given to a forgotten class.
+    """How often samples under other conditions are given to a forgotten class: P(ŷ ∈ F | c) for each c ∉ F.
+
+    ŷ is what the judge takes a sample for, F the forgotten classes, c the condition that it was drawn under.
+    Ours; forget accuracy, as arXiv 2401.05779 measures it, asks the same for c ∈ F.
 
     Args:
         probabilities: ``[N, K]`` of the judge.

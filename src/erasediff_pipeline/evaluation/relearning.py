@@ -25,8 +25,10 @@ def relearn(
 ) -> pd.DataFrame:
     """Train a copy on plain denoising, and measure it after 0, 1, 2, 4, … steps.
 
-    What was hidden is back after a few steps; what is gone takes as many as in a model that never had it.
-    So the figure says something beside that of the retrained model only.
+    min over θ of E‖ε − ε_θ(x_t, t, c)‖² (arXiv 2006.11239, equation 14) on the taught images, from the erased
+    weights; relearning as an audit of unlearning: arXiv 2402.16835. What was hidden is back after a few
+    steps; what is gone takes as many as in a model that never had it. So the figure says something beside
+    that of the retrained model only.
 
     Args:
         model: The model under audit; it stays as it is.
@@ -56,6 +58,6 @@ def relearn(
 
 
 def steps_to_half(curve: pd.DataFrame, whole: float) -> int | None:
-    """The first measured step with at least half of ``whole``, the base model's share; None without one."""
+    """min {k : a_k ≥ a/2}, a_k the share after k steps, a (``whole``) the base model's; None without one."""
     back = curve["step"][curve["forget_accuracy"] >= whole / 2]
     return None if back.empty else int(back.iloc[0])

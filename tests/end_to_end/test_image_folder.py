@@ -1,0 +1,72 @@
+"""The environment ``image_folder``: images of one's own, without a line of code."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from end_to_end.fixtures import QUICK, assert_one_line, copy_clone
+
+ENVIRONMENT = "--env=image_folder"
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Three classes of stripes in colour, of two sizes, and a file that is no image."""
+    root = tmp_path_factory.mktemp("images")
+    rng = np.random.default_rng(0)
+    for channel, name in enumerate(["apples", "grass", "sky"]):
+        (root / name).mkdir()
+        for number in range(20):
+            pixels = rng.integers(0, 60, (40 if number % 2 else 36, 36, 3), dtype=np.uint8)
+            pixels[..., channel] += 180
+            Image.fromarray(pixels).save(root / name / f"{number:02d}.png")
+    (root / "apples/notes.txt").write_text("no image")
+    return root
+
+
+@pytest.fixture(scope="module")
+def own(project, folder, tmp_path_factory):
+    """A project with settings of its own, small ones."""
+    target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
+    (target / "conf/local/parameters.yml").write_text(
+        "denoiser: {channels: [8, 16], attention: [16]}\n"
+        "pretrain: {steps: 2, batch_size: 8}\n"
+        "classifier: {channels: 8, epochs: 3, batch_size: 10}\n"
+    )
+    return target
+
+
+def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
+    path = f"--params=source.path={folder}"
+    run = quick_run(own, ENVIRONMENT, "--pipeline=prepare", path)
+    assert run.code == 0, run.output
+    assert "class 1 is 'grass': 16 images to train on, 4 unseen" in " ".join(run.output.split())
+    report = json.loads((own / "data/08_reporting/image_folder/source.json").read_text())
+    assert report["sizes"] == {"36×36": 30, "36×40": 30}
+    assert list(report["skipped"]) == ["apples/notes.txt"]
+    assert [row["name"] for row in report["classes"]] == ["apples", "grass", "sky"]
+    manifest = pd.read_parquet(own / "data/03_primary/image_folder/manifest.parquet")
+    assert len(manifest) == report["images"] == 60
+
+    for pipeline, params in (("pretrain", path), ("unlearn", f"{path},{QUICK},forget.classes=2")):
+        run = quick_run(own, ENVIRONMENT, f"--pipeline={pipeline}", params)
+        assert run.code == 0, run.output
+    metrics = json.loads((own / "data/08_reporting/image_folder/erasediff/metrics.json").read_text())
+    assert metrics["forget"]["classes"] == [2]
+    assert metrics["forget"]["forget_images"] == 16
+    assert 0 <= metrics["erased"]["forget_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ([], ["source", "image_folder needs a path"]),
+        (["--params=source.path=nowhere"], ["source.path", "nowhere", "<path>/<class>/<file>"]),
+    ],
+)
+def test_without_a_folder_one_line_says_so(own, quick_run, params, said):
+    assert_one_line(quick_run(own, ENVIRONMENT, "--pipeline=prepare", *params), *said)

@@ -1,0 +1,150 @@
+"""Real servers on this machine, each started for the tests that need it, and stopped after them."""
+
+import os
+import pwd
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import boto3
+import psycopg2
+import pytest
+from botocore.exceptions import BotoCoreError, ClientError
+
+from end_to_end.fixtures import BIN, clean_environment
+
+POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+ENABLE = "sudo apt-get install postgresql"
+"""The one command; the other servers come with the development requirements."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, **options):
+    """A server from when it is ready until the end of the block; killed whole, with what it has started."""
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True, **options)
+    try:
+        deadline = time.monotonic() + 120
+        while not ready():
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.2)
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, stop)
+            process.wait(30)
+
+
+BUCKET = "bucket"
+KEYS = {"AWS_ACCESS_KEY_ID": "erasediff", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
+
+
+class ObjectStore(NamedTuple):
+    """An S3 endpoint with one bucket."""
+
+    url: str
+    folder: Path
+    """Where its objects lie as files: a look past the protocol."""
+
+    @property
+    def environment(self):
+        """What a client needs, as a user would set it."""
+        return {
+            **KEYS,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "MLFLOW_S3_ENDPOINT_URL": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def answers(self):
+        """Whether it lists its buckets to whoever has the keys."""
+        keys = {"aws_access_key_id": KEYS["AWS_ACCESS_KEY_ID"]}
+        keys["aws_secret_access_key"] = KEYS["AWS_SECRET_ACCESS_KEY"]
+        try:
+            boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys).list_buckets()
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    """rclone's S3 server, which checks signatures, on an empty bucket."""
+    root = tmp_path_factory.mktemp("object store")
+    (root / "objects" / BUCKET).mkdir(parents=True)
+    port = free_port()
+    store = ObjectStore(f"http://127.0.0.1:{port}", root / "objects" / BUCKET)
+    keys = ",".join(KEYS.values())
+    command = [BIN / "rclone", "serve", "s3", root / "objects", "--addr", f"127.0.0.1:{port}"]
+    command += ["--auth-key", keys, "--config", root / "none.conf"]
+    with running(command, store.answers, root / "log.txt"):
+        yield store
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory):
+    """The URI of an empty database of a PostgreSQL of its own."""
+    if POSTGRES is None:
+        pytest.skip(f"PostgreSQL is not installed: {ENABLE}")
+    folder = Path(tmp_path_factory.mktemp("postgres"))
+    port = free_port()
+    owner = {}
+    if os.geteuid() == 0:  # which PostgreSQL refuses to run as
+        user = pwd.getpwnam("postgres")
+        owner = {"user": user.pw_uid, "group": user.pw_gid, "cwd": "/"}
+        for parent in [folder, *folder.parents[:-2]]:
+            parent.chmod(parent.stat().st_mode | 0o711)
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    data = folder / "data"
+    secret = folder / "password"
+    secret.write_text("planted-postgres-secret")
+    secret.chmod(0o644)
+    initdb = [POSTGRES / "initdb", "-D", data, "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={secret}"]
+    subprocess.run([*initdb, "-E", "UTF8"], check=True, capture_output=True, **owner)
+    settings = {"host": "127.0.0.1", "port": port, "user": "mlflow", "password": secret.read_text()}
+
+    def ready():
+        try:
+            psycopg2.connect(dbname="postgres", **settings).close()
+        except psycopg2.OperationalError:
+            return False
+        return True
+
+    command = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
+    log, fast = folder.parent / f"{folder.name}.log", signal.SIGINT  # SIGTERM would wait for its clients
+    with running(command, ready, log, fast, **owner):
+        yield "postgresql+psycopg2://{user}:{password}@{host}:{port}/postgres".format(**settings)
+
+
+@pytest.fixture(scope="session")
+def tracking_server(database, object_store, tmp_path_factory):
+    """``mlflow server`` in front of PostgreSQL and the object store; its address."""
+    folder = tmp_path_factory.mktemp("mlflow server")
+    port = free_port()
+    command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command += [
+        "--backend-store-uri",
+        database,
+        "--artifacts-destination",
+        f"s3://{BUCKET}/mlflow",
+    ]
+
+    def ready():
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    environment = clean_environment(folder, **object_store.environment)
+    with running(command, ready, folder / "log.txt", env=environment, cwd=folder):
+        yield f"http://127.0.0.1:{port}"

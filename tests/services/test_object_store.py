@@ -1,0 +1,63 @@
+"""DVC against a real object store: a remote of one's own, as the README says."""
+
+import shutil
+
+import pytest
+
+from end_to_end.fixtures import BIN, clean_environment, copy_clone, git, hash_tree, run_command
+from services.servers import BUCKET, KEYS
+
+pytestmark = pytest.mark.slow
+PULLED = ("data/03_primary", "data/06_models/base", "data/06_models/classifier")
+
+
+def dvc(project, *arguments, **changes):
+    return run_command(project, BIN / "dvc", *arguments, env=clean_environment(project, **changes))
+
+
+def name_remote(project, store):
+    """The commands of the README, and the address of a store that is not Amazon's."""
+    for arguments in (
+        ("remote", "add", "-d", "mine", f"s3://{BUCKET}/store"),
+        ("remote", "modify", "mine", "endpointurl", store.url),
+    ):
+        done = dvc(project, *arguments)
+        assert done.code == 0, done.output
+
+
+@pytest.fixture(scope="module")
+def pushed(project, object_store, tmp_path_factory):
+    """A project whose reference data and models were pushed to the object store."""
+    own = copy_clone(project, tmp_path_factory.mktemp("pushed") / "project")
+    name_remote(own, object_store)
+    done = dvc(own, "push", *PULLED, **object_store.environment)
+    assert done.code == 0, done.output
+    return own
+
+
+def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, tmp_path):
+    assert any(object_store.folder.joinpath("store/files/md5").iterdir())
+    fresh = tmp_path / "fresh"
+    git(tmp_path, "clone", "--quiet", str(pushed), str(fresh))
+    shutil.rmtree(fresh / "reference_store")
+    name_remote(fresh, object_store)
+    done = dvc(fresh, "pull", *PULLED, **object_store.environment)
+    assert done.code == 0, done.output
+    for name in PULLED[1:]:
+        assert hash_tree(fresh / name) == hash_tree(pushed / name)
+    assert hash_tree(fresh / "data/03_primary/images") == hash_tree(pushed / "data/03_primary/images")
+
+
+@pytest.mark.parametrize("wrong", [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}])
+def test_wrong_keys_are_refused(pushed, object_store, wrong, tmp_path):
+    own = copy_clone(pushed, tmp_path / "project")
+    before = hash_tree(object_store.folder)
+    shutil.rmtree(own / ".dvc/cache")
+    shutil.rmtree(own / "data/06_models/base")
+    keys = {**object_store.environment, **wrong}
+    for command in ("pull", "push"):
+        done = dvc(own, command, "data/06_models/base", **keys)
+        assert done.code != 0, done.output
+        assert KEYS["AWS_SECRET_ACCESS_KEY"] not in done.output
+    assert not (own / "data/06_models/base").exists()
+    assert hash_tree(object_store.folder) == before

@@ -1,0 +1,76 @@
+"""A run against ``mlflow server`` in front of PostgreSQL and an object store, as a team has it."""
+
+import json
+from pathlib import Path
+
+import mlflow
+import pandas as pd
+import pytest
+
+from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, run_command
+from services.servers import KEYS
+
+pytestmark = pytest.mark.slow
+SECRETS = ("planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
+
+
+@pytest.fixture(scope="module")
+def told(project, tracking_server, object_store, tmp_path_factory):
+    """A project after a run that told the server, and the run; the keys of the store in its environment."""
+    own = copy_clone(project, tmp_path_factory.mktemp("tracked") / "project")
+    environment = clean_environment(own, MLFLOW_TRACKING_URI=tracking_server, **object_store.environment)
+    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK}"]
+    run = run_command(own, *command, env=environment)
+    assert run.code == 0, run.output
+    return own, run
+
+
+@pytest.fixture(scope="module")
+def client(told, tracking_server):
+    earlier = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(tracking_server)
+    yield mlflow.MlflowClient(tracking_server)
+    mlflow.set_tracking_uri(earlier)
+
+
+@pytest.fixture(scope="module")
+def run(client):
+    experiment = client.get_experiment_by_name("erasediff_pipeline")
+    (run,) = client.search_runs([experiment.experiment_id])
+    return run
+
+
+def test_the_server_has_the_run(run, told):
+    assert (run.info.run_name, run.info.status) == ("unlearn", "FINISHED")
+    assert run.data.params["unlearn.steps"] == "2"
+    metrics = json.loads((told[0] / "data/08_reporting/erasediff/metrics.json").read_text())
+    assert run.data.metrics["erased.fid"] == pytest.approx(metrics["erased"]["fid"])
+    assert not (told[0] / "mlflow.db").exists()
+
+
+def test_its_files_are_in_the_object_store(client, run, object_store, tmp_path):
+    names = {entry.path for entry in client.list_artifacts(run.info.run_id)}
+    assert {"grid.png", "report.html"} <= names
+    fetched = mlflow.artifacts.download_artifacts(
+        run_id=run.info.run_id, artifact_path="report.html", dst_path=str(tmp_path)
+    )
+    (stored,) = object_store.folder.joinpath("mlflow").rglob("report.html")
+    assert stored.read_bytes() == Path(fetched).read_bytes()
+
+
+def test_the_registered_model_is_loaded_from_there(client):
+    model = mlflow.pyfunc.load_model("models:/erasediff-erasediff/1")
+    asked = pd.DataFrame({"label": [1], "seed": [0], "count": [2]})
+    assert model.predict(asked)["images"].shape == (2, 1, 8, 8)
+
+
+def test_no_secret_is_told(told, run, object_store):
+    """Of the database and of the store: not in what the run said, nor in what it has left."""
+    own, said = told
+    texts = [said.output, str(run.to_dictionary())]
+    places = [own / "data", object_store.folder / "mlflow"]
+    files = [path for place in places for path in place.rglob("*") if path.is_file()]
+    texts += [path.read_bytes().decode(errors="replace") for path in files]
+    assert len(texts) > 20
+    for secret in SECRETS:
+        assert not [text for text in texts if secret in text]
