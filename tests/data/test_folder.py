@@ -147,8 +147,8 @@ def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
         read_folder(of(folder))
 
 
-@pytest.mark.parametrize("missing", ["path", "side"])
-def test_a_folder_needs_a_path_and_a_side(missing):
-    given = {"name": "image_folder", "path": "images", "side": 16}
-    with pytest.raises(ValidationError, match="needs a path and a side"):
-        SourceSettings(**{**given, missing: None})
+def test_a_folder_needs_a_path_and_a_side():
+    with pytest.raises(ValidationError, match="needs a side"):
+        SourceSettings(name="image_folder", path="images")
+    with pytest.raises(MissingInput, match=r"source\.path: null: needed is"):
+        read_folder(SourceSettings(name="image_folder", side=4))

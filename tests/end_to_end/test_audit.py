@@ -142,7 +142,10 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
             ("audit.model: 'erasediff' has not been asked to forget class 3", "but class 0"),
         ),
         ("base=erasediff,forget.classes=1", ("base: 'erasediff' has the weights", "was made of")),
-        ("audit.samples=3", ("evaluation.precision_neighbours", "3", "audit.samples")),
+        (
+            "audit.samples=10,evaluation.precision_neighbours=12",
+            ("evaluation.precision_neighbours: 12", "audit.samples (10)"),
+        ),
         ("audit.relearning.ema_decay=0.9", ("audit.relearning.ema_decay", "less than or equal to 0")),
     ],
 )

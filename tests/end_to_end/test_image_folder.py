@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from PIL import Image
 
 from end_to_end.fixtures import QUICK, assert_one_line, copy_clone
@@ -32,10 +33,15 @@ def folder(tmp_path_factory):
 def own(project, folder, tmp_path_factory):
     """A project with settings of its own, small ones."""
     target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
-    (target / "conf/local/parameters.yml").write_text(
-        "denoiser: {channels: [8, 16], attention: [16]}\n"
-        "pretrain: {steps: 2, batch_size: 8}\n"
-        "classifier: {channels: 8, epochs: 3, batch_size: 10}\n"
+    file = target / "conf/image_folder/parameters.yml"
+    small = {
+        "denoiser": {"channels": [8, 16], "attention": [16]},
+        "pretrain": {"steps": 2, "batch_size": 8},
+        "classifier": {"channels": 8, "epochs": 3, "batch_size": 10},
+    }
+    settings = yaml.safe_load(file.read_text())
+    file.write_text(
+        yaml.safe_dump({key: {**settings.get(key, {}), **small.get(key, {})} for key in settings})
     )
     return target
 
@@ -52,8 +58,8 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
     manifest = pd.read_parquet(own / "data/03_primary/image_folder/manifest.parquet")
     assert len(manifest) == report["images"] == 60
 
-    for pipeline, params in (("pretrain", path), ("unlearn", f"{path},{QUICK},forget.classes=2")):
-        run = quick_run(own, ENVIRONMENT, f"--pipeline={pipeline}", params)
+    for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn", f"--params={QUICK},forget.classes=2"]):
+        run = quick_run(own, ENVIRONMENT, *arguments)
         assert run.code == 0, run.output
     metrics = json.loads((own / "data/08_reporting/image_folder/erasediff/metrics.json").read_text())
     assert metrics["forget"]["classes"] == [2]
@@ -64,7 +70,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ([], ["source", "image_folder needs a path"]),
+        ([], ["source.path: null"]),
         (["--params=source.path=nowhere"], ["source.path", "nowhere", "<path>/<class>/<file>"]),
     ],
 )

@@ -8,7 +8,7 @@ from end_to_end.fixtures import BIN, clean_environment, copy_clone, git, hash_tr
 from services.servers import BUCKET, KEYS
 
 pytestmark = pytest.mark.slow
-PULLED = ("data/03_primary", "data/06_models/base", "data/06_models/classifier")
+PULLED = ("data/03_primary/images", "data/06_models/base", "data/06_models/classifier")
 
 
 def dvc(project, *arguments, **changes):
@@ -43,9 +43,8 @@ def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, tmp_pa
     name_remote(fresh, object_store)
     done = dvc(fresh, "pull", *PULLED, **object_store.environment)
     assert done.code == 0, done.output
-    for name in PULLED[1:]:
-        assert hash_tree(fresh / name) == hash_tree(pushed / name)
-    assert hash_tree(fresh / "data/03_primary/images") == hash_tree(pushed / "data/03_primary/images")
+    for name in PULLED:
+        assert hash_tree(fresh / name) == hash_tree(pushed / name) != {}
 
 
 @pytest.mark.parametrize("wrong", [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}])

@@ -96,7 +96,7 @@ class SourceSettings(Settings):
     sets, downloaded where they are not there yet."""
 
     path: str | None = None
-    """The folder of ``image_folder``; of a published data set, the folder that its files are in, or are
+    """The folder of ``image_folder``, which ``prepare`` needs; of a published data set, the folder that its files are in, or are
     downloaded to (null: ``data/01_raw/<name>``)."""
 
     side: int | None = Field(None, ge=1)
@@ -114,9 +114,7 @@ class SourceSettings(Settings):
     a test split of its own."""
 
     @model_validator(mode="after")
-    def _folder_and_side(self) -> "SourceSettings":
-        if self.name == "image_folder" and (self.path is None or self.side is None):
-            raise ValueError("image_folder needs a path and a side: images of one's own differ in size")
-        if self.name == "imagenette" and self.side is None:
-            raise ValueError("imagenette needs a side: its images differ in size")
+    def _side(self) -> "SourceSettings":
+        if self.name in ("image_folder", "imagenette") and self.side is None:
+            raise ValueError(f"{self.name} needs a side: its images differ in size")
         return self

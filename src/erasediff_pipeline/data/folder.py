@@ -35,7 +35,9 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         MissingInput: There is no such folder, no class in it, or a class without an image.
         InvalidParameter: ``metadata.csv`` lacks a column, or a caption.
     """
-    root = Path(str(settings.path))
+    if settings.path is None:
+        raise MissingInput("source.path: null: needed is a folder of class folders: <path>/<class>/<file>")
+    root = Path(settings.path)
     try:
         classes, _ = find_classes(root)
     except FileNotFoundError:
