@@ -96,8 +96,8 @@ class SourceSettings(Settings):
     sets, downloaded where they are not there yet."""
 
     path: str | None = None
-    """The folder of ``image_folder``, which ``prepare`` needs; of a published data set, the folder that its files are in, or are
-    downloaded to (null: ``data/01_raw/<name>``)."""
+    """The folder of ``image_folder``, which ``prepare`` needs; of a published data set, the folder that its
+    files are in, or are downloaded to (null: ``data/01_raw/<name>``)."""
 
     side: int | None = Field(None, ge=1)
     """Side in pixels of the images; null leaves them as they are."""
