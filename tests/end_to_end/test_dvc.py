@@ -3,12 +3,17 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import time
+from io import StringIO
 
+import mlflow
+import pandas as pd
 import pytest
 import yaml
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import BIN, copy_clone, hash_tree, run_command
+from end_to_end.fixtures import BIN, clean_environment, copy_clone, hash_tree, run_command
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.pipelines.compare.code import hash_source
@@ -41,8 +46,8 @@ def own(project, tmp_path):
     return copy_clone(project, tmp_path / "project")
 
 
-def dvc(project, *arguments):
-    run = run_command(project, BIN / "dvc", *arguments)
+def dvc(project, *arguments, **environment):
+    run = run_command(project, BIN / "dvc", *arguments, env=clean_environment(project, **environment))
     assert run.code == 0, run.output
     return run.output
 
@@ -156,22 +161,51 @@ def test_metrics_diff(own):
     assert "0.125" in output
 
 
+SMALL = {
+    "conf/base/parameters.yml:unlearn.steps": 2,
+    "conf/base/parameters.yml:unlearn.batch_size": 32,
+    "conf/base/parameters_evaluation.yml:sampling.steps": 3,
+    "conf/base/parameters_evaluation.yml:evaluation.retain_samples": 8,
+    "conf/base/parameters_evaluation.yml:evaluation.forget_samples": 8,
+}
+
+
+def set_to(values):
+    return [word for key, value in values.items() for word in ("-S", f"{key}={value}")]
+
+
 def test_an_experiment_is_recorded(own):
-    small = {
-        "conf/base/parameters.yml:unlearn.steps": 2,
-        "conf/base/parameters.yml:unlearn.batch_size": 32,
-        "conf/base/parameters_evaluation.yml:sampling.steps": 3,
-        "conf/base/parameters_evaluation.yml:evaluation.retain_samples": 8,
-        "conf/base/parameters_evaluation.yml:evaluation.forget_samples": 8,
-    }
-    changes = [word for key, value in small.items() for word in ("-S", f"{key}={value}")]
-    output = dvc(own, "exp", "run", *changes)
+    output = dvc(own, "exp", "run", *set_to(SMALL))
     assert "Running stage 'unlearn'" in output
     assert "Running stage 'pretrain'" not in output
     run = json.loads((own / "data/08_reporting/erasediff/run.json").read_text())
     assert run["cost"]["steps"] == 2
     recorded = dvc(own, "exp", "show", "--csv").splitlines()
     assert len(recorded) == 4  # header, workspace, main, the experiment
+
+
+def test_a_sweep_is_queued_and_run_by_a_worker(own):
+    """DVC's own queue, and its worker, which goes on by itself."""
+    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
+    parameters = "conf/base/parameters.yml"
+    grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": 3})
+    dvc(own, "exp", "run", "--queue", *grid, **tracking)
+    assert dvc(own, "queue", "status").count("Queued") == 2
+    dvc(own, "queue", "start", "--jobs", "1", **tracking)
+    deadline = time.monotonic() + 600
+    while (status := dvc(own, "queue", "status")).count("Success") < 2:
+        assert "Failed" not in status, status
+        assert time.monotonic() < deadline, status
+        time.sleep(2)
+    table = pd.read_csv(StringIO(dvc(own, "exp", "show", "--csv")))
+    found = table[table["State"] == "Success"]
+    assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == [("[1]", 3), ("[2]", 3)]
+    assert found["erased.fid"].nunique() == 2
+    assert not subprocess.run(["git", "status", "--short"], cwd=own, capture_output=True, check=True).stdout
+    client = mlflow.MlflowClient(tracking["MLFLOW_TRACKING_URI"])
+    experiment = client.get_experiment_by_name("erasediff_pipeline")
+    runs = client.search_runs([experiment.experiment_id])
+    assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[2]"]
 
 
 def test_plots_show(own):

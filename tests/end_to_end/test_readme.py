@@ -119,6 +119,11 @@ ELSEWHERE = {
     "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (
         "end_to_end/test_dvc.py::test_an_experiment_is_recorded"
     ),
+    (
+        "dvc exp run --queue -S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
+        "-S conf/base/parameters.yml:seed=0,1"
+    ): "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
+    "dvc queue start": "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
     "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
     "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",
     "make sweep": "end_to_end/test_readme.py::test_the_sweep_makes_a_row",
