@@ -193,10 +193,13 @@ def test_a_sweep_is_queued_and_run_by_a_worker(own):
     assert dvc(own, "queue", "status").count("Queued") == 2
     dvc(own, "queue", "start", "--jobs", "1", **tracking)
     deadline = time.monotonic() + 600
-    while (status := dvc(own, "queue", "status")).count("Success") < 2:
-        assert "Failed" not in status, status
-        assert time.monotonic() < deadline, status
-        time.sleep(2)
+    try:
+        while (status := dvc(own, "queue", "status")).count("Success") < 2:
+            assert "Failed" not in status, status
+            assert time.monotonic() < deadline, status
+            time.sleep(3)
+    finally:
+        dvc(own, "queue", "stop", "--kill")
     table = pd.read_csv(StringIO(dvc(own, "exp", "show", "--csv")))
     found = table[table["State"] == "Success"]
     assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == [("[1]", 3), ("[2]", 3)]
