@@ -120,7 +120,7 @@ ELSEWHERE = {
         "end_to_end/test_dvc.py::test_an_experiment_is_recorded"
     ),
     (
-        "dvc exp run --queue -S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
+        "dvc exp run --queue --single-item unlearn -S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
         "-S conf/base/parameters.yml:seed=0,1"
     ): "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
     "dvc queue start": "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
