@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits audits words compare-words keys clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits audits words compare-words pull-words keys clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -67,9 +67,11 @@ compare-digits: setup pull  ## every method on every digit: hours; goes on where
 audits: setup pull  ## the audits of every method on every digit: hours; goes on where it stopped
 	python benchmarks/audits.py
 
-words compare-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
+words compare-words pull-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
 words: setup pull  ## every digit's word erased from the small text-to-image model, about 20 minutes
 	python benchmarks/words.py
+
+pull-words: setup pull  ## what the small text-to-image model needs, beside a result of your own
 
 compare-words: setup pull  ## every method on the word "three", about 40 minutes; goes on where it stopped
 	python benchmarks/words_comparison.py

@@ -18,6 +18,7 @@ from erasediff_pipeline.hooks import (
     KeepEarlierResult,
     check_shape,
     explain_validation,
+    find_remedy,
 )
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -380,3 +381,30 @@ def test_words_and_the_way_that_the_model_is_asked_must_fit(asking, text_model):
     catalog.objects["base_model"] = text_model(["a cat"]).to_pipeline()
     with pytest.raises(InvalidParameter, match=r"no words, .* is asked by words: name them for each class"):
         check(chain, catalog)
+
+
+@pytest.mark.parametrize(
+    ("environment", "name", "pretrained", "said"),
+    [
+        ("", "base_model", None, "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`"),
+        (
+            "tiny_text_to_image/",
+            "images",
+            None,
+            "run `make pull-words`, or make it with `kedro run --env=tiny_text_to_image --pipeline=prepare`",
+        ),
+        (
+            "image_folder/",
+            "classifier",
+            None,
+            "train it with `kedro run --env=image_folder --pipeline=pretrain`",
+        ),
+        ("nudity/", "base_model", "a/b", "get it with `kedro run --env=nudity --pipeline=load`"),
+        ("", "signing.model_signature", None, "run `kedro run --pipeline=sign` first"),
+        ("", "esd.curves", None, "run the pipeline that writes it"),
+    ],
+)
+def test_a_remedy_is_a_command_of_this_environment(monkeypatch, environment, name, pretrained, said):
+    monkeypatch.setattr(paths, "environment", environment)
+    parameters = Parameters.model_validate({"denoiser": {"pretrained": pretrained}})
+    assert find_remedy(name, parameters) == said

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, get_args, get_origin
@@ -35,32 +36,36 @@ from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.paths import PROJECT_ROOT, relative
 from erasediff_pipeline.reporting.audit import build_audit_table
-from erasediff_pipeline.reporting.release import build_release_table, describe_verified
+from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
-    "base_model": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
+    "…": "run the pipeline that writes it",
+    "base_model": "train it with `{pretrain}`",
     "audit.erased_model": "run the pipeline that writes it, or name another model in audit.model",
     "audit.model_metrics": "run the pipeline that makes the model",
     "audit.base_samples": "run the pipeline that makes the model: `release` removes them",
     "release.erased_model": "run the pipeline that writes it, or name another model in release.model",
     "signing.model_folder": "run the pipeline that writes it, or name another model in signing.model",
-    "signing.evidence_folder": "run `kedro run --pipeline=audit` first",
-    "signing.model_signature": "run `kedro run --pipeline=sign` first",
-    "signing.evidence_signature": "run `kedro run --pipeline=sign` first",
+    "signing.evidence_folder": "run `{audit}` first",
+    "signing.model_signature": "run `{sign}` first",
+    "signing.evidence_signature": "run `{sign}` first",
     "prompts.erased_model": "run the pipeline that writes it, or name another model in prompts.model",
-    "classifier": "run `dvc pull`, or train it with `kedro run --pipeline=pretrain`",
-    "images": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
-    "manifest": "run `dvc pull`, or make it with `kedro run --pipeline=prepare`",
+    "classifier": "train it with `{pretrain}`",
+    "images": "make it with `{prepare}`",
+    "manifest": "make it with `{prepare}`",
 }
 WITHOUT_TRAINING = {
-    "base_model": "get it with `kedro run --pipeline=load`",
-    "classifier": "make it with `kedro run --pipeline=judge`",
-    "images": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
-    "manifest": "draw them with `kedro run --pipeline=generate`, or read yours with `--pipeline=prepare`",
+    "base_model": "get it with `{load}`",
+    "classifier": "make it with `{judge}`",
+    "images": "draw them with `{generate}`, or read yours with `{prepare}`",
+    "manifest": "draw them with `{generate}`, or read yours with `{prepare}`",
 }
 """Where ``denoiser.pretrained`` names a base model that exists."""
+PULLED = {"": "run `dvc pull`, or ", "tiny_text_to_image/": "run `make pull-words`, or "}
+"""What brings the reference data and models of an environment that has any."""
+COMMAND = re.compile(r"{(\w+)}")
 NEEDED_BYTES = 64 * 2**20
 
 
@@ -114,11 +119,9 @@ class CheckFirst:
         for name in sorted(pipeline.inputs(), key=lambda name: (not name.endswith("_model"), name)):
             path = file_of(catalog, name)
             if path is not None and not catalog.exists(name):
-                remedies = REMEDIES | (WITHOUT_TRAINING if self.parameters.denoiser.pretrained else {})
-                remedy = remedies.get(name, "run the pipeline that writes it")
-                if name == "base_model" and self.parameters.base != "base":
-                    remedy = "run the pipeline that writes it, or leave out the parameter base"
-                raise MissingInput(f"{name}: {relative(path)} is missing: {remedy}")
+                raise MissingInput(
+                    f"{name}: {relative(path)} is missing: {find_remedy(name, self.parameters)}"
+                )
             section = name.removeprefix("params:")
             if section != name:
                 check_optimisers(section, getattr(self.parameters, section))
@@ -153,6 +156,16 @@ class CheckFirst:
             check_condition(model, where, self.parameters.captions)
             if "images" in pipeline.inputs():
                 check_shape(model, where, catalog.load("images"))
+
+
+def find_remedy(name: str, parameters: Parameters) -> str:
+    """What brings a missing input, as commands of this environment."""
+    if name == "base_model" and parameters.base != "base":
+        return "run the pipeline that writes it, or leave out the parameter base"
+    remedies = REMEDIES | (WITHOUT_TRAINING if parameters.denoiser.pretrained else {})
+    remedy = COMMAND.sub(lambda found: paths.kedro_run(found[1]), remedies.get(name, REMEDIES["…"]))
+    pulled = name in ("base_model", "classifier", "images", "manifest") and not parameters.denoiser.pretrained
+    return (PULLED.get(paths.environment, "") if pulled else "") + remedy
 
 
 def check_writable(path: Path) -> None:
@@ -372,6 +385,10 @@ class ShowSummary:
         if "release.document" in made:
             record = relative(file_of(catalog, "release.document") or Path())
             Console().print(build_release_table(catalog.load("release.document"), record))
+        if "signing.model_signature" in made:
+            names = ("model_folder", "evidence_folder", "model_signature", "evidence_signature")
+            places = (file_of(catalog, f"signing.{name}") or Path() for name in names)
+            Console().print(describe_signed(*map(relative, places)))
         if "signing.verified" in made:
             Console().print(describe_verified(catalog.load("signing.verified")))
         if "prompts.metrics" in made:

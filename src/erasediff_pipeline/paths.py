@@ -15,6 +15,12 @@ def relative(path: Path) -> str:
     return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)
 
 
+def kedro_run(pipeline: str) -> str:
+    """The command that runs a pipeline in the environment of this run."""
+    option = f"--env={environment.rstrip('/')} " if environment else ""
+    return f"kedro run {option}--pipeline={pipeline}"
+
+
 def checkpoint_path(*names: str) -> Path:
     """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
     return CHECKPOINTS / environment / f"{'-'.join(names)}.safetensors"

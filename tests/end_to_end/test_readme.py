@@ -57,9 +57,9 @@ def kedro(command, project, quick_run, parameters=QUICK):
     return json.loads((project / "data/08_reporting/erasediff/metrics.json").read_text())
 
 
-def forget_three(command, project, quick_run):
+def forget_seven(command, project, quick_run):
     metrics = kedro(command, project, quick_run)
-    assert metrics["forget"]["classes"] == [3]
+    assert metrics["forget"]["classes"] == [7]
 
 
 def by_cosine(command, project, quick_run):
@@ -76,7 +76,7 @@ def from_nothing(command, project, quick_run):
 
 
 HANDLERS = {
-    "kedro run --pipeline=unlearn --params=forget.classes=3": forget_three,
+    "kedro run --pipeline=unlearn --params=forget.classes=7": forget_seven,
     "kedro run --pipeline=unlearn --params=unlearn.control=cosine,unlearn.eta=0.5": by_cosine,
     "kedro run": from_nothing,
 }
@@ -90,6 +90,7 @@ MADE = {
     "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
     "make keys": ("kedro keys",),
+    "make pull-words": ("dvc pull", "data/06_models/tiny_text_to_image/base"),
     "make audits": ("dvc pull", "python benchmarks/audits.py"),
 }
 ELSEWHERE = {

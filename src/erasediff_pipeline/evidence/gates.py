@@ -6,6 +6,7 @@ from typing import Any
 from erasediff_pipeline.config.gates import AUDITED, LIMITS, Gate, GateSettings
 from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
+from erasediff_pipeline.paths import kedro_run
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
 COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
@@ -78,7 +79,7 @@ def judge(
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
     if name in AUDITED and audit is None:
-        return {"status": NOT_CHECKED, "why": "not audited yet: kedro run --pipeline=audit"}
+        return {"status": NOT_CHECKED, "why": f"not audited yet: {kedro_run('audit')}"}
     if gate.of == "retrained" and "retrained" not in figures:
         return {"status": NOT_CHECKED, "why": "there is no retrained model to compare with"}
     found = figures["erased"].get(name)

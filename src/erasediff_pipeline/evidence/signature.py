@@ -1,6 +1,8 @@
 """Signatures over folders by OpenSSF Model Signing: https://github.com/sigstore/model-transparency"""
 
+import ast
 import os
+import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -10,6 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from erasediff_pipeline.errors import MissingInput, UserError
+
+MISMATCH = "Signature mismatch: "
+DIGEST = re.compile(r"""Digest\(algorithm='(\w+)', digest_value=(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")\)""")
+"""How the library puts what differs into its message, and a hash: as Python writes lists and bytes."""
 
 
 class BadSignature(UserError):
@@ -121,6 +127,13 @@ def verify_folder(folder: Path, signature: str, public_key: Path, name: str) -> 
                 f"{name}: the signature was not made with {public_key}, or was changed"
             ) from None
         except Exception as error:  # whatever a damaged bundle runs into
-            raise BadSignature(
-                f"{name}: {' '.join(str(error).split())} (held against {public_key})"
-            ) from None
+            raise BadSignature(f"{name}: {in_words(error)} (held against {public_key})") from None
+
+
+def in_words(error: Exception) -> str:
+    """The library's message as one line for people: what differs, one after the other, hashes in hex."""
+    said = str(error)
+    if said.startswith(MISMATCH):
+        differences = "; ".join(ast.literal_eval(said.removeprefix(MISMATCH)))
+        said = DIGEST.sub(lambda found: f"{found[1]} {ast.literal_eval(found[2]).hex()}", differences)
+    return " ".join(said.split())

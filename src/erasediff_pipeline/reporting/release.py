@@ -23,6 +23,15 @@ def build_release_table(document: dict[str, Any], record: str) -> Table:
     return table
 
 
+def describe_signed(model: str, evidence: str, model_signature: str, evidence_signature: str) -> str:
+    """What was signed, where the signatures are, and what to hand over."""
+    return (
+        f"[bold]signed[/bold]: {model}: {model_signature}\n"
+        f"        {evidence}: {evidence_signature}\n"
+        "hand over both folders, both signatures and the public key"
+    )
+
+
 def describe_verified(document: dict[str, Any]) -> str:
     """What holds, in a few lines."""
     return (

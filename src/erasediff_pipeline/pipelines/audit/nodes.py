@@ -46,7 +46,7 @@ from erasediff_pipeline.evaluation.metrics import round_metrics
 from erasediff_pipeline.evaluation.relearning import relearn
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import PASSED
-from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.paths import checkpoint_path, kedro_run
 from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
@@ -100,8 +100,8 @@ def find_models(
     if bench.request != metrics["forget"] or answered != [bench.request["forget_sha256"]]:
         raise InvalidRequest(
             f"audit.model: {settings.model!r} has not been asked to forget {name_request(bench.request)}, "
-            f"but {name_request(metrics['forget'])}: run its pipeline for that request, or name the request "
-            "in forget"
+            f"but {name_request(metrics['forget'])}: run its pipeline for that request, or name the request, "
+            f"as {kedro_run('audit')} --params={as_parameter(metrics['forget'])}"
         )
 
     def trained(method: str) -> DiffusionPipeline:
@@ -120,6 +120,13 @@ def find_models(
         elif method not in ("retrain", metrics["method"]):  # they are there by another name
             models[method] = trained(method)
     return models
+
+
+def as_parameter(request: dict[str, Any]) -> str:
+    """A request as it is typed, or where it is written if it cannot be."""
+    key = {"classes": "classes", "prompts": "prompts", "ids": "ids_file"}[request["by"]]
+    named = request.get(key, ["…"])
+    return f"forget.{key}={named[0]}" if len(named) == 1 else f"forget.{key}=… (several: in a file of conf)"
 
 
 def left_out(settings: AuditSettings, request: dict[str, Any]) -> dict[str, str]:
