@@ -42,10 +42,13 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
             width = 0.75 / len(models)
             places = [place + (number - (len(models) - 1) / 2) * width for place in range(len(names))]
             axes.bar(places, means, width, label=model, color=colour_of(model, models))
-        axes.set_xticks(range(len(names)), names, rotation=20)
+        axes.set_xticks(range(len(names)), names, rotation=20, ha="right", rotation_mode="anchor")
         axes.set_title(title, fontsize=9)
+    found.set_ylim(0, 1.03)
+    shown.set_ylim(0, max(0.2, 1.1 * leakage["share"].max()) if len(leakage) else 1)
     for axes in (taught, kept, found, shown):
         axes.tick_params(labelsize=8)
+        axes.set_axisbelow(True)
         axes.grid(alpha=0.3)
     if len(relearning):
         taught.legend(fontsize=8)
