@@ -136,7 +136,8 @@ def read_rows(path: Path, settings: str | dict[str, str], column: str = "method"
 def describe_origin(command: str, rows: pd.DataFrame) -> str:
     """Command, machine, date and commit, for the head of a table; more than one of a kind are all named."""
     machine, date, commit, settings = (
-        ", ".join(sorted(set(rows[name].astype(str)))) for name in ("machine", "date", "commit", "settings")
+        between.join(sorted(set(rows[name].astype(str))))
+        for name, between in (("machine", " and "), ("date", ", "), ("commit", ", "), ("settings", ", "))
     )
     if rows["settings"].nunique() > 2:  # one a method
         settings = "in the CSV"
