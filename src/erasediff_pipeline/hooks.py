@@ -41,7 +41,6 @@ from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
-    "…": "run the pipeline that writes it",
     "base_model": "train it with `{pretrain}`",
     "audit.erased_model": "run the pipeline that writes it, or name another model in audit.model",
     "audit.model_metrics": "run the pipeline that makes the model",
@@ -163,7 +162,9 @@ def find_remedy(name: str, parameters: Parameters) -> str:
     if name == "base_model" and parameters.base != "base":
         return "run the pipeline that writes it, or leave out the parameter base"
     remedies = REMEDIES | (WITHOUT_TRAINING if parameters.denoiser.pretrained else {})
-    remedy = COMMAND.sub(lambda found: paths.kedro_run(found[1]), remedies.get(name, REMEDIES["…"]))
+    remedy = COMMAND.sub(
+        lambda found: paths.kedro_run(found[1]), remedies.get(name, "run the pipeline that writes it")
+    )
     pulled = name in ("base_model", "classifier", "images", "manifest") and not parameters.denoiser.pretrained
     return (PULLED.get(paths.environment, "") if pulled else "") + remedy
 

@@ -234,3 +234,12 @@ def test_make_pull_brings_what_is_missing_and_leaves_a_run_of_your_own(own):
     assert erased.read_text() == "{}"
     assert wrong(own) == {"data/06_models/erasediff"}
     assert run_command(own, "make", "pull").output.strip() == ""
+
+    words = own / "data/06_models/tiny_text_to_image/base"
+    shutil.rmtree(words)
+    assert run_command(own, "make", "pull-words").code == 0
+    assert (words / "model_index.json").exists()
+    assert erased.read_text() == "{}"
+
+    dvc(own, "pull", "--force")  # the README's way back to the reference result
+    assert not wrong(own)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import boto3
+import mlflow
 import psycopg2
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
@@ -49,6 +50,15 @@ def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, 
 
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "erasediff", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
+
+
+@contextmanager
+def client_of(uri):
+    """MLflow's client of a store, to which ``mlflow`` itself is pointed meanwhile."""
+    earlier = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    yield mlflow.MlflowClient(uri)
+    mlflow.set_tracking_uri(earlier)
 
 
 class ObjectStore(NamedTuple):

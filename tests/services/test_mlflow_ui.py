@@ -1,17 +1,13 @@
 """What a person sees in MLflow's pages, in a real browser."""
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import time
 import urllib.request
 
 import mlflow
 import pytest
 
 from end_to_end.fixtures import BIN, ROOT, clean_environment
+from services.servers import free_port, running
 
 pytestmark = pytest.mark.slow
 FLAGS = [
@@ -23,12 +19,6 @@ FLAGS = [
     "--no-first-run",
     "--disable-quic",
 ]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answers(url):
@@ -44,23 +34,11 @@ def address(unlearned, tmp_path_factory):
     """``make ui``'s command, from a folder below the project's root."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    log = tmp_path_factory.mktemp("ui") / "output.txt"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [BIN / "kedro", "mlflow", "ui", "--port", str(port)],
-            cwd=unlearned.project / "docs",
-            env=clean_environment(unlearned.project),
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
-    deadline = time.monotonic() + 120
-    while not answers(f"{url}/health") and time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.5)
-    assert answers(f"{url}/health"), log.read_text()
-    yield url
-    os.killpg(process.pid, signal.SIGTERM)
-    process.wait(30)
+    command = [BIN / "kedro", "mlflow", "ui", "--port", str(port)]
+    log, place = tmp_path_factory.mktemp("ui") / "output.txt", unlearned.project
+    options = {"cwd": place / "docs", "env": clean_environment(place)}
+    with running(command, lambda: answers(f"{url}/health"), log, **options):
+        yield url
 
 
 @pytest.fixture(scope="module")

@@ -7,16 +7,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from services.servers import client_of
+
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def client(unlearned):
-    earlier = mlflow.get_tracking_uri()
-    uri = f"sqlite:///{unlearned.project / 'mlflow.db'}"
-    mlflow.set_tracking_uri(uri)
-    yield mlflow.MlflowClient(uri)
-    mlflow.set_tracking_uri(earlier)
+    with client_of(f"sqlite:///{unlearned.project / 'mlflow.db'}") as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, run_command
-from services.servers import KEYS
+from services.servers import KEYS, client_of
 
 pytestmark = pytest.mark.slow
 SECRETS = ("planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
@@ -27,10 +27,8 @@ def told(project, tracking_server, object_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(told, tracking_server):
-    earlier = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(tracking_server)
-    yield mlflow.MlflowClient(tracking_server)
-    mlflow.set_tracking_uri(earlier)
+    with client_of(tracking_server) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")

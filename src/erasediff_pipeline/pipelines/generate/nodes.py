@@ -1,8 +1,5 @@
 """Nodes of ``generate``."""
 
-import hashlib
-import json
-
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline
@@ -17,9 +14,8 @@ from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, model_o
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.pipelines.compare.code import hash_source
+from erasediff_pipeline.pipelines.prompts.nodes import DRAWING_CODE, hash_json
 from erasediff_pipeline.seeding import derive_seed, make_generator
-
-DRAWING_CODE = ("erasediff_pipeline.diffusion.sampling", "erasediff_pipeline.diffusion.text_to_image")
 
 
 def draw_images(
@@ -57,7 +53,7 @@ def draw_images(
         "code": hash_source(*DRAWING_CODE),
     }
     places = [f"{label}/{number:06d}.png" for label, number, _ in rows]
-    notes = [hash_row(drawn_by, *row) for row in rows]
+    notes = [hash_json({"by": drawn_by, "row": row}) for row in rows]
     missing = [row for row in range(len(rows)) if not store.holds(places[row], notes[row])]
     prompts = [prompt for _, _, prompt in rows]
     distinct = sorted(set(prompts))
@@ -75,8 +71,3 @@ def draw_images(
     images = collect(store.load(place) for place in places)
     names = [captions.words.get(label, [""])[0] for label in range(max(captions.words) + 1)]
     return LabelledImages(images, np.array([label for label, _, _ in rows])), Found(names, prompts)
-
-
-def hash_row(drawn_by: dict, *row: str | int) -> str:
-    """SHA-256 of all that decides one image."""
-    return hashlib.sha256(json.dumps([drawn_by, *row], sort_keys=True).encode()).hexdigest()

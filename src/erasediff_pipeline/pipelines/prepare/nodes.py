@@ -38,7 +38,9 @@ def report_source(
     images: LabelledImages, manifest: pd.DataFrame, found: Found, settings: SourceSettings
 ) -> dict[str, Any]:
     """``source.json``: classes with their names and counts, sizes, and what was left out and why."""
-    counts = manifest.groupby(["label", "split"]).size().unstack(fill_value=0).astype(int)
+    counts = pd.crosstab(manifest["label"], manifest["split"]).reindex(
+        columns=["train", "test"], fill_value=0
+    )
     classes = [
         {"label": label, "name": found.names[label], **counts.loc[label].to_dict()}
         for label in images.classes
