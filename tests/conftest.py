@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bytes and figures are those of the CPU, with a GPU there or not
+# Bytes and figures are those of the CPU, with a GPU there or not; GPU_TESTS=0 lets tests of one see it.
+os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("GPU_TESTS", "")
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
 import numpy as np
@@ -112,6 +113,23 @@ def predict_linearly(model, x_t, t, c):
     return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
 
 
+def build_toy_unet(seed=0, dropout=0.0):
+    """The real model, tiny: three classes of 8×8 images."""
+    torch.manual_seed(seed)
+    return build_class_conditional(DenoiserSettings(channels=(8, 16), dropout=dropout), (1, 8, 8), 3)
+
+
+def draw_toy_images():
+    """120 images of 8×8 in three classes: class k lights its own quadrant."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 60, (120, 1, 8, 8), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 190
+    return LabelledImages(images, labels)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     torch.set_num_threads(1)
@@ -145,13 +163,9 @@ def linear_model():
 
 @pytest.fixture(scope="session")
 def unet_model():
-    """``unet_model(seed)``: the real model, tiny: three classes of 8×8 images."""
+    """``unet_model(seed)``: see ``build_toy_unet``."""
 
-    def make(seed=0, dropout=0.0):
-        torch.manual_seed(seed)
-        return build_class_conditional(DenoiserSettings(channels=(8, 16), dropout=dropout), (1, 8, 8), 3)
-
-    return make
+    return build_toy_unet
 
 
 @pytest.fixture(scope="session")
@@ -181,11 +195,4 @@ def alpha_bar():
 
 @pytest.fixture(scope="session")
 def toy_images():
-    """120 images of 8×8 in three classes: class k lights its own quadrant."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(120) % 3
-    images = rng.integers(0, 60, (120, 1, 8, 8), dtype=np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        top, left = divmod(int(label), 2)
-        image[0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 190
-    return LabelledImages(images, labels)
+    return draw_toy_images()

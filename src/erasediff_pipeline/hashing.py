@@ -2,9 +2,12 @@
 
 import hashlib
 
+import numpy as np
 from torch import nn
 
 from erasediff_pipeline.data.images import LabelledImages
+
+ROWS_AT_ONCE = 1024
 
 
 def hash_weights(module: nn.Module) -> str:
@@ -20,6 +23,7 @@ def hash_weights(module: nn.Module) -> str:
 def hash_images(images: LabelledImages) -> str:
     """SHA-256 over shape, pixels and labels, in their order."""
     digest = hashlib.sha256(repr(images.images.shape).encode())
-    digest.update(images.images.tobytes())
+    for start in range(0, len(images), ROWS_AT_ONCE):  # they may lie on disk, and be more than memory holds
+        digest.update(np.ascontiguousarray(images.images[start : start + ROWS_AT_ONCE]).tobytes())
     digest.update(images.labels.tobytes())
     return digest.hexdigest()

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pandas as pd
-from accelerate import PartialState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
@@ -35,9 +34,11 @@ from erasediff_pipeline.evaluation.judges import check_judge
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.paths import PROJECT_ROOT, relative
+from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
+from erasediff_pipeline.unlearning.acceleration import choose_kernels
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
 REMEDIES = {
@@ -107,6 +108,7 @@ class CheckFirst:
             self.parameters = Parameters.model_validate(context.config_loader["parameters"])
         except ValidationError as error:
             raise InvalidParameter(explain_validation(error)) from None
+        choose_kernels(self.parameters.machine)
         paths.environment = context.config_loader["globals"]["environment"]
 
     @hook_impl(tryfirst=True)
@@ -197,7 +199,7 @@ def check_neighbours(parameters: Parameters, manifest: pd.DataFrame, table: pd.D
 def check_optimisers(key: str, settings: Any) -> None:
     """Refuse an optimiser that is not installed, or not for this device, in these settings or within."""
     if isinstance(settings, TrainingSettings):
-        optimiser_class(settings.optimiser, PartialState().device, f"{key}.optimiser")
+        optimiser_class(settings.optimiser, process_state().device, f"{key}.optimiser")
     if isinstance(settings, BaseModel):
         for name, value in settings:
             check_optimisers(f"{key}.{name}", value)
@@ -363,6 +365,38 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+class GoTogether:
+    """Several processes run one pipeline: all of them train, the first one does the rest and keeps all of it.
+
+    The others wait until it has checked everything, keep what they make in memory, and end with the training.
+    """
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self) -> None:
+        """Let the first process check, and say what is wrong, once."""
+        if rank() > 0:
+            process_state().wait_for_everyone()
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Set off together."""
+        if world_size() == 1:
+            return
+        if not pipeline.only_nodes_with_tags(TRAINING).nodes:
+            raise UserError(f"{world_size()} processes: this pipeline trains nothing: run it in one")
+        if rank() == 0:
+            process_state().wait_for_everyone()
+        else:
+            for name in pipeline.all_outputs():
+                catalog[name] = MemoryDataset(copy_mode="assign")
+
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Part as friends: else torch warns of it."""
+        if world_size() > 1:
+            process_state().destroy_process_group()
 
 
 class ShowSummary:

@@ -13,11 +13,23 @@ from erasediff_pipeline.pipelines import (
     sign,
     unlearn,
 )
+from erasediff_pipeline.ranks import TRAINING, rank
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Every pipeline by name; written out, since a sum over ``find_pipelines`` misses some."""
+    return {name: share_among_processes(whole) for name, whole in list_pipelines().items()}
+
+
+def share_among_processes(whole: Pipeline) -> Pipeline:
+    """What this process runs of a pipeline: the first one all of it, the others what they train together."""
+    together = [node.name for node in whole.nodes if TRAINING in node.tags]
+    return whole if rank() == 0 or not together else whole.to_nodes(*together)
+
+
+def list_pipelines() -> dict[str, Pipeline]:
+    """Every pipeline by name, whole."""
     methods = {entry.pipeline: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
     return {
         "prepare": prepare.create_pipeline(),

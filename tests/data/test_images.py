@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.hashing import hash_images
 
 
 @pytest.mark.parametrize(
@@ -38,3 +39,28 @@ def test_join_keeps_the_order(toy_images):
     joined = first.join(last)
     assert (joined.images == toy_images.images[[7, 2, 4]]).all()
     assert joined.labels.tolist() == toy_images.labels[[7, 2, 4]].tolist()
+
+
+def test_what_is_chosen_of_images_on_disk_is_read_when_asked_for(tmp_path):
+    """64 GiB of which the file system holds nothing: to read them would take minutes, or all memory."""
+    on_disk = np.memmap(tmp_path / "huge", np.uint8, "w+", shape=(2**20, 4, 128, 128))
+    images = LabelledImages(on_disk, np.arange(2**20) % 10)
+    kept = images.select(images.labels != 3)
+    some = kept.select(np.arange(5, 15))
+    assert kept.shape == (4, 128, 128)
+    assert len(kept) == 2**20 - (2**20 + 6) // 10
+    assert some.labels.tolist() == [6, 7, 8, 9, 0, 1, 2, 4, 5, 6]
+    on_disk[10] = 7
+    assert [int(image.max()) for image in some.images] == [0, 0, 0, 0, 7, 0, 0, 0, 0, 0]
+    assert some.tensors(np.array([4, 0]))[0].amax(dim=(1, 2, 3)).tolist() == [7, 0]
+
+
+def test_what_is_chosen_on_disk_is_what_is_chosen_in_memory(toy_images, tmp_path):
+    np.save(tmp_path / "images.npy", toy_images.images)
+    on_disk = LabelledImages(np.load(tmp_path / "images.npy", mmap_mode="r"), toy_images.labels)
+    for rows in (toy_images.labels == 1, np.array([5, 3, 3])):
+        here, there = toy_images.select(rows), on_disk.select(rows)
+        assert hash_images(here) == hash_images(there)
+        assert hash_images(here.resized(4)) == hash_images(there.resized(4))
+        assert hash_images(here.in_colour()) == hash_images(there.in_colour())
+        assert hash_images(here.join(there)) == hash_images(there.join(here))

@@ -15,8 +15,9 @@ from erasediff_pipeline.unlearning.denoising import Denoising
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.loop import accumulate, train
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.unlearning.processes import Share
 from erasediff_pipeline.unlearning.registry import METHODS
-from unlearning.by_hand import batches, flat, generator, images_of
+from unlearning.by_hand import batches, flat, images_of
 from unlearning.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
 
 
@@ -80,11 +81,7 @@ def test_checkpoint_of_another_history_is_not_continued(unet_model, data, tmp_pa
 
 
 def test_classes_forgotten_before_are_drawn_for_the_retained_images():
-    batch = Batch(torch.zeros(400, 1), torch.zeros(400, dtype=torch.int64))
-    drawn = [
-        loop.add_forgotten_before(batch, [3, 5], torch.Generator().manual_seed(seed)).forgotten_before
-        for seed in (0, 0, 1)
-    ]
+    drawn = [loop.draw_forgotten_before([3, 5], 400, seed, step=2) for seed in (0, 0, 1)]
     assert set(drawn[0].tolist()) == {3, 5}
     assert 150 < (drawn[0] == 3).sum() < 250
     assert torch.equal(drawn[0], drawn[1])
@@ -385,6 +382,8 @@ def before(function, call):
 class Squares:
     """A method without noise: the mean square of the prediction for the retain batch."""
 
+    name = "squares"
+
     def gradients(self, model, forget_batch, retain_batch, generator):
         t = torch.zeros(len(retain_batch.x0), dtype=torch.int64)
         loss = model.denoise(retain_batch.x0, t, retain_batch.labels).square().mean()
@@ -397,7 +396,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(linear_model):
     results = []
     for parts in (1, 2):
         model = linear_model()
-        scalars = accumulate(model, Squares(), forget, retain, generator(), parts)
+        scalars = accumulate(model, Squares(), forget, retain, 0, 0, Share(range(parts), parts))
         results.append((scalars["loss"], flat([p.grad for p in model.parameters()])))
         assert scalars["forget_images"] == 4 / parts
     assert results[0][0] == pytest.approx(results[1][0])

@@ -12,6 +12,7 @@ from erasediff_pipeline.config.evaluation import (
     SamplingSettings,
 )
 from erasediff_pipeline.config.gates import Gate, GateSettings
+from erasediff_pipeline.config.machine import MachineSettings
 from erasediff_pipeline.config.methods import (
     BlindspotSettings,
     EsdSettings,
@@ -54,6 +55,7 @@ __all__ = [
     "GateSettings",
     "GenerateSettings",
     "InversionSettings",
+    "MachineSettings",
     "NegGradSettings",
     "Parameters",
     "PretrainSettings",

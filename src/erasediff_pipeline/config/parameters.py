@@ -11,6 +11,7 @@ from erasediff_pipeline.config.evaluation import (
     SamplingSettings,
 )
 from erasediff_pipeline.config.gates import GateSettings
+from erasediff_pipeline.config.machine import MachineSettings
 from erasediff_pipeline.config.methods import (
     BlindspotSettings,
     EsdSettings,
@@ -60,6 +61,7 @@ class Parameters(Settings):
     evaluation: EvaluationSettings = EvaluationSettings()
     audit: AuditSettings = AuditSettings()
     gates: GateSettings = GateSettings()
+    machine: MachineSettings = MachineSettings()
     prompts: PromptListSettings = PromptListSettings()
     release: ReleaseSettings = ReleaseSettings()
     signing: SigningSettings = SigningSettings()

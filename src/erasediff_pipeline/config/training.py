@@ -46,15 +46,18 @@ class TrainingSettings(Settings):
     """Share of retain images trained under the null condition (arXiv 2207.12598)."""
 
     mixed_precision: Annotated[
-        Literal["no", "bf16"],
+        Literal["no", "bf16", "fp16"],
         BeforeValidator(lambda value: "no" if value is False else value),  # YAML reads no as false
     ] = "no"
-    """Precision of the forward pass, through accelerate."""
+    """Precision of the forward pass, through accelerate. ``bf16`` has the range of 32 bits, and the CPU
+    computes in it, too; ``fp16`` is for GPUs without it: its gradients are scaled, see ``LossScale``, and
+    what a method prepares is computed in 32 bits."""
 
     accumulation: int = Field(1, ge=1)
     """Parts that a batch is taken in, one after the other: memory shrinks, time does not. What a method finds
     anew for each batch, as EraseDiff its λ, it then finds for each part. A divisor of ``batch_size``. What a
-    method prepares, as a mask or a proxy, is taken in as many parts."""
+    method prepares, as a mask or a proxy, is taken in as many parts. Several processes share the parts of a
+    batch, which are at least as many as they: on two, a training is what it is on one with 2."""
 
     gradient_checkpointing: bool = False
     """Whether activations are computed a second time instead of kept: less memory, a third more time."""

@@ -1,6 +1,8 @@
-"""Labelled images, held as arrays that may be memory-mapped."""
+"""Labelled images, held as arrays that may be memory-mapped: those may be more than memory holds."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,11 +10,38 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 
+class Chosen:
+    """Rows of an array on disk, each read when it is asked for.
+
+    Args:
+        array: ``[N, …]``, memory-mapped.
+        rows: ``[n]`` integers.
+    """
+
+    def __init__(self, array: "np.ndarray | Chosen", rows: np.ndarray):
+        self.array, self.rows = array, rows
+        self.shape: tuple[int, ...] = (len(rows), *array.shape[1:])
+        self.dtype: np.dtype = array.dtype
+        self.ndim: int = array.ndim
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.array[row] for row in self.rows)
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        return self.array[self.rows[rows]]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype)
+
+
 @dataclass(frozen=True)
 class LabelledImages:
     """Images and their labels; row i of both is row i of the manifest."""
 
-    images: np.ndarray
+    images: np.ndarray | Chosen
     """``[N, C, H, W]`` uint8."""
 
     labels: np.ndarray
@@ -41,12 +70,15 @@ class LabelledImages:
         return [int(label) for label in np.unique(self.labels)]
 
     def select(self, rows: np.ndarray) -> "LabelledImages":
-        """The images at integer or boolean ``rows``."""
-        return LabelledImages(self.images[rows], self.labels[rows])
+        """The images at integer or boolean ``rows``; of images on disk none is read yet."""
+        if not isinstance(self.images, np.memmap | Chosen):
+            return LabelledImages(self.images[rows], self.labels[rows])
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
+        return LabelledImages(Chosen(self.images, chosen), self.labels[chosen])
 
     def join(self, other: "LabelledImages") -> "LabelledImages":
         """These images, then the other ones, in memory."""
-        images = np.concatenate([self.images, other.images])
+        images = np.concatenate([np.asarray(self.images), np.asarray(other.images)])
         return LabelledImages(images, np.concatenate([self.labels, other.labels]))
 
     def resized(self, side: int) -> "LabelledImages":
@@ -57,7 +89,7 @@ class LabelledImages:
 
     def in_colour(self) -> "LabelledImages":
         """Grey images with their one channel three times."""
-        return LabelledImages(np.repeat(self.images, 3 // self.shape[0], axis=1), self.labels)
+        return LabelledImages(np.repeat(np.asarray(self.images), 3 // self.shape[0], axis=1), self.labels)
 
     def relabelled(self, labels: np.ndarray) -> "LabelledImages":
         """The same images under other labels, ``[N]`` int64: the numbers of their captions, for one."""

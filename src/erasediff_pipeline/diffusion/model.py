@@ -20,12 +20,13 @@ class Trainable(nn.Module, ABC):
     """What the loop asks of a model.
 
     ``evaluations`` counts the images that went through it, the unit of cost that does not depend on the
-    machine.
+    machine; ``loss_scale`` is what a loss is multiplied by before its gradients are taken, 1 but in fp16.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.evaluations = 0
+        self.loss_scale = 1.0
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
@@ -206,7 +207,7 @@ class ClassConditional(DiffusionModel):
         return self.sample_shape
 
     def encode(self, images: Tensor) -> Tensor:
-        return images.to(self.device, torch.float32) / 127.5 - 1
+        return images.to(self.device, non_blocking=True).float() / 127.5 - 1
 
     def decode(self, x0: Tensor) -> Tensor:
         return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)

@@ -23,16 +23,19 @@ def model_of(
     Raises:
         MissingInput: It is neither a ``DDPMPipeline`` nor a ``StableDiffusionPipeline``.
     """
-    model: DiffusionModel
-    if isinstance(pipeline, StableDiffusionPipeline):
-        model = TextToImage.from_pipeline(pipeline, prompts, truncate=truncate)
-    elif isinstance(pipeline, DDPMPipeline):
-        model = ClassConditional.from_pipeline(pipeline)
-    else:
-        raise MissingInput(
-            f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
-        )
+    model = wrap(pipeline, prompts, truncate)
     return model.to("cuda") if torch.cuda.is_available() else model
+
+
+def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False) -> DiffusionModel:
+    """As ``model_of``, but the weights stay where they are."""
+    if isinstance(pipeline, StableDiffusionPipeline):
+        return TextToImage.from_pipeline(pipeline, prompts, truncate=truncate)
+    if isinstance(pipeline, DDPMPipeline):
+        return ClassConditional.from_pipeline(pipeline)
+    raise MissingInput(
+        f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
+    )
 
 
 def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
@@ -40,7 +43,7 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
 
     Where a result is kept, it is kept under this: ``hash_pipeline`` does not see a mended noise schedule.
     """
-    parts = [model_of(pipeline).fingerprint()]
+    parts = [wrap(pipeline).fingerprint()]
     if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:
         parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()

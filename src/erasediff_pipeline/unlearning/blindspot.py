@@ -19,6 +19,7 @@ from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.loop import train
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.retrain import Retrain
@@ -88,5 +89,5 @@ class Blindspot:
             target = self.proxy.denoise(noised.x_t, noised.t, c_f).float()
         model.evaluations += len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target), c_f)
-        (forget_loss + settings.retain_weight * retain_loss).backward()
+        backward(model, forget_loss + settings.retain_weight * retain_loss)
         return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}

@@ -31,6 +31,10 @@ class Progress:
     """Images through the denoiser so far."""
     seconds: float = 0.0
     """Wall time of these steps, in all the runs that they took; without the preparation."""
+    loss_scale: float = 1.0
+    """S of ``LossScale``."""
+    good_steps: int = 0
+    """Steps since S has last changed."""
 
 
 def _flatten(
@@ -65,11 +69,19 @@ def save_checkpoint(
         temporary.unlink(missing_ok=True)
 
 
-def _state(kind: str, tensor: Tensor, device: torch.device) -> Tensor | int:
-    """As the optimiser had it: AdamW's step is a float tensor on the CPU, the 8-bit one's a plain number."""
+def _state(kind: str, tensor: Tensor, parameter: Tensor, fused: bool) -> Tensor | int:
+    """As the optimiser had it.
+
+    AdamW's step is a float tensor, on the CPU unless ``fused``, the 8-bit one's a plain number; a moment has
+    the layout of its weight.
+    """
     if kind != "step":
-        return tensor.to(device)
-    return tensor if tensor.is_floating_point() else int(tensor)
+        if tensor.shape != parameter.shape:
+            return tensor.to(parameter.device)
+        return torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+    if not tensor.is_floating_point():
+        return int(tensor)
+    return tensor.to(parameter.device) if fused else tensor
 
 
 def load_checkpoint(
@@ -98,8 +110,9 @@ def load_checkpoint(
                 if kind == "weight":
                     parameter.copy_(saved.get_tensor(key))
                 elif kind != "ema":
-                    tensor = saved.get_tensor(key)
-                    optimiser.state[parameter][kind] = _state(kind, tensor, parameter.device)
+                    fused = bool(optimiser.defaults.get("fused"))
+                    state = _state(kind, saved.get_tensor(key), parameter, fused)
+                    optimiser.state[parameter][kind] = state
     progress = Progress(**json.loads(metadata["progress"]))
     if ema:
         with safe_open(path, "pt") as saved:

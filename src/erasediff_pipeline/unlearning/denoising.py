@@ -4,6 +4,7 @@ from torch import Generator
 
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -28,5 +29,5 @@ class Denoising:
         generator: Generator,
     ) -> dict[str, float]:
         loss = training_loss(model, retain_batch, self.settings.condition_dropout, generator)
-        loss.backward()
+        backward(model, loss)
         return {"loss": loss.item()}

@@ -23,6 +23,7 @@ from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.unlearning.gradients import gradients_of
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -96,12 +97,12 @@ class EraseDiff:
         parameters = list(model.trainable(settings.subset).values())
 
         retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
-        g_retain = list(torch.autograd.grad(retain_loss, parameters))
+        g_retain = gradients_of(model, retain_loss, parameters)
 
         forget = self.aim(model, forget_batch, generator)
         asked = self.ask(model, forget_batch, generator)
         forget_loss = mse_loss(asked(model, forget).float(), forget.target)
-        g_forget = list(torch.autograd.grad(forget_loss, parameters))
+        g_forget = gradients_of(model, forget_loss, parameters)
 
         inner = dot(g_retain, g_forget)
         retain_norm, forget_norm = dot(g_retain, g_retain) ** 0.5, dot(g_forget, g_forget) ** 0.5
@@ -161,7 +162,7 @@ class EraseDiff:
         parameters = list(inner.trainable(self.settings.subset).values())
         for _ in range(self.settings.inner_steps):
             loss = mse_loss(asked(inner, forget).float(), forget.target)
-            gradients = torch.autograd.grad(loss, parameters)
+            gradients = gradients_of(inner, loss, parameters)
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)

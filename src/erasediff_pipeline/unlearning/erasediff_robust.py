@@ -24,6 +24,7 @@ from erasediff_pipeline.diffusion.embedded import embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.unlearning.erasediff import Asked, EraseDiff
+from erasediff_pipeline.unlearning.gradients import gradients_of
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -71,7 +72,7 @@ class RobustEraseDiff(EraseDiff):
         delta = torch.zeros_like(self.spread, requires_grad=True)
         for _ in range(self.settings.attack_steps):
             predicted = model.denoise_embedded(noised.x_t, noised.t, start + delta)
-            (gradient,) = torch.autograd.grad(mse_loss(predicted.float(), noised.target), delta)
+            (gradient,) = gradients_of(model, mse_loss(predicted.float(), noised.target), [delta])
             with torch.no_grad():
                 delta -= self.settings.radius * self.spread / self.settings.attack_steps * gradient.sign()
         return delta.detach()

@@ -16,6 +16,7 @@ from torch import Generator
 from erasediff_pipeline.config import EsdSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -53,10 +54,10 @@ class Esd:
             target = unconditional - settings.negative_guidance * (conditional - unconditional)
         model.evaluations += 2 * len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target.float()), c_f)
-        forget_loss.backward()
+        backward(model, forget_loss)
         scalars = {"forget_loss": forget_loss.item()}
         if settings.retain_weight:
             retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
-            (settings.retain_weight * retain_loss).backward()
+            backward(model, settings.retain_weight * retain_loss)
             scalars["retain_loss"] = retain_loss.item()
         return scalars

@@ -1,13 +1,14 @@
 """The one training loop, for pretraining and for every method."""
 
 import hashlib
+import itertools
 import logging
 import math
 import os
 import re
 import resource
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,27 +17,31 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
-from torch import Generator, nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
-from erasediff_pipeline.config import TrainingSettings
-from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.config import MachineSettings, TrainingSettings
 from erasediff_pipeline.diffusion.model import Trainable
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hashing import hash_images
+from erasediff_pipeline.ranks import process_state, rank
 from erasediff_pipeline.seeding import derive_seed, make_generator
+from erasediff_pipeline.unlearning.acceleration import accelerated, fit_to
 from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
+from erasediff_pipeline.unlearning.gradients import LossScale
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
-from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.unlearning.processes import Share, average, check_agreement, share_of
+from erasediff_pipeline.unlearning.reading import read_batches
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 Scalars = dict[str, float]
 OnLog = Callable[[int, Scalars], None]
 M = TypeVar("M", bound=Trainable)
 CLEAR_REFS, STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+PLAIN = MachineSettings()
 logger = logging.getLogger(__name__)
 
 
@@ -62,111 +67,138 @@ def train(
     checkpoint: Path,
     on_log: OnLog = lambda step, scalars: None,
     store: FeatureStore | None = None,
+    machine: MachineSettings = PLAIN,
 ) -> tuple[list[Scalars], Cost]:
     """Train ``model`` in place; at the end it holds the running mean of its weights.
 
     Every random draw of step s comes from (seed, s), and a run that was killed goes on from
-    ``checkpoint`` to the same weights, byte for byte.
+    ``checkpoint`` to the same weights, byte for byte. Where torchrun has started several processes, each
+    calls this; the first one keeps the checkpoint.
 
     Returns:
         The logged points of the curves, each with its ``step``, and the cost.
+
+    Raises:
+        InvalidParameter: Several processes cannot share the batches.
+        UserError: The gradient is not finite, or the processes differ in what they have read.
     """
     started = time.perf_counter()
     reset_peak_memory()
     store = store or FeatureStore()
-    AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
-    accelerator = Accelerator(mixed_precision=settings.mixed_precision)
+    accelerator, machine = start_accelerator(settings, machine)
+    share = share_of(accelerator, settings, method.name)
     optimiser_of = optimiser_class(settings.optimiser, accelerator.device, f"optimiser of {method.name}")
     model.evaluations = 0
     model.recompute_activations(settings.gradient_checkpointing)
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
     prepared = time.perf_counter()
     preparation = prepared - started + store.reused_seconds
-    parameters = freeze_all_but(model.train(), method.subset)
-    rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
-    optimiser = optimiser_of(parameters.values(), **rates)
-    schedule = build_schedule(optimiser, settings)
-    ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
+    fingerprint = fingerprint_run(model, method, data, settings, share.parts, seed)
+    with accelerated(model, machine):
+        parameters = freeze_all_but(model.train(), method.subset)
+        rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
+        fused = {"fused": True} if machine.fused and settings.optimiser == "adamw" else {}
+        optimiser = optimiser_of(parameters.values(), **rates, **fused)
+        schedule = build_schedule(optimiser, settings)
+        ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
 
-    fingerprint = fingerprint_run(model, method, data, settings, seed)
-    before = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
-    done, history = before.step, before.history
-    if done:
-        model.evaluations = before.evaluations
-        logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
-        # Both schedules are closed formulas of the step, so that one step from there is enough.
-        schedule.last_epoch, schedule._step_count = done - 1, done + 1
-        schedule.step()
+        before = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
+        done, history = before.step, before.history
+        check_agreement(accelerator, method.name, fingerprint, done)
+        scale = LossScale(accelerator.mixed_precision == "fp16")
+        if done:
+            model.evaluations = before.evaluations
+            scale.restore(before.loss_scale, before.good_steps)
+            logger.info("%s goes on from step %d of %d", method.name, done, settings.steps)
+            # Both schedules are closed formulas of the step, so that one step from there is enough.
+            schedule.last_epoch, schedule._step_count = done - 1, done + 1
+            schedule.step()
 
-    progress = tqdm(range(done, settings.steps), method.name, settings.steps, initial=done, unit="step")
-    for step in progress:
-        # Dropout draws from the global generator: tie it to the step as well.
-        torch.manual_seed(derive_seed(seed, method.name, "global", step))
-        generator = make_generator(seed, method.name, "noise", step)
-        forget = draw_batch(model, data.forget, settings, step, seed, "forget")
-        retain = draw_batch(model, data.retain, settings, step, seed, "retain")
-        assert retain is not None  # only the forget set may be absent
-        if data.forgotten_before:
-            retain = add_forgotten_before(retain, data.forgotten_before, make_generator(seed, "before", step))
-        with accelerator.autocast():
-            scalars = accumulate(model, method, forget, retain, generator, settings.accumulation)
-        norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
-        if not math.isfinite(norm):
-            raise UserError(
-                f"{method.name}: the gradient is {float(norm)} at step {step}: lower its learning_rate "
-                f"(now {settings.learning_rate})"
-            )
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
+        steps = range(done, settings.steps)
+        batches = encode_batches(model, data, settings, machine, share, steps, seed)
+        progress = tqdm(steps, method.name, settings.steps, initial=done, unit="step")
+        for step, (forget, retain) in zip(progress, batches, strict=True):
+            evaluated, model.loss_scale = model.evaluations, scale.scale
+            with accelerator.autocast():
+                scalars = accumulate(model, method, forget, retain, seed, step, share)
+            model.evaluations += (accelerator.num_processes - 1) * (model.evaluations - evaluated)
+            scalars = average(accelerator, parameters.values(), scalars)
+            norm = accelerator.clip_grad_norm_(parameters.values(), settings.max_grad_norm)
+            finite = math.isfinite(norm)
+            if not finite and scale.exhausted:
+                raise UserError(
+                    f"{method.name}: the gradient is {float(norm)} at step {step}: lower its learning_rate "
+                    f"(now {settings.learning_rate})"
+                )
+            if finite:
+                optimiser.step()
+            scale.update(finite)
+            schedule.step()
+            optimiser.zero_grad()
+            if ema:
+                ema.step(parameters.values())
+
+            last = step + 1 == settings.steps
+            if last or step % settings.log_every == 0:
+                scalars = {**scalars, "gradient_norm": float(norm)}
+                history.append({"step": step, **scalars})
+                on_log(step, scalars)
+                progress.set_postfix({k: f"{v:.3g}" for k, v in scalars.items() if "loss" in k})
+            if not last and (step + 1) % settings.checkpoint_every == 0 and rank() == 0:
+                seconds = before.seconds + time.perf_counter() - prepared
+                so_far = Progress(step + 1, history, model.evaluations, seconds, *scale.state)
+                save_checkpoint(checkpoint, fingerprint, so_far, parameters, optimiser, ema)
+
         if ema:
-            ema.step(parameters.values())
-
-        last = step + 1 == settings.steps
-        if last or step % settings.log_every == 0:
-            scalars = {**scalars, "gradient_norm": float(norm)}
-            history.append({"step": step, **scalars})
-            on_log(step, scalars)
-            progress.set_postfix({k: f"{v:.3g}" for k, v in scalars.items() if "loss" in k})
-        if not last and (step + 1) % settings.checkpoint_every == 0:
-            seconds = before.seconds + time.perf_counter() - prepared
-            so_far = Progress(step + 1, history, model.evaluations, seconds)
-            save_checkpoint(checkpoint, fingerprint, so_far, parameters, optimiser, ema)
-
-    if ema:
-        ema.copy_to(parameters.values())
+            ema.copy_to(parameters.values())
+    model.loss_scale = 1.0
     model.recompute_activations(False)
     model.requires_grad_(True).eval()
-    checkpoint.unlink(missing_ok=True)
+    if rank() == 0:
+        checkpoint.unlink(missing_ok=True)
     seconds = preparation + before.seconds + time.perf_counter() - prepared
     return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
 
 
+def start_accelerator(
+    settings: TrainingSettings, machine: MachineSettings
+) -> tuple[Accelerator, MachineSettings]:
+    """accelerate's view of this process, and what of ``machine`` it can do."""
+    AcceleratorState._reset_state()  # accelerate keeps one precision a process, trainings may differ
+    machine, precision = fit_to(process_state().device, machine, settings)
+    return Accelerator(mixed_precision=precision), machine
+
+
 def accumulate(
-    model: M,
-    method: Method[M],
-    forget: Batch | None,
-    retain: Batch,
-    generator: Generator,
-    parts: int,
+    model: M, method: Method[M], forget: Batch | None, retain: Batch, seed: int, step: int, share: Share
 ) -> Scalars:
-    """Leave the mean of the parts' gradients; return the means of what the method logs."""
-    if parts == 1:
-        return method.gradients(model, forget, retain, generator)
+    """Leave the mean of the gradients of this process's parts; return the means of what the method logs."""
+    if len(share.mine) == 1:
+        return take_part(model, method, forget, retain, seed, step, share.mine.start)
     moving = [p for p in model.parameters() if p.requires_grad]
     total = [torch.zeros_like(p) for p in moving]
     logged: list[Scalars] = []
-    for part in range(parts):
-        mine = [batch.part(part, parts) if batch else None for batch in (forget, retain)]
-        assert mine[1] is not None
-        logged.append(method.gradients(model, mine[0], mine[1], generator))
+    for index, part in enumerate(share.mine):
+        mine = [batch.part(index, len(share.mine)) if batch else None for batch in (forget, retain)]
+        assert mine[1] is not None  # only the forget set may be absent
+        logged.append(take_part(model, method, mine[0], mine[1], seed, step, part))
         for sum_, parameter in zip(total, moving, strict=True):
             if parameter.grad is not None:
-                sum_.add_(parameter.grad, alpha=1 / parts)
+                sum_.add_(parameter.grad, alpha=1 / len(share.mine))
                 parameter.grad = None
     for sum_, parameter in zip(total, moving, strict=True):
         parameter.grad = sum_
-    return {name: sum(scalars[name] for scalars in logged) / parts for name in logged[0]}
+    return {name: sum(scalars[name] for scalars in logged) / len(logged) for name in logged[0]}
+
+
+def take_part(
+    model: M, method: Method[M], forget: Batch | None, retain: Batch, seed: int, step: int, part: int
+) -> Scalars:
+    """The method's gradients of one part, which draws what it draws whichever process takes it."""
+    where = (step, part) if part else (step,)  # a whole batch is the first part of one
+    # Dropout draws from the global generator: tie it to the step as well.
+    torch.manual_seed(derive_seed(seed, method.name, "global", *where))
+    return method.gradients(model, forget, retain, make_generator(seed, method.name, "noise", *where))
 
 
 def edit(model: M, method: Any, data: TrainingData) -> tuple[list[Scalars], Cost]:
@@ -195,34 +227,42 @@ def build_schedule(optimiser: Optimizer, settings: TrainingSettings) -> LRSchedu
     return LambdaLR(optimiser, lambda step: 1.0)
 
 
-def draw_batch(
+def encode_batches(
     model: Trainable,
-    images: LabelledImages | None,
+    data: TrainingData,
     settings: TrainingSettings,
-    step: int,
+    machine: MachineSettings,
+    share: Share,
+    steps: range,
     seed: int,
-    stream: str,
-) -> Batch | None:
-    """The batch of one step, encoded; None where there are no such images."""
-    if images is None:
-        return None
-    rows = batch_rows(len(images), settings.batch_size, step, seed, stream)
-    pixels, labels = images.tensors(rows)
-    return Batch(model.encode(pixels), labels.to(model.device))
+) -> Iterator[tuple[Batch | None, Batch]]:
+    """This process's share of each step's batch of forget and of retain images, in the denoiser's space."""
+    how = (settings, machine, share, steps, seed)
+    nothing = itertools.repeat(None, len(steps))
+    forgotten = read_batches(data.forget, *how, "forget") if data.forget else nothing
+    retained = read_batches(data.retain, *how, "retain")
+    for step, read, (images, labels) in zip(steps, forgotten, retained, strict=True):
+        forget = Batch(model.encode(read[0]), read[1].to(model.device)) if read else None
+        retain = Batch(model.encode(images), labels.to(model.device))
+        if data.forgotten_before:
+            drawn = draw_forgotten_before(data.forgotten_before, settings.batch_size, seed, step)
+            mine = drawn[share.rows(settings.batch_size)].to(model.device)
+            retain = retain._replace(forgotten_before=mine)
+        yield forget, retain
 
 
-def add_forgotten_before(batch: Batch, classes: Sequence[int], generator: Generator) -> Batch:
-    """The batch with one of these classes, drawn uniformly, beside each image."""
-    drawn = torch.randint(len(classes), batch.labels.shape, generator=generator)
-    return batch._replace(forgotten_before=torch.tensor(classes)[drawn].to(batch.labels.device))
+def draw_forgotten_before(classes: Sequence[int], batch_size: int, seed: int, step: int) -> Tensor:
+    """One of these classes for each image of a batch, ``[batch_size]`` int64, drawn uniformly."""
+    generator = make_generator(seed, "before", step)
+    return torch.tensor(classes)[torch.randint(len(classes), (batch_size,), generator=generator)]
 
 
 def fingerprint_run(
-    model: M, method: Method[M], data: TrainingData, settings: TrainingSettings, seed: int
+    model: M, method: Method[M], data: TrainingData, settings: TrainingSettings, parts: int, seed: int
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
     asked = [list(data.forgotten_before), data.anchor]
-    plan = [method.name, seed, settings.model_dump(), model.fingerprint(), *asked]
+    plan = [method.name, seed, settings.model_dump(), parts, model.fingerprint(), *asked]
     digest = hashlib.sha256(repr(plan).encode())
     for images in (data.retain, data.forget):
         if images is not None:

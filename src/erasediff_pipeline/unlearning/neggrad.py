@@ -12,6 +12,7 @@ from torch import Generator
 from erasediff_pipeline.config import NegGradSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -40,9 +41,9 @@ class NegGrad:
         scalars = {}
         if beta:
             retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
-            (beta * retain_loss).backward()
+            backward(model, beta * retain_loss)
             scalars["retain_loss"] = retain_loss.item()
         forget = noise_batch(model, forget_batch.x0, generator)
         forget_loss = denoising_loss(model, forget, model.condition(forget_batch.labels))
-        (-(1 - beta) * forget_loss).backward()
+        backward(model, -(1 - beta) * forget_loss)
         return {**scalars, "forget_loss": forget_loss.item()}

@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from erasediff_pipeline.config import RandomLabelSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -47,7 +48,7 @@ class RandomLabel:
         settings = self.settings
         retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
         forget_loss = self.forget_loss(model, forget_batch, generator)
-        (forget_loss + settings.retain_weight * retain_loss).backward()
+        backward(model, forget_loss + settings.retain_weight * retain_loss)
         return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}
 
     def forget_loss(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Tensor:

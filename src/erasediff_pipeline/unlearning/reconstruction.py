@@ -4,6 +4,7 @@ from torch import Generator
 
 from erasediff_pipeline.config import AutoencoderSettings
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, reconstruction_loss
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -24,5 +25,5 @@ class Reconstruction:
         self, model: Autoencoder, forget_batch: Batch | None, retain_batch: Batch, generator: Generator
     ) -> dict[str, float]:
         loss = reconstruction_loss(model, retain_batch.x0, self.settings.kl_weight, generator)
-        loss.backward()
+        backward(model, loss)
         return {"loss": loss.item()}

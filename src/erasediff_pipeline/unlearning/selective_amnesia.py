@@ -21,6 +21,7 @@ from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.fisher import estimate_fisher
+from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, autocast, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
@@ -110,7 +111,8 @@ class SelectiveAmnesia:
                 for name, p in model.trainable(self.subset).items()
             ]
         ).sum()
-        (forget_loss + settings.ewc_weight / 2 * penalty + settings.replay_weight * replay_loss).backward()
+        ewc_loss = settings.ewc_weight / 2 * penalty
+        backward(model, forget_loss + ewc_loss + settings.replay_weight * replay_loss)
         return {
             "forget_loss": forget_loss.item(),
             "retain_loss": replay_loss.item(),

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from erasediff_pipeline.diffusion.model import Trainable
+from erasediff_pipeline.ranks import rank
 
 logger = logging.getLogger(__name__)
 Tensors = dict[str, Tensor]
@@ -55,7 +56,7 @@ class FeatureStore:
             return tensors
         started, before = time.perf_counter(), model.evaluations
         tensors = {k: v.detach().cpu().contiguous() for k, v in compute().items()}
-        if path:
+        if path and rank() == 0:
             cost = {
                 "evaluations": str(model.evaluations - before),
                 "seconds": repr(time.perf_counter() - started),

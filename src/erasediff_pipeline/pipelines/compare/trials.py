@@ -11,7 +11,12 @@ import pandas as pd
 from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset, TrialStore
-from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
+from erasediff_pipeline.config import (
+    EvaluationSettings,
+    PretrainSettings,
+    SamplingSettings,
+    TrainingSettings,
+)
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
@@ -28,8 +33,9 @@ TRAINING_CODE = (
     "erasediff_pipeline.data.conditions",
     "erasediff_pipeline.data.request",
     # Whose defaults a replay and a proxy are made with.
-    "erasediff_pipeline.config.evaluation",
-    "erasediff_pipeline.config.training",
+    SamplingSettings,
+    PretrainSettings,
+    TrainingSettings,
     nodes.erase_with,
 )
 JUDGING_CODE = (

@@ -9,6 +9,7 @@ from erasediff_pipeline.config import (
     CaptionSettings,
     ClassifierSettings,
     DenoiserSettings,
+    MachineSettings,
     PretrainSettings,
 )
 from erasediff_pipeline.data.images import LabelledImages
@@ -23,7 +24,7 @@ from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.unlearning.loop import PLAIN, train
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.reconstruction import Reconstruction
 
@@ -45,6 +46,7 @@ def train_base_model(
     denoiser: DenoiserSettings,
     settings: PretrainSettings,
     seed: int,
+    machine: MachineSettings = PLAIN,
 ) -> DiffusionPipeline:
     """Train the base model, or load it; what is kept of a training is the running mean of the weights."""
     if denoiser.pretrained is not None:
@@ -57,10 +59,11 @@ def train_base_model(
                 "`kedro run --pipeline=prepare`"
             )
         captions = manifest["prompt"][manifest["split"] == "train"]
-        return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed)
+        return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed, machine)
     model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
     data = TrainingData(retain=train_images)
-    train(model, Denoising(settings), data, settings, seed, checkpoint_path("pretrain"), log_scalars)
+    place = checkpoint_path("pretrain")
+    train(model, Denoising(settings), data, settings, seed, place, log_scalars, machine=machine)
     return model.to_pipeline()
 
 
@@ -70,6 +73,7 @@ def train_text_to_image(
     denoiser: DenoiserSettings,
     settings: PretrainSettings,
     seed: int,
+    machine: MachineSettings,
 ) -> StableDiffusionPipeline:
     """Train the autoencoder, then U-Net and text encoder on its latents."""
     assert denoiser.text_to_image is not None
@@ -82,12 +86,14 @@ def train_text_to_image(
         of_autoencoder,
         seed,
         checkpoint_path("autoencoder"),
+        machine=machine,
     )
     pixels, _ = train_images.tensors()
     scale_latents(model.vae, pixels)
     numbers = np.array([model.prompts.index(caption) for caption in captions])
     captioned = TrainingData(retain=train_images.relabelled(numbers))
-    train(model, Denoising(settings), captioned, settings, seed, checkpoint_path("pretrain"), log_scalars)
+    place = checkpoint_path("pretrain")
+    train(model, Denoising(settings), captioned, settings, seed, place, log_scalars, machine=machine)
     return model.to_pipeline()
 
 

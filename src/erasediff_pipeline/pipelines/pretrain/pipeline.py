@@ -8,14 +8,23 @@ from erasediff_pipeline.pipelines.pretrain.nodes import (
     select_train,
     train_base_model,
 )
+from erasediff_pipeline.ranks import TRAINING
 
 
 def create_pipeline() -> Pipeline:
     """Images → base model and judge."""
     base = node(
         train_base_model,
-        ["train_images", "manifest", "params:denoiser", "params:pretrain", "params:seed"],
+        [
+            "train_images",
+            "manifest",
+            "params:denoiser",
+            "params:pretrain",
+            "params:seed",
+            "params:machine",
+        ],
         "base_model",
+        tags=TRAINING,
     )
     return create_judge_pipeline() + pipeline([base])
 

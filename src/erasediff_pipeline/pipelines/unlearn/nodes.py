@@ -20,6 +20,7 @@ from erasediff_pipeline.config import (
     EvaluationSettings,
     ForgetRequest,
     GateSettings,
+    MachineSettings,
     ReportSettings,
     SamplingSettings,
     TrackingSettings,
@@ -60,14 +61,14 @@ from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.reporting.summary import name_request
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
-from erasediff_pipeline.unlearning.loop import OnLog, edit, train
+from erasediff_pipeline.unlearning.loop import PLAIN, OnLog, edit, train
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
-DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation"}
+DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation", "machine"}
 VERSION_TAGS = (
     "base_model_sha256",
     "erased_model_sha256",
@@ -111,6 +112,7 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
         conditions: pd.DataFrame,
         settings: entry.settings,  # type: ignore[name-defined]
         seed: int,
+        machine: MachineSettings = PLAIN,
     ) -> tuple[DiffusionPipeline, pd.DataFrame, dict[str, Any]]:
         """Unlearn the forget set; return the erased model, the curves and the cost."""
         model = model_of(starting_model, list(conditions["prompt"]))
@@ -134,6 +136,7 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
                 checkpoint_path(method),
                 on_log,
                 FeatureStore(feature_path(method)),
+                machine,
             )
         erased = model.to_pipeline()
         erased.request_history = [*history_of(starting_model), entry_of_request]

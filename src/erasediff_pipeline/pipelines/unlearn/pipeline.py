@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
 SHARED = {"base_model", "images", "manifest", "classifier"}
@@ -31,9 +32,11 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                     "conditions",
                     settings,
                     "params:seed",
+                    "params:machine",
                 ],
                 ["erased_model", "curves", "cost"],
                 name="erase",
+                tags=TRAINING,
             ),
             *judge("base", "starting_model"),
             *judge("erased", "erased_model"),

@@ -1,0 +1,29 @@
+"""Which of the processes that torchrun or accelerate has started this one is."""
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # settings.py asks for the rank, and accelerate takes seconds to import
+    from accelerate import PartialState
+
+TRAINING = "training"
+"""Tag of a node that all processes run together."""
+
+
+def rank() -> int:
+    """Number of this process among all, on all machines; 0 keeps what is made."""
+    return int(os.environ.get("RANK", 0))
+
+
+def world_size() -> int:
+    """How many processes there are, on all machines."""
+    return int(os.environ.get("WORLD_SIZE", 1))
+
+
+def process_state() -> "PartialState":
+    """accelerate's state of this process; the first call waits for the other processes."""
+    import torch
+    from accelerate import PartialState
+
+    on_cpus = world_size() > 1 and not torch.cuda.is_available()
+    return PartialState(cpu=True) if on_cpus else PartialState()

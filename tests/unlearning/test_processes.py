@@ -1,0 +1,107 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from conftest import build_toy_unet, draw_toy_images
+from erasediff_pipeline.config import UnlearnSettings
+from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.unlearning.processes import Share, share_of
+from unlearning.runs import STEPPED, Killed, kill_at, run
+
+SCRIPT = Path(__file__).with_name("two_processes.py")
+TORCHRUN = Path(sys.executable).parent / "torchrun"
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """What the script has left and said; before it, a training in one process was killed."""
+    folder = tmp_path_factory.mktemp("together")
+    images = draw_toy_images()
+    data = TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
+    place = folder / "killed.safetensors"
+    with pytest.raises(Killed):
+        run("erasediff", build_toy_unet(dropout=0.2), data, place, before_step=kill_at(9), accumulation=2)
+    assert place.exists()
+    command = [TORCHRUN, "--standalone", "--nproc-per-node", "2", SCRIPT, folder, *STEPPED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("accumulation", "process", "share", "rows"),
+    [
+        (1, 0, Share(range(0, 1), 2), slice(0, 6)),
+        (1, 1, Share(range(1, 2), 2), slice(6, 12)),
+        (4, 1, Share(range(2, 4), 4), slice(6, 12)),
+        (3, 0, Share(range(0, 3), 6), slice(0, 6)),
+    ],
+)
+def test_each_process_takes_as_many_parts(accumulation, process, share, rows):
+    accelerator = SimpleNamespace(num_processes=2, process_index=process)
+    settings = UnlearnSettings(batch_size=12, accumulation=accumulation)
+    assert share_of(accelerator, settings, "erasediff") == share
+    assert share.rows(12) == rows
+
+
+def test_a_batch_that_cannot_be_shared_is_refused():
+    accelerator = SimpleNamespace(num_processes=8, process_index=0)
+    settings = UnlearnSettings(batch_size=12, accumulation=4)
+    said = r"batch_size of erasediff: 12: allowed are multiples of 8 \(8 processes, accumulation 4\)"
+    with pytest.raises(InvalidParameter, match=said):
+        share_of(accelerator, settings, "erasediff")
+
+
+@torch.no_grad()
+def predict(model):
+    """Not the weights: one before a norm has no gradient but rounding, which Adam takes for a direction."""
+    x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    return model.eval().denoise(x, torch.arange(16) * 60, torch.arange(16) % 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STEPPED)
+def test_two_processes_train_what_one_does(together, data, tmp_path, name):
+    """Curves, predictions and cost: of every method, what one process makes in two parts."""
+    folder, _ = together
+    told = json.loads((folder / f"{name}.json").read_text())
+    alone, both = build_toy_unet(dropout=0.2), build_toy_unet()
+    history, cost, _ = run(name, alone, data, tmp_path / "c", accumulation=2)
+    for point, expected in zip(told["history"], history, strict=True):
+        assert point == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    both.load_state_dict(load_file(folder / f"{name}.safetensors"))
+    assert_close(predict(both), predict(alone), rtol=1e-3, atol=1e-3)
+    assert told["evaluations"] == cost.denoiser_evaluations
+    assert not (folder / f"{name}-checkpoint.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
+    """Or the tolerance above would say nothing."""
+    whole, _, _ = run("erasediff", build_toy_unet(dropout=0.2), data, tmp_path / "c")
+    told = json.loads((together[0] / "erasediff.json").read_text())
+    assert told["history"][-1] != pytest.approx(whole[-1], rel=1e-3, abs=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("other weights", "erasediff: the processes have read different models, images or parameters"),
+        ("odd batch", "batch_size of erasediff: 3: allowed are multiples of 2 (2 processes, accumulation 1)"),
+        ("other disk", "erasediff: the processes go on from steps 4, 0: data/ must be one file system"),
+    ],
+)
+def test_processes_that_differ_are_refused(together, fault, said):
+    _, output = together
+    assert [line for line in sorted(output) if line.startswith(fault)] == [
+        f"{fault}: {rank}: {said}" for rank in (0, 1)
+    ]
