@@ -458,3 +458,28 @@ def test_activations_computed_twice_give_the_same_curves(text_model, tmp_path):
         assert not model.unet.is_gradient_checkpointing
     np.testing.assert_allclose(*curves, rtol=1e-3)
     assert calls[1] > calls[0]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda whole: whole[:-100], "is damaged ("),
+        (lambda whole: b"", "is damaged ("),
+        (lambda whole: whole.replace(b"fingerprint", b"fingerpaint"), "is of another configuration"),
+    ],
+    ids=["cut short", "empty", "not ours"],
+)
+def test_a_checkpoint_that_cannot_be_used_is_named(unet_model, data, tmp_path, caplog, spoil, said):
+    whole, again = unet_model(), unet_model()
+    unlearn(whole, data, tmp_path / "a.safetensors")
+    checkpoint = tmp_path / "b.safetensors"
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, checkpoint, before_step=kill_at(5))
+    checkpoint.write_bytes(spoil(checkpoint.read_bytes()))
+    _, method = unlearn(again, data, checkpoint)
+    assert len(method.calls) == 6
+    assert weights_of(again) == weights_of(whole)
+    assert len(caplog.messages) == 1
+    assert f"{checkpoint} {said}" in caplog.text
+    assert caplog.messages[0].endswith(": training starts anew")
+    assert not checkpoint.exists()

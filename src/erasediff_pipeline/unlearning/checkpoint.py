@@ -4,17 +4,21 @@ Neither random state nor data order is kept: both are functions of seed and step
 """
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 from diffusers.training_utils import EMAModel
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from erasediff_pipeline.paths import relative
+
+logger = logging.getLogger(__name__)
 SHARED = ("qmap1", "qmap2")
 """What the 8-bit optimiser notes for each parameter as one and the same tensor."""
 
@@ -94,14 +98,20 @@ def load_checkpoint(
     """Restore the state in place, if a checkpoint of this very run is there.
 
     Returns:
-        How far it has come; nowhere, where there is nothing to go on from, which includes a
-        checkpoint of another configuration.
+        How far it has come; nowhere, where there is nothing to go on from, which includes a damaged
+        checkpoint and one of another configuration: these are named in the log.
     """
     if not path.exists():
         return Progress()
-    with safe_open(path, "pt") as saved:
-        metadata = saved.metadata()
-        if metadata["fingerprint"] != fingerprint:
+    try:
+        saved = safe_open(path, "pt")
+    except SafetensorError as error:
+        logger.warning("%s is damaged (%s): training starts anew", relative(path), error)
+        return Progress()
+    with saved:
+        metadata = saved.metadata() or {}
+        if metadata.get("fingerprint") != fingerprint:
+            logger.warning("%s is of another configuration: training starts anew", relative(path))
             return Progress()
         with torch.no_grad():
             for key in saved.keys():  # noqa: SIM118
