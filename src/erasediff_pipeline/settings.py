@@ -10,6 +10,8 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+# A server that is gone is asked again by the outbox, later; here for minutes, while nothing is trained.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 if rank() > 0:  # of several processes, one tells what it does
     logging.disable(logging.WARNING)
@@ -26,11 +28,12 @@ from erasediff_pipeline.loader import (
     artifact_location,
     tracking_uri,
 )
+from erasediff_pipeline.tracking.hooks import TrackAnyway
 
 HOOKS: tuple = (CheckFirst(), FlatParameters(), GoTogether())
 if rank() == 0:
-    HOOKS += (KeepEarlierResult(), ShowSummary())
-DISABLE_HOOKS_FOR_PLUGINS = () if rank() == 0 else ("kedro_mlflow",)
+    HOOKS += (KeepEarlierResult(), ShowSummary(), TrackAnyway())
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackAnyway is kedro-mlflow's, by way of an outbox
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -5,7 +5,7 @@ from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.reporting.figures import FORGOTTEN, draw_curves, draw_grid, tile
+from erasediff_pipeline.reporting.figures import FORGOTTEN, draw_curves, draw_grid, draw_pairs, tile
 
 
 def frames(axes):
@@ -25,6 +25,16 @@ def test_forgotten_rows_are_framed_before_and_after(toy_images, forgotten):
     assert [text.get_text() for text in figure.texts] == [
         f"framed: forgotten ({', '.join(map(str, forgotten))})"
     ]
+
+
+def test_forgotten_words_are_framed_among_the_prompts():
+    image = np.zeros((3, 8, 8), np.uint8)
+    pairs, classes = [(image, image)] * 4, ["cat", "cat", "dog", "cow"]
+    figure = draw_pairs(pairs, classes, 2, forgotten=["dog", "bird"])
+    for axes in figure.axes:
+        assert [frame.get_y() for frame in frames(axes)] == [8.5]
+    assert [text.get_text() for text in figure.texts] == ["framed: forgotten (dog)"]
+    assert not draw_pairs(pairs, classes, 2).texts
 
 
 def test_frame_is_at_the_row_and_not_at_the_label(toy_images):

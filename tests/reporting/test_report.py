@@ -64,6 +64,11 @@ def test_audits_are_told_beside_each_other(evidence):
     found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
     assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
     assert len(Reader(page).fetched) == 3
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert (
+        "brought it back in 25.0 % of the samples (of the model that was trained without it: 25.0 %)" in words
+    )
+    assert "No audit proves that nothing is left." in words
     assert_self_contained(page)
 
 

@@ -1,7 +1,10 @@
 """The before/after grid and the curves."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.data.images import LabelledImages
@@ -31,28 +34,44 @@ def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int]
         axes.set_yticklabels([str(label) for label in classes], fontsize=9)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        for row, (label, text) in enumerate(zip(classes, axes.get_yticklabels(), strict=True)):
-            if label in forgotten:
-                text.set_color(FORGOTTEN)
-                text.set_fontweight("bold")
-                frame = axes.axhspan(
-                    height * row - 0.5, height * (row + 1) - 1.5, fill=False, color=FORGOTTEN, lw=1.8
-                )
-                frame.set_clip_on(False)
+        frame_rows(axes, [label in forgotten for label in classes], height)
     if forgotten:
-        names = ", ".join(str(label) for label in forgotten)
-        figure.text(0.5, 0.01, f"framed: forgotten ({names})", ha="center", fontsize=8, color=FORGOTTEN)
+        name_framed(figure, forgotten)
     figure.tight_layout(rect=(0, 0.03, 1, 0.98))
     return figure
 
 
-def draw_pairs(pairs: list[tuple[np.ndarray, np.ndarray]], classes: list[str], columns: int) -> Figure:
+def frame_rows(axes: Axes, forgotten: Sequence[bool], height: int) -> None:
+    """Frame the rows of forgotten classes, each ``height`` pixels, and stress their names."""
+    for row, (gone, text) in enumerate(zip(forgotten, axes.get_yticklabels(), strict=True)):
+        if gone:
+            text.set_color(FORGOTTEN)
+            text.set_fontweight("bold")
+            frame = axes.axhspan(
+                height * row - 0.5, height * (row + 1) - 1.5, fill=False, color=FORGOTTEN, lw=1.8
+            )
+            frame.set_clip_on(False)
+
+
+def name_framed(figure: Figure, forgotten: Sequence[int | str]) -> None:
+    """Say at the bottom what the frames mean."""
+    names = ", ".join(str(label) for label in forgotten)
+    figure.text(0.5, 0.01, f"framed: forgotten ({names})", ha="center", fontsize=8, color=FORGOTTEN)
+
+
+def draw_pairs(
+    pairs: list[tuple[np.ndarray, np.ndarray]],
+    classes: list[str],
+    columns: int,
+    forgotten: Sequence[str] = (),
+) -> Figure:
     """Images of a list of prompts, before (left) and after (right), a row a class.
 
     Args:
         pairs: Each image before and after, ``[3, H, W]`` uint8; a class's follow one another.
         classes: What each pair should show.
         columns: Pairs in a row, at most.
+        forgotten: Classes to be framed.
     """
     names = list(dict.fromkeys(classes))
     rows = np.array([names.index(name) for name in classes])
@@ -68,7 +87,11 @@ def draw_pairs(pairs: list[tuple[np.ndarray, np.ndarray]], classes: list[str], c
         axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-    figure.tight_layout()
+        frame_rows(axes, [name in forgotten for name in names], height)
+    framed = [name for name in names if name in forgotten]
+    if framed:
+        name_framed(figure, framed)
+    figure.tight_layout(rect=(0, 0.04 if framed else 0, 1, 1))
     return figure
 
 

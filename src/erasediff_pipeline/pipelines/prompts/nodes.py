@@ -217,12 +217,11 @@ def draw_pictures(
 
     Where what was forgotten is hidden, neither its classes nor rows without a class are drawn.
     """
-    shown = prompt_list
+    shown, forgotten = prompt_list, words_forgotten(history_of(erased_model), captions)
     if settings.hide_forgotten:
-        hidden = ["", *words_forgotten(history_of(erased_model), captions)]
-        shown = prompt_list[~prompt_list["class"].isin(hidden)]
+        shown = prompt_list[~prompt_list["class"].isin(["", *forgotten])]
     if shown.empty:
         return draw_note("Every image is hidden: report.hide_forgotten.")
     rows = first_of_each(shown["class"], settings.grid_columns)
     pairs = [(store.load(base_places[row]), store.load(erased_places[row])) for row in rows]
-    return draw_pairs(pairs, list(prompt_list["class"].iloc[rows]), settings.grid_columns)
+    return draw_pairs(pairs, list(prompt_list["class"].iloc[rows]), settings.grid_columns, forgotten)

@@ -68,7 +68,7 @@ from erasediff_pipeline.unlearning.store import FeatureStore
 
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]
-DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation", "machine"}
+DECIDING = {"seed", "base", "forget", "captions", "sampling", "evaluation"}
 VERSION_TAGS = (
     "base_model_sha256",
     "erased_model_sha256",
@@ -256,7 +256,9 @@ def describe_run(method: str) -> Callable:
                 "erased_model_sha256": hash_pipeline(erased_model),
                 "forget_sha256": request["forget_sha256"],
                 "retain_sha256": request["retain_sha256"],
-                **describe_provenance(settings_of(parameters, method)),
+                **describe_provenance(
+                    {**settings_of(parameters, method), "machine": as_plain(parameters)["machine"]}
+                ),
             },
         }
 

@@ -1,0 +1,76 @@
+"""kedro-mlflow's hooks, by way of the outbox."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import mlflow
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+from erasediff_pipeline.tracking.outbox import is_gone, outbox
+
+logger = logging.getLogger(__name__)
+
+
+class TrackAnyway(MlflowHook):
+    """A run that MLflow was there for at the start goes on when its server is gone, and says what is missing.
+
+    kedro-mlflow's own hooks are disabled in ``settings.py``: these are they.
+    """
+
+    @hook_impl
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Open the run; without a server this fails, before any work. Then wrap what saves to MLflow."""
+        super().before_pipeline_run(run_params, pipeline, catalog)
+        for name in pipeline.all_outputs():
+            dataset = catalog.get(name)
+            if dataset is not None and hasattr(dataset, "_logging_activated"):
+                dataset.save = by_outbox(name, dataset.save)
+
+    def _log_param(self, name: str, value: Any) -> None:
+        outbox.send("parameters", partial(super()._log_param, name, value))
+
+    @hook_impl
+    def after_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Tell MLflow what waits and that the run has ended, or a person what MLflow was not told."""
+        end = super().after_pipeline_run
+
+        def close_run() -> None:
+            if mlflow.active_run() is not None or not self._is_mlflow_enabled:
+                end(run_params, pipeline, catalog)
+            else:  # closed here in the first try, but MLflow was not there to be told
+                mlflow.MlflowClient().set_terminated(self.run_id)
+
+        outbox.send("the end of the run", close_run)
+        self.say_what_is_missing()
+
+    @hook_impl
+    def on_pipeline_error(
+        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Close the run as failed; that MLflow is gone, too, must not hide what has happened."""
+        self.say_what_is_missing()
+        try:
+            super().on_pipeline_error(error, run_params, pipeline, catalog)
+        except Exception as second:
+            if not is_gone(second):
+                raise
+            logger.warning("MLflow's server is gone: it was not told that the run has failed")
+
+    def say_what_is_missing(self) -> None:
+        """In the log: the figures themselves are under ``data/``."""
+        if missing := outbox.close():
+            logger.warning("MLflow's server is gone: it was not told: %s", ", ".join(missing))
+
+
+def by_outbox(name: str, save: Callable[[Any], None]) -> Callable[[Any], None]:
+    """What saves a dataset, through the outbox."""
+    return lambda data: outbox.send(name, partial(save, data))

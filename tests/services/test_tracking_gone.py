@@ -1,0 +1,109 @@
+"""MLflow's server goes away in the middle of a run."""
+
+import socket
+import subprocess
+import time
+from contextlib import ExitStack
+
+import mlflow
+import pytest
+
+from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone
+from services.servers import client_of, free_port, running
+
+pytestmark = pytest.mark.slow
+STEPS = 25
+
+
+class Tracking:
+    """``mlflow server`` on a store of its own, that can be stopped and started again."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.server = folder, free_port(), ExitStack()
+        self.address = f"http://127.0.0.1:{self.port}"
+
+    def answers(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def start(self):
+        command = [
+            BIN / "mlflow",
+            "server",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+        ]
+        command += ["--backend-store-uri", f"sqlite:///{self.folder}/store.db"]
+        command += ["--artifacts-destination", str(self.folder / "artifacts")]
+        log, environment = self.folder / "log.txt", clean_environment(self.folder)
+        self.server.enter_context(running(command, self.answers, log, env=environment, cwd=self.folder))
+
+    def stop(self):
+        self.server.close()
+        assert not self.answers()
+
+
+@pytest.fixture
+def tracking(tmp_path):
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Tracking(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+def unlearn_while(project, tracking, tmp_path, meanwhile):
+    """A run, what it said, and ``meanwhile`` once it has taken its first steps."""
+    own, log = copy_clone(project, tmp_path / "project"), tmp_path / "log.txt"
+    environment = clean_environment(own, MLFLOW_TRACKING_URI=tracking.address)
+    parameters = QUICK.replace("unlearn.steps=2", f"unlearn.steps={STEPS}")
+    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={parameters}"]
+    with log.open("wb") as sink:
+        run = subprocess.Popen(command, stdout=sink, stderr=sink, cwd=own, env=environment)
+        deadline = time.monotonic() + 120
+        while f"3/{STEPS} [" not in log.read_text(errors="replace"):
+            assert run.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.1)
+        meanwhile()
+        code = run.wait(300)
+    said = " ".join(log.read_text().split())
+    assert code == 0, said
+    assert said.count("MLflow's server is gone: the run goes on") == 1
+    assert (own / "data/08_reporting/erasediff/report.html").exists()
+    return said
+
+
+def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
+    def away_for_a_while():
+        tracking.stop()
+        time.sleep(4)
+        tracking.start()
+
+    said = unlearn_while(project, tracking, tmp_path, away_for_a_while)
+    assert "MLflow's server is back: it has been told everything" in said
+    with client_of(tracking.address) as client:
+        (run,) = client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
+        points = client.get_metric_history(run.info.run_id, "forget_loss")
+        assert [point.step for point in points] == list(range(STEPS))
+        assert run.info.status == "FINISHED"
+        assert "erased.fid" in run.data.metrics
+        assert {"grid.png", "report.html"} <= {a.path for a in client.list_artifacts(run.info.run_id)}
+        assert mlflow.pyfunc.load_model("models:/erasediff-erasediff/1") is not None
+
+
+def test_it_stays_away_and_the_run_says_what_it_was_not_told(project, tracking, tmp_path):
+    said = unlearn_while(project, tracking, tmp_path, tracking.stop)
+    missing = said.split("it was not told: ")[1]
+    for what in (
+        "points of the curves",
+        "erasediff.report",
+        "erasediff.registered_model",
+        "the end of the run",
+    ):
+        assert what in missing
