@@ -1,5 +1,6 @@
 """MLflow's server goes away in the middle of a run."""
 
+import signal
 import socket
 import subprocess
 import time
@@ -57,6 +58,15 @@ def tracking(tmp_path):
     server.stop()
 
 
+def wait_for(words, log, run):
+    """Until the run has said them."""
+    deadline = time.monotonic() + 120
+    while words not in log.read_text(errors="replace"):
+        assert run.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
 def unlearn_while(project, tracking, tmp_path, meanwhile):
     """A run, what it said, and ``meanwhile`` once it has taken its first steps."""
     own, log = copy_clone(project, tmp_path / "project"), tmp_path / "log.txt"
@@ -65,12 +75,8 @@ def unlearn_while(project, tracking, tmp_path, meanwhile):
     command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={parameters}"]
     with log.open("wb") as sink:
         run = subprocess.Popen(command, stdout=sink, stderr=sink, cwd=own, env=environment)
-        deadline = time.monotonic() + 120
-        while f"3/{STEPS} [" not in log.read_text(errors="replace"):
-            assert run.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        meanwhile()
+        wait_for(f"3/{STEPS} [", log, run)
+        meanwhile(run, log)
         code = run.wait(300)
     said = " ".join(log.read_text().split())
     assert code == 0, said
@@ -80,10 +86,12 @@ def unlearn_while(project, tracking, tmp_path, meanwhile):
 
 
 def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
-    def away_for_a_while():
+    def away_for_a_while(run, said):
         tracking.stop()
-        time.sleep(4)
+        wait_for("is gone", said, run)
+        run.send_signal(signal.SIGSTOP)  # or it may be through before the server is back
         tracking.start()
+        run.send_signal(signal.SIGCONT)
 
     said = unlearn_while(project, tracking, tmp_path, away_for_a_while)
     assert "MLflow's server is back: it has been told everything" in said
@@ -98,7 +106,7 @@ def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
 
 
 def test_it_stays_away_and_the_run_says_what_it_was_not_told(project, tracking, tmp_path):
-    said = unlearn_while(project, tracking, tmp_path, tracking.stop)
+    said = unlearn_while(project, tracking, tmp_path, lambda run, said: tracking.stop())
     missing = said.split("it was not told: ")[1]
     for what in (
         "points of the curves",

@@ -9,6 +9,7 @@ import mlflow
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
+from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
 from erasediff_pipeline.tracking.outbox import is_gone, outbox
@@ -22,6 +23,8 @@ class TrackAnyway(MlflowHook):
     kedro-mlflow's own hooks are disabled in ``settings.py``: these are they.
     """
 
+    run_id: str | None
+
     @hook_impl
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
@@ -31,7 +34,20 @@ class TrackAnyway(MlflowHook):
         for name in pipeline.all_outputs():
             dataset = catalog.get(name)
             if dataset is not None and hasattr(dataset, "_logging_activated"):
-                dataset.save = by_outbox(name, dataset.save)
+                dataset.save = by_outbox(name, dataset)
+
+    @hook_impl
+    def before_node_run(
+        self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any], is_async: bool
+    ) -> None:
+        """Log the parameters; kedro-mlflow would ask the server for the run, which is open here already."""
+        run_id = self.run_id
+        if mlflow.active_run() is not None:
+            self.run_id = None  # it does not ask then
+        try:
+            super().before_node_run(node, catalog, inputs, is_async)
+        finally:
+            self.run_id = run_id
 
     def _log_param(self, name: str, value: Any) -> None:
         outbox.send("parameters", partial(super()._log_param, name, value))
@@ -47,7 +63,7 @@ class TrackAnyway(MlflowHook):
             if mlflow.active_run() is not None or not self._is_mlflow_enabled:
                 end(run_params, pipeline, catalog)
             else:  # closed here in the first try, but MLflow was not there to be told
-                mlflow.MlflowClient().set_terminated(self.run_id)
+                mlflow.MlflowClient().set_terminated(str(self.run_id))
 
         outbox.send("the end of the run", close_run)
         self.say_what_is_missing()
@@ -71,6 +87,20 @@ class TrackAnyway(MlflowHook):
             logger.warning("MLflow's server is gone: it was not told: %s", ", ".join(missing))
 
 
-def by_outbox(name: str, save: Callable[[Any], None]) -> Callable[[Any], None]:
-    """What saves a dataset, through the outbox."""
-    return lambda data: outbox.send(name, partial(save, data))
+def by_outbox(name: str, dataset: Any) -> Callable[[Any], None]:
+    """What saves a dataset to MLflow, through the outbox; the file of an artifact is written at once."""
+    save = dataset.save
+    if not hasattr(dataset, "artifact_path"):
+        return lambda data: outbox.send(name, partial(save, data))
+
+    def write_then_send(data: Any) -> None:
+        wanted, dataset._logging_activated = dataset._logging_activated, False
+        try:
+            save(data)
+        finally:
+            dataset._logging_activated = wanted
+        if wanted:
+            path = str(dataset._filepath)
+            outbox.send(name, partial(mlflow.log_artifact, path, dataset.artifact_path))
+
+    return write_then_send
