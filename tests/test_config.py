@@ -103,6 +103,8 @@ def test_unknown_section_is_refused():
         ("denoiser", "channels", [8, 12]),
         ("denoiser", "channels", [8, 0]),
         ("denoiser", "beta_end", 1),
+        ("denoiser", "revision", "main"),
+        ("denoiser", "text_to_image", {"text_encoder": {"width": 64, "heads": 3}}),
         ("sampling", "sampler", "euler"),
         ("sampling", "guidance_scale", -1),
         ("evaluation", "retain_samples", 1),

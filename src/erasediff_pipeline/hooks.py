@@ -2,13 +2,17 @@
 
 import fcntl
 import json
+import math
 import os
 import re
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pandas as pd
+import torch
+from accelerate import PartialState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -125,7 +129,7 @@ class CheckFirst:
                 )
             section = name.removeprefix("params:")
             if section != name:
-                check_optimisers(section, getattr(self.parameters, section))
+                check_trainings(section, getattr(self.parameters, section))
         for name in sorted(pipeline.outputs() | pipeline.all_outputs()):
             path = file_of(catalog, name)
             if path is not None:
@@ -196,13 +200,19 @@ def check_neighbours(parameters: Parameters, manifest: pd.DataFrame, table: pd.D
         )
 
 
-def check_optimisers(key: str, settings: Any) -> None:
-    """Refuse an optimiser that is not installed, or not for this device, in these settings or within."""
+def check_trainings(key: str, settings: Any) -> None:
+    """Refuse, in these settings or within, what this device or so many processes cannot train with."""
     if isinstance(settings, TrainingSettings):
         optimiser_class(settings.optimiser, process_state().device, f"{key}.optimiser")
+        parts = math.lcm(settings.accumulation, world_size())
+        if settings.batch_size % parts:
+            raise InvalidParameter(
+                f"{key}.batch_size: {settings.batch_size}: allowed are multiples of {parts} "
+                f"({world_size()} processes, accumulation {settings.accumulation})"
+            )
     if isinstance(settings, BaseModel):
         for name, value in settings:
-            check_optimisers(f"{key}.{name}", value)
+            check_trainings(f"{key}.{name}", value)
 
 
 def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: CatalogProtocol) -> None:
@@ -304,9 +314,9 @@ class KeepEarlierResult:
         """Put everything back, before MLflow's hook, which fails where the disk is full."""
         self.restore()
 
-    @hook_impl
+    @hook_impl(tryfirst=True)
     def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """The new result is whole: let go of the earlier one, its record first."""
+        """The new result is whole, whatever MLflow says: let go of the earlier one, its record first."""
         self.RECORD.unlink(missing_ok=True)
         for path in self.replaced:
             remove(aside_of(path))
@@ -373,19 +383,26 @@ class GoTogether:
     The others wait until it has checked everything, keep what they make in memory, and end with the training.
     """
 
-    @hook_impl(tryfirst=True)
+    @hook_impl(trylast=True)
     def after_context_created(self) -> None:
-        """Let the first process check, and say what is wrong, once."""
+        """Find each other. Then let the first process check, and say what is wrong, once."""
+        if world_size() == 1:
+            return
+        on_cpus = {} if torch.cuda.is_available() else {"cpu": True}
+        # Waiting is no error: for the judge to be trained, and for the evaluation at the end.
+        state = PartialState(timeout=timedelta(days=30), **on_cpus)
         if rank() > 0:
-            process_state().wait_for_everyone()
+            state.wait_for_everyone()
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Set off together."""
         if world_size() == 1:
             return
-        if not pipeline.only_nodes_with_tags(TRAINING).nodes:
-            raise UserError(f"{world_size()} processes: this pipeline trains nothing: run it in one")
+        trainings = len(pipeline.only_nodes_with_tags(TRAINING).nodes)
+        if trainings != 1:
+            remedy = "run it in one" if trainings == 0 else "run its parts one after the other"
+            raise UserError(f"{world_size()} processes: this pipeline has {trainings} trainings: {remedy}")
         if rank() == 0:
             process_state().wait_for_everyone()
         else:
@@ -394,8 +411,9 @@ class GoTogether:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Part as friends: else torch warns of it."""
+        """Part together: torchrun stops a machine whose neighbour has been done for five minutes."""
         if world_size() > 1:
+            process_state().wait_for_everyone()
             process_state().destroy_process_group()
 
 

@@ -143,7 +143,8 @@ def clone_checkout(target):
     git(ROOT, "clone", "--quiet", "--no-hardlinks", str(ROOT), str(target))
     recorded = git(ROOT, "diff", "--name-only", "HEAD", "--", "dvc.lock")
     places = [] if recorded else ["--", ":(exclude)data"]
-    changed = git(ROOT, "ls-files", "-z", "--modified", "--others", "--exclude-standard", *places)
+    changed = git(ROOT, "diff", "-z", "--name-only", "HEAD", *places)  # staged or not
+    changed += git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", *places)
     for name in {name for name in changed.split("\0") if name}:
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)

@@ -61,11 +61,18 @@ def test_a_pipeline_without_training_is_refused(project, tmp_path):
     target = copy_clone(project, tmp_path / "project")
     run = run_twice(target, "--pipeline=prepare")
     assert run.code != 0
-    assert run.output.count("Error: 2 processes: this pipeline trains nothing: run it in one") == 1
+    assert run.output.count("Error: 2 processes: this pipeline has 0 trainings: run it in one") == 1
 
 
-def test_a_wrong_parameter_is_told_once(project, tmp_path):
+@pytest.mark.parametrize(
+    ("parameter", "said"),
+    [
+        ("unlearn.steps=0", "unlearn.steps: 0 is refused"),
+        ("unlearn.batch_size=33", "unlearn.batch_size: 33: allowed are multiples of 2 (2 processes"),
+    ],
+)
+def test_what_is_wrong_is_told_once(project, tmp_path, parameter, said):
     target = copy_clone(project, tmp_path / "project")
-    run = run_twice(target, "--pipeline=unlearn", "--params=unlearn.steps=0")
+    run = run_twice(target, "--pipeline=unlearn", f"--params={parameter}")
     assert run.code != 0
-    assert run.output.count("Error: unlearn.steps: 0 is refused") == 1
+    assert run.output.count(f"Error: {said}") == 1

@@ -107,7 +107,7 @@ def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
 
 def test_it_stays_away_and_the_run_says_what_it_was_not_told(project, tracking, tmp_path):
     said = unlearn_while(project, tracking, tmp_path, lambda run, said: tracking.stop())
-    missing = said.split("it was not told: ")[1]
+    missing = said.split("MLflow was not told: ")[1]
     for what in (
         "points of the curves",
         "erasediff.report",

@@ -1,7 +1,8 @@
 import pytest
+import requests
 from kedro.io import DatasetError
-from mlflow.exceptions import MlflowException
-from requests.exceptions import ConnectionError as NoConnection
+from mlflow.exceptions import MlflowException, RestException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from erasediff_pipeline.tracking import outbox as module
 from erasediff_pipeline.tracking.outbox import Outbox, is_gone
@@ -17,7 +18,7 @@ class Server:
         def deliver():
             self.asked += 1
             if self.away:
-                raise NoConnection("refused")
+                raise requests.ConnectionError("refused")
             self.told.append(message)
 
         return deliver
@@ -76,33 +77,87 @@ def test_what_never_got_through_is_named_once(server, caplog):
     assert server.told == ["next run"]
 
 
+def refuse():
+    raise MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST)
+
+
 def test_a_message_that_is_wrong_is_an_error_and_does_not_come_again(server):
     outbox = Outbox()
-
-    def refused():
-        raise MlflowException("no such metric", error_code=3001)
-
-    with pytest.raises(MlflowException, match="no such metric"):
-        outbox.send("metric", refused)
+    with pytest.raises(MlflowException, match="no such run"):
+        outbox.send("metric", refuse)
     outbox.send("a", server.take("a"))
     assert server.told == ["a"]
 
 
-def wrapped(error):
+def test_a_server_that_comes_back_without_its_store_does_not_end_the_run(server, clock, caplog):
+    outbox = Outbox()
+    server.away = True
+    outbox.send("a", server.take("a"))
+    outbox.send("points", refuse)
+    server.away = False
+    clock[0] += module.PAUSE + 1
+    outbox.send("report", refuse)
+    assert server.told == ["a"]
+    assert caplog.messages[-1] == "MLflow's server is back, and refuses: no such run"
+    assert outbox.close() == ["points", "report"]
+
+
+def test_too_late_is_too_late(server):
+    """After a failure, the files that messages are about are no longer this run's."""
+    outbox = Outbox()
+    server.away = True
+    outbox.send("report", server.take("report"))
+    server.away = False
+    assert outbox.close(deliver=False) == ["report"]
+    assert server.told == []
+
+
+def test_a_try_that_takes_long_is_seldom_made(clock):
+    outbox = Outbox()
+    asked = []
+
+    def hang():
+        asked.append(clock[0])
+        clock[0] += 60
+        raise requests.Timeout
+
+    for _ in range(900):
+        outbox.send("points", hang)
+        clock[0] += 1
+    assert len(asked) == 2
+    assert asked[1] - asked[0] > 9 * 60
+
+
+def answer(status):
+    response = requests.Response()
+    response.status_code = status
+    return requests.HTTPError(response=response)
+
+
+def after(error, outer):
+    """As MLflow and kedro wrap what they catch."""
     try:
-        raise DatasetError("Failed while saving") from error
-    except DatasetError as outer:
-        return outer
+        try:
+            raise error
+        except Exception as inner:
+            raise outer from inner
+    except Exception as wrapped:
+        return wrapped
 
 
 @pytest.mark.parametrize(
     ("error", "gone"),
     [
-        (NoConnection("refused"), True),
-        (MlflowException("API request failed"), True),
-        (MlflowException("wrong", error_code=3001), False),
-        (wrapped(NoConnection("refused")), True),
-        (wrapped(OSError(28, "No space left on device")), False),
+        (requests.ConnectionError("refused"), True),
+        (requests.exceptions.RetryError("too many 503"), True),
+        (after(requests.ConnectionError("refused"), MlflowException("API request failed")), True),
+        (after(requests.ConnectionError("refused"), DatasetError("Failed while saving")), True),
+        (RestException({"error_code": "INTERNAL_ERROR", "message": "disk"}), True),
+        (RestException({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "run"}), False),
+        (answer(503), True),
+        (answer(403), False),
+        (MlflowException("the example does not fit the signature"), False),
+        (after(OSError(28, "No space left on device"), DatasetError("Failed while saving")), False),
         (ValueError("a bug"), False),
     ],
     ids=repr,

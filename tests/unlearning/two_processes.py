@@ -2,7 +2,7 @@
 
     torchrun --standalone --nproc-per-node 2 two_processes.py FOLDER METHOD …
 
-The first process keeps curves and weights; what was refused is a line ``<fault>: <rank>: <message>``.
+The first process keeps curves and weights; what was refused is in ``FOLDER/<fault>-<rank>.txt``.
 """
 
 import json
@@ -45,4 +45,4 @@ for fault in ("other weights", "odd batch", "other disk"):
     try:
         run("erasediff", model, data, place / "killed.safetensors", **changes)
     except UserError as error:
-        print(f"{fault}: {rank()}: {error.message}", flush=True)
+        (folder / f"{fault}-{rank()}.txt").write_text(error.message)

@@ -47,10 +47,22 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
         self._directory = PROJECT_ROOT / directory  # kedro resolves only what is called filepath
         self.metadata = metadata
         self._logging_activated = True  # kedro-mlflow clears it where tracking is off
+        self._version: str | None = None
 
     def save(self, data: ModelVersion) -> None:
+        """May be repeated, where the server was gone in the middle of it: one version comes of it."""
         if not self._logging_activated or data.name is None:
             return
+        if self._version is None:
+            self._version = self.log_model(data)
+        client = mlflow.MlflowClient()
+        for key, value in data.tags.items():
+            client.set_model_version_tag(data.name, self._version, key, value)
+        client.set_registered_model_alias(data.name, CANDIDATE, self._version)
+        self._version = None
+
+    def log_model(self, data: ModelVersion) -> str:
+        """Number of the new version."""
         # Imported late: MLflow looks at the class as it is defined, which only this call needs.
         from erasediff_pipeline.tracking import serving
 
@@ -66,10 +78,7 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
             registered_model_name=data.name,
             pip_requirements=serving.REQUIREMENTS,
         )
-        client = mlflow.MlflowClient()
-        for key, value in data.tags.items():
-            client.set_model_version_tag(data.name, info.registered_model_version, key, value)
-        client.set_registered_model_alias(data.name, CANDIDATE, info.registered_model_version)
+        return str(info.registered_model_version)
 
     def load(self) -> Any:
         raise DatasetError("load a version with mlflow.pyfunc.load_model('models:/<name>/<version>')")

@@ -6,7 +6,11 @@ from erasediff_pipeline.config.base import Settings
 
 
 class MachineSettings(Settings):
-    """How trainings use it. What needs an accelerator is left out without one, and the run says so."""
+    """How ``pretrain``, ``unlearn`` and the other methods' pipelines train; Blindspot its proxy without it.
+
+    What needs an accelerator is left out without one, and the run says so. ``deterministic`` is for all that
+    a run computes; trials of ``compare`` and what audits train are measured without the rest.
+    """
 
     compile: bool = False
     """Compile the denoiser (``torch.compile``). The first step takes a minute more; needs an accelerator."""
@@ -21,8 +25,7 @@ class MachineSettings(Settings):
     """Processes that read batches ahead, for each set of images; 0 reads in the training process."""
 
     pin_memory: bool = False
-    """Read batches into page-locked memory, from which they are copied while the model works; needs an
-    accelerator."""
+    """Read batches into page-locked memory, from which a copy to the accelerator is quicker; needs one."""
 
     deterministic: bool = False
     """Only kernels that give the same bytes each time: an operation on CUDA that has none is an error. On the

@@ -115,7 +115,7 @@ class TextEncoderSettings(Settings):
     """Transformer blocks."""
 
     heads: int = Field(4, ge=1)
-    """Attention heads of each."""
+    """Attention heads of each; a divisor of ``width``."""
 
     vocabulary: int = Field(700, ge=514)
     """At most so many tokens: the 256 bytes, each also as the end of a word, two special ones, and merges."""
@@ -123,6 +123,12 @@ class TextEncoderSettings(Settings):
     context_length: int = Field(8, ge=3)
     """Tokens of a prompt, the two special ones included. Short, since the padding behind a word thins out
     what the U-Net's attention sees of it."""
+
+    @model_validator(mode="after")
+    def _whole_heads(self) -> "TextEncoderSettings":
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads}: it must divide width {self.width}")
+        return self
 
 
 class TextToImageSettings(Settings):
@@ -138,8 +144,8 @@ class DenoiserSettings(Settings):
     pretrained: str | None = None
     """A base model that exists: a diffusers directory, or an id of the Hugging Face hub; null trains one."""
 
-    revision: str | None = None
-    """Commit of the hub's repository; needed there, since a name can come to mean other weights."""
+    revision: str | None = Field(None, pattern=r"^[0-9a-f]{40}$")
+    """Commit of the hub's repository, whole; needed there, since a name can come to mean other weights."""
 
     channels: tuple[int, ...] = Field((32, 64), min_length=2)
     """Channels of each resolution, from fine to coarse; each a multiple of 8 (group norm)."""

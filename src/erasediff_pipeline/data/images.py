@@ -1,4 +1,4 @@
-"""Labelled images, held as arrays that may be memory-mapped: those may be more than memory holds."""
+"""Labelled images, held as arrays that may be memory-mapped: a training reads those batch by batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -71,7 +71,7 @@ def draw_pairs(
         pairs: Each image before and after, ``[3, H, W]`` uint8; a class's follow one another.
         classes: What each pair should show.
         columns: Pairs in a row, at most.
-        forgotten: Classes to be framed.
+        forgotten: Classes to be framed, in lower case.
     """
     names = list(dict.fromkeys(classes))
     rows = np.array([names.index(name) for name in classes])
@@ -87,8 +87,8 @@ def draw_pairs(
         axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        frame_rows(axes, [name in forgotten for name in names], height)
-    framed = [name for name in names if name in forgotten]
+        frame_rows(axes, [name.casefold() in forgotten for name in names], height)
+    framed = [name for name in names if name.casefold() in forgotten]
     if framed:
         name_framed(figure, framed)
     figure.tight_layout(rect=(0, 0.04 if framed else 0, 1, 1))

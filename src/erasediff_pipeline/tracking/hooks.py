@@ -30,6 +30,7 @@ class TrackAnyway(MlflowHook):
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Open the run; without a server this fails, before any work. Then wrap what saves to MLflow."""
+        outbox.close(deliver=False)  # in a notebook, of a run that was interrupted
         super().before_pipeline_run(run_params, pipeline, catalog)
         for name in pipeline.all_outputs():
             dataset = catalog.get(name)
@@ -66,14 +67,17 @@ class TrackAnyway(MlflowHook):
                 mlflow.MlflowClient().set_terminated(str(self.run_id))
 
         outbox.send("the end of the run", close_run)
-        self.say_what_is_missing()
+        say_what_is_missing(outbox.close())
 
     @hook_impl
     def on_pipeline_error(
         self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Close the run as failed; that MLflow is gone, too, must not hide what has happened."""
-        self.say_what_is_missing()
+        """Close the run as failed; that MLflow is gone, too, must not hide what has happened.
+
+        What waits is not sent any more: the files that it is about have been put back.
+        """
+        say_what_is_missing(outbox.close(deliver=False))
         try:
             super().on_pipeline_error(error, run_params, pipeline, catalog)
         except Exception as second:
@@ -81,10 +85,11 @@ class TrackAnyway(MlflowHook):
                 raise
             logger.warning("MLflow's server is gone: it was not told that the run has failed")
 
-    def say_what_is_missing(self) -> None:
-        """In the log: the figures themselves are under ``data/``."""
-        if missing := outbox.close():
-            logger.warning("MLflow's server is gone: it was not told: %s", ", ".join(missing))
+
+def say_what_is_missing(missing: list[str]) -> None:
+    """In the log: the figures themselves are under ``data/``."""
+    if missing:
+        logger.warning("MLflow was not told: %s", ", ".join(missing))
 
 
 def by_outbox(name: str, dataset: Any) -> Callable[[Any], None]:

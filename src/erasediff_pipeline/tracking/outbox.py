@@ -4,68 +4,100 @@ import logging
 import time
 from collections.abc import Callable
 
-from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
+import requests
+from mlflow.exceptions import RestException
 
 logger = logging.getLogger(__name__)
 PAUSE = 30.0
-"""Seconds between two tries while the server is gone: each takes some, in which nothing is trained."""
-GONE = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE")
-"""Error codes of an MLflow server that is down, or behind one that is."""
+"""Seconds, at least, between two tries while the server is gone; in a try, nothing is trained."""
+SHARE = 10
+"""At most one part in so many of a training's time goes into tries."""
+UNREACHABLE = (
+    requests.ConnectionError,
+    requests.Timeout,
+    requests.exceptions.RetryError,
+    requests.exceptions.ChunkedEncodingError,
+)
 
 
 class Outbox:
     """Messages in their order; those that do not get through wait, and those behind them."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew."""
         self.waiting: list[tuple[str, Callable[[], object]]] = []
-        self.tried = -PAUSE
+        self.missing: list[str] = []
+        self.gone = False
+        self.next_try = 0.0
 
     def send(self, what: str, message: Callable[[], object]) -> None:
         """Let ``message`` reach MLflow, now or later; ``what`` names it to a person.
 
         Raises:
-            Exception: Whatever the message raises, but that the server is gone.
+            Exception: Whatever the message raises, but that the server is gone. Once it has been gone nothing
+                is raised: one that comes back without its store refuses everything, and that is no reason to
+                lose the run.
         """
         self.waiting.append((what, message))
-        if len(self.waiting) == 1 or time.monotonic() - self.tried > PAUSE:
+        if not self.gone or time.monotonic() >= self.next_try:
             self.deliver()
 
     def deliver(self) -> None:
         """Send what waits, up to the first that does not get through."""
+        refused = None
         while self.waiting:
-            _, message = self.waiting[0]
+            what, message = self.waiting[0]
+            started = time.monotonic()
             try:
                 message()
             except Exception as error:
-                if not is_gone(error):
-                    self.waiting.pop(0)
+                if is_gone(error):
+                    self.note_that_it_is_gone(started)
+                    return
+                self.waiting.pop(0)
+                if not self.gone:
                     raise
-                if self.tried == -PAUSE:
-                    logger.warning("MLflow's server is gone: the run goes on, what it should be told is kept")
-                self.tried = time.monotonic()
-                return
+                self.missing.append(what)
+                refused = error
+                continue
             self.waiting.pop(0)
-        if self.tried != -PAUSE:
+        if self.gone and refused is None:
             logger.warning("MLflow's server is back: it has been told everything")
-            self.tried = -PAUSE
+        elif self.gone:
+            logger.warning("MLflow's server is back, and refuses: %s", " ".join(str(refused).split()))
+        self.gone = self.gone and refused is not None
 
-    def close(self) -> list[str]:
-        """Try once more, and forget the rest; returns what never got through, each once."""
-        self.deliver()
-        missing = list(dict.fromkeys(what for what, _ in self.waiting))
-        self.waiting.clear()
-        self.tried = -PAUSE
+    def note_that_it_is_gone(self, started: float) -> None:
+        """Say so once, and let the next try wait."""
+        if not self.gone:
+            logger.warning("MLflow's server is gone: the run goes on, what it should be told is kept")
+        self.gone = True
+        now = time.monotonic()
+        self.next_try = now + max(PAUSE, SHARE * (now - started))
+
+    def close(self, deliver: bool = True) -> list[str]:
+        """Try once more, unless it is too late for that; forget the rest, and return what it was."""
+        if deliver:
+            self.deliver()
+        missing = list(dict.fromkeys([*self.missing, *(what for what, _ in self.waiting)]))
+        self.reset()
         return missing
 
 
-def is_gone(error: BaseException) -> bool:
-    """Whether it was the server that failed, and not what it was told; kedro wraps what a dataset raises."""
-    if isinstance(error, RequestException):
-        return True
-    if isinstance(error, MlflowException):
-        return error.error_code in GONE
-    return error.__cause__ is not None and is_gone(error.__cause__)
+def is_gone(error: BaseException | None) -> bool:
+    """Whether the server has failed, and not what it was told; MLflow and kedro wrap what they catch."""
+    while error is not None:
+        if isinstance(error, UNREACHABLE):
+            return True
+        if isinstance(error, RestException):
+            return error.get_http_status_code() >= 500
+        if isinstance(error, requests.HTTPError) and error.response is not None:
+            return error.response.status_code >= 500
+        error = error.__cause__ or error.__context__
+    return False
 
 
 outbox = Outbox()

@@ -8,6 +8,7 @@ activations is left out: it would bind the method to one architecture.
 """
 
 import copy
+import math
 
 import torch
 from torch import Generator
@@ -18,6 +19,7 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.ranks import world_size
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.gradients import backward
 from erasediff_pipeline.unlearning.loop import train
@@ -56,6 +58,8 @@ class Blindspot:
             "retain": hash_images(data.retain),
             "seed": seed,
             "settings": settings.model_dump(),
+            # What several processes train is what one trains in as many parts.
+            "parts": math.lcm(settings.accumulation, world_size()),
         }
 
         def compute() -> Tensors:

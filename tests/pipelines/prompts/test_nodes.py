@@ -211,6 +211,10 @@ def test_what_is_forgotten_is_hidden_in_the_grid(pipeline, store):
     before, after = show(pipeline, store, ROWS, places, hide_forgotten=True).axes
     assert [text.get_text() for text in before.get_yticklabels()] == ["dog"]
     assert before.images[0].get_array().shape[0] == after.images[0].get_array().shape[0] == 17
+    shouted = ROWS.assign(**{"class": ROWS["class"].str.upper()})
+    before, _ = show(pipeline, store, shouted, places, hide_forgotten=True).axes
+    assert [text.get_text() for text in before.get_yticklabels()] == ["DOG"]
+    assert [t.get_text() for t in show(pipeline, store, shouted, places).texts] == ["framed: forgotten (CAT)"]
     unsorted = ROWS.assign(**{"class": ""})
     figure = show(pipeline, store, unsorted, places, hide_forgotten=True)
     assert not figure.axes

@@ -217,9 +217,11 @@ def draw_pictures(
 
     Where what was forgotten is hidden, neither its classes nor rows without a class are drawn.
     """
-    shown, forgotten = prompt_list, words_forgotten(history_of(erased_model), captions)
+    # Classes are read whatever their case, see ``labels_of``.
+    forgotten = [word.casefold() for word in words_forgotten(history_of(erased_model), captions)]
+    shown = prompt_list
     if settings.hide_forgotten:
-        shown = prompt_list[~prompt_list["class"].isin(["", *forgotten])]
+        shown = prompt_list[~prompt_list["class"].str.casefold().isin(["", *forgotten])]
     if shown.empty:
         return draw_note("Every image is hidden: report.hide_forgotten.")
     rows = first_of_each(shown["class"], settings.grid_columns)
