@@ -380,19 +380,15 @@ def remove(path: Path) -> None:
 class GoTogether:
     """Several processes run one pipeline: all of them train, the first one does the rest and keeps all of it.
 
-    The others wait until it has checked everything, keep what they make in memory, and end with the training.
+    The others, see ``Follow``, wait until it has checked everything and again until it is through, and keep
+    what they make in memory.
     """
 
     @hook_impl(trylast=True)
     def after_context_created(self) -> None:
-        """Find each other. Then let the first process check, and say what is wrong, once."""
-        if world_size() == 1:
-            return
-        on_cpus = {} if torch.cuda.is_available() else {"cpu": True}
-        # Waiting is no error: for the judge to be trained, and for the evaluation at the end.
-        state = PartialState(timeout=timedelta(days=30), **on_cpus)
-        if rank() > 0:
-            state.wait_for_everyone()
+        """Find the others, once the parameters are known to be right."""
+        if world_size() > 1:
+            find_each_other()
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -415,6 +411,24 @@ class GoTogether:
         if world_size() > 1:
             process_state().wait_for_everyone()
             process_state().destroy_process_group()
+
+
+class Follow(GoTogether):
+    """The part of the other processes."""
+
+    @hook_impl(tryfirst=True)  # registered after CheckFirst, so called before it
+    def after_context_created(self) -> None:
+        """Let the first process check, and say what is wrong, once."""
+        find_each_other().wait_for_everyone()
+
+
+def find_each_other() -> PartialState:
+    """accelerate's state of this process, which knows the others by now.
+
+    To wait for them is no error, however long: for a judge to be trained, and for the evaluation at the end.
+    """
+    on_cpus = {} if torch.cuda.is_available() else {"cpu": True}
+    return PartialState(timeout=timedelta(days=30), **on_cpus)
 
 
 class ShowSummary:

@@ -19,6 +19,7 @@ if rank() > 0:  # of several processes, one tells what it does
 from erasediff_pipeline.hooks import (
     CheckFirst,
     FlatParameters,
+    Follow,
     GoTogether,
     KeepEarlierResult,
     ShowSummary,
@@ -30,9 +31,8 @@ from erasediff_pipeline.loader import (
 )
 from erasediff_pipeline.tracking.hooks import TrackAnyway
 
-HOOKS: tuple = (CheckFirst(), FlatParameters(), GoTogether())
-if rank() == 0:
-    HOOKS += (KeepEarlierResult(), ShowSummary(), TrackAnyway())
+HOOKS: tuple = (CheckFirst(), FlatParameters())
+HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackAnyway()) if rank() == 0 else (Follow(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackAnyway is kedro-mlflow's, by way of an outbox
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
