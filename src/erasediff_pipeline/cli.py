@@ -1,6 +1,5 @@
 """``kedro run``, with what a user can mend said in one line instead of a traceback; keys; versions."""
 
-import contextlib
 import functools
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import settings
 from kedro.io import DatasetError
 from mlflow.exceptions import MlflowException
-from requests.exceptions import RequestException
 from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
@@ -21,7 +19,7 @@ from erasediff_pipeline.hooks import KeepEarlierResult
 from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.tracking.hooks import say_what_is_missing
-from erasediff_pipeline.tracking.outbox import outbox
+from erasediff_pipeline.tracking.outbox import outbox, unless_gone
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 
@@ -64,7 +62,7 @@ def with_one_line_errors(command: click.Command) -> click.Command:
                 if isinstance(hook, KeepEarlierResult) and hook.lock is not None:
                     hook.restore()
             say_what_is_missing(outbox.close(deliver=False))
-            with contextlib.suppress(MlflowException, RequestException):  # its server may be gone
+            with unless_gone():
                 mlflow.end_run("KILLED")
             raise
         except Exception as error:

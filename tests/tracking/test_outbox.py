@@ -5,7 +5,7 @@ from mlflow.exceptions import MlflowException, RestException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from erasediff_pipeline.tracking import outbox as module
-from erasediff_pipeline.tracking.outbox import Outbox, is_gone
+from erasediff_pipeline.tracking.outbox import Outbox, is_gone, unless_gone
 
 
 class Server:
@@ -164,3 +164,11 @@ def after(error, outer):
 )
 def test_what_counts_as_gone(error, gone):
     assert is_gone(error) == gone
+
+
+def test_only_that_it_is_gone_is_let_pass(caplog):
+    with unless_gone():
+        raise requests.ConnectionError
+    assert caplog.messages == ["MLflow's server is gone: it was not told that the run has ended"]
+    with pytest.raises(MlflowException, match="no such run"), unless_gone():
+        refuse()

@@ -24,7 +24,7 @@ from unlearning.runs import STEPPED, Killed, kill_at, run, small, watch, weights
 
 @pytest.fixture
 def in_fp16(monkeypatch):
-    """The loop as on a GPU in fp16, but for the precision itself, in which a CPU takes minutes a step."""
+    """The loop as on a GPU in fp16, but for the precision itself, in which a CPU is far too slow."""
     accelerator = SimpleNamespace(
         device=torch.device("cpu"),
         mixed_precision="fp16",

@@ -12,7 +12,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 
-from erasediff_pipeline.tracking.outbox import is_gone, outbox
+from erasediff_pipeline.tracking.outbox import outbox, unless_gone
 
 logger = logging.getLogger(__name__)
 
@@ -78,12 +78,8 @@ class TrackAnyway(MlflowHook):
         What waits is not sent any more: the files that it is about have been put back.
         """
         say_what_is_missing(outbox.close(deliver=False))
-        try:
+        with unless_gone():
             super().on_pipeline_error(error, run_params, pipeline, catalog)
-        except Exception as second:
-            if not is_gone(second):
-                raise
-            logger.warning("MLflow's server is gone: it was not told that the run has failed")
 
 
 def say_what_is_missing(missing: list[str]) -> None:

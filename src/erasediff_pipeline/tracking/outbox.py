@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import requests
 from mlflow.exceptions import RestException
@@ -98,6 +99,17 @@ def is_gone(error: BaseException | None) -> bool:
             return error.response.status_code >= 500
         error = error.__cause__ or error.__context__
     return False
+
+
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """Let it pass that the server is gone, where there is nothing more to be done about it."""
+    try:
+        yield
+    except Exception as error:
+        if not is_gone(error):
+            raise
+        logger.warning("MLflow's server is gone: it was not told that the run has ended")
 
 
 outbox = Outbox()

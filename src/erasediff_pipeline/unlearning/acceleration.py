@@ -18,7 +18,7 @@ def fit_to(
 ) -> tuple[MachineSettings, str]:
     """What of all that is asked for this device can do, and the precision of a forward pass.
 
-    What is left out is logged. bf16 stays: the CPU computes in it, too; fp16 there takes minutes a step.
+    What is left out is logged. bf16 stays: the CPU computes in it, too; fp16 there is far too slow.
     """
     precision = settings.mixed_precision
     if device.type != "cpu":
