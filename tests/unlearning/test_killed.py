@@ -3,9 +3,11 @@
 import os
 import random
 import signal
+import threading
 import time
 
 import pytest
+from tqdm import tqdm
 
 from erasediff_pipeline.config import MachineSettings, PretrainSettings
 from erasediff_pipeline.unlearning.denoising import Denoising
@@ -32,6 +34,8 @@ def train_in_a_child(start, model, data, checkpoint):
     """Its process id."""
     child = os.fork()
     if child == 0:
+        # tqdm's lock is shared with forked children: one that is killed while it holds it stops the parent.
+        tqdm.set_lock(threading.RLock())
         try:
             start(model, data, checkpoint)
         finally:
