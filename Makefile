@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
 PIP_INSTALL := pip install --quiet --disable-pip-version-check
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits audits words compare-words pull-words keys clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits audits words compare-words pull-words fashion-mnist fashion-table benchmark keys clean help
 
 unlearn: pull  ## erase a digit: venv, locked dependencies, reference data and models, the run
 	kedro run --pipeline=unlearn
@@ -75,6 +75,20 @@ pull-words: setup pull  ## what the small text-to-image model needs, beside a re
 
 compare-words: setup pull  ## every method on the word "three", about 40 minutes; goes on where it stopped
 	python benchmarks/words_comparison.py
+
+FASHION_MNIST := data/03_primary/fashion_mnist/manifest.parquet
+fashion-mnist fashion-table: REFERENCE += data/06_models/fashion_mnist/base data/06_models/fashion_mnist/classifier
+$(FASHION_MNIST): | setup
+	kedro run --env=fashion_mnist --pipeline=prepare
+
+fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, about 10 minutes
+	kedro run --env=fashion_mnist --pipeline=unlearn
+
+fashion-table: setup pull $(FASHION_MNIST)  ## each class of it: about 100 minutes; goes on where it stopped
+	python benchmarks/fashion_mnist.py
+
+benchmark: setup pull  ## time and memory as ratios, about 25 minutes on a machine with nothing else to do
+	python benchmarks/benchmark.py
 
 clean:  ## the virtual environment, MLflow's store and checkpoints; results stay
 	rm -rf $(VENV) mlflow.db* mlruns mlartifacts data/.checkpoints .viz

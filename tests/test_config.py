@@ -52,6 +52,11 @@ def test_files_name_every_knob(written):
             assert name in written
 
 
+def test_latents_have_no_range_to_be_clipped_to():
+    with pytest.raises(ValidationError, match="thresholding true: not with text_to_image"):
+        DenoiserSettings(thresholding=True, text_to_image={})
+
+
 @pytest.mark.parametrize("section", [n for n, v in Parameters().model_dump().items() if isinstance(v, dict)])
 def test_unknown_key_is_refused(section):
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
@@ -67,6 +72,7 @@ def test_unknown_section_is_refused():
     ("section", "key", "value"),
     [
         ("unlearn", "steps", 0),
+        ("denoiser", "thresholding", "sometimes"),
         ("unlearn", "steps", 1.5),
         ("unlearn", "learning_rate", 0),
         ("unlearn", "learning_rate", float("nan")),

@@ -107,6 +107,26 @@ def test_sampler_by_name(point_mass, monkeypatch, sampler):
     assert used == [sampler] * 7
 
 
+@pytest.mark.parametrize(("thresholding", "clipped"), [(True, 6), (False, 0)])
+def test_dpm_solver_clips_where_the_model_says_so(point_mass, monkeypatch, thresholding, clipped):
+    """Each estimate of the image, before it is used."""
+    seen = []
+    threshold = DPMSolverMultistepScheduler._threshold_sample
+
+    def note(scheduler, estimate):
+        seen.append(threshold(scheduler, 10 * estimate).abs().max())
+        return threshold(scheduler, estimate)
+
+    monkeypatch.setattr(DPMSolverMultistepScheduler, "_threshold_sample", note)
+    model = point_mass()
+    model.scheduler = DDPMScheduler.from_config(model.scheduler.config, thresholding=thresholding)
+    images = draw(model, [0, 1], steps=6, guidance_scale=0)
+    assert len(seen) == clipped
+    assert all(largest == 1 for largest in seen)
+    expected = ((point_mass.x_star[:2] + 1) * 127.5).round().to(torch.uint8)
+    assert (images.flatten(1).int() - expected[:, None].int()).abs().max() <= 1
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_steps_are_calls_of_the_denoiser(point_mass, sampler):
     model = point_mass()

@@ -1,10 +1,12 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 
 from erasediff_pipeline.config import DenoiserSettings, TextEncoderSettings, TextToImageSettings
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, reconstruction_loss, scale_latents
 from erasediff_pipeline.diffusion.small_text_to_image import (
     build_text_to_image,
@@ -88,5 +90,5 @@ def test_reconstruction_is_the_squared_error_and_the_divergence(model):
 
 def test_scaled_latents_have_unit_variance(model):
     images = torch.randint(256, (40, 3, 16, 16)).to(torch.uint8)
-    scale_latents(model.vae, images)
+    scale_latents(model.vae, LabelledImages(images.numpy(), np.zeros(40, np.int64)), batch_size=16)
     assert float(model.encode(images).std()) == pytest.approx(1, abs=1e-3)

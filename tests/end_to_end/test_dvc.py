@@ -20,7 +20,7 @@ from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
 from erasediff_pipeline.unlearning.registry import METHODS
 
-LOCKS = ("dvc.lock", "benchmarks/dvc.lock")
+LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")
 RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"
 
 NEEDED = {
@@ -29,6 +29,8 @@ NEEDED = {
     "data/06_models/base",
     "data/06_models/classifier",
     RETRAINED,
+    "data/06_models/fashion_mnist/base",
+    "data/06_models/fashion_mnist/classifier",
 }
 
 pytestmark = pytest.mark.slow
@@ -70,11 +72,15 @@ def stages_in(file):
 
 
 def locked(project):
-    """Path → MD5, of every output and dependency; of the comparison's trials, the retrained model alone."""
+    """Path → MD5, of every output and dependency; of the comparison's trials, the retrained model alone.
+
+    The images of Fashion-MNIST are not in the store.
+    """
     stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
     entries = {entry["path"]: entry["md5"] for s in stages for entry in s["outs"] + s.get("deps", [])}
     trials = {path for path in entries if path.startswith("data/06_models/compare/")}
-    return {path: md5 for path, md5 in entries.items() if path not in trials - {RETRAINED}}
+    elsewhere = {path for path in entries if path.startswith("data/03_primary/fashion_mnist/")}
+    return {path: md5 for path, md5 in entries.items() if path not in trials - {RETRAINED} | elsewhere}
 
 
 def wrong(project):
@@ -86,6 +92,7 @@ def test_every_stage_is_locked(pulled):
     assert set(stages_in(pulled / "dvc.lock")) == set(stages_in(pulled / "dvc.yaml"))
     trials = {f"method@{name}" for name in METHODS if name not in ("retrain", "uce")}
     assert set(stages_in(pulled / "benchmarks/dvc.lock")) == {"retrain", "table", *trials}
+    assert set(stages_in(pulled / "conf/fashion_mnist/dvc.lock")) == {"prepare", "pretrain"}
     assert set(locked(pulled)) >= NEEDED
 
 
@@ -130,7 +137,12 @@ def test_a_corrupted_file_is_noticed(own):
 
 
 def test_the_store_is_small(pulled):
-    assert sum(file.stat().st_size for file in (pulled / "reference_store").rglob("*")) < 15e6
+    """15 MB for the digits and their words, 12 MB for Fashion-MNIST."""
+    sizes = {file: file.stat().st_size for file in (pulled / "reference_store").rglob("*")}
+    models = pulled / "data/06_models/fashion_mnist"
+    fashion = sum(file.stat().st_size for file in models.rglob("*") if file.is_file())
+    assert fashion < 12e6
+    assert sum(sizes.values()) - fashion < 15e6
 
 
 def test_nothing_is_left_to_do(own):

@@ -37,7 +37,7 @@ def own(project, folder, tmp_path_factory):
     small = {
         "denoiser": {"channels": [8, 16], "attention": [16]},
         "pretrain": {"steps": 2, "batch_size": 8},
-        "classifier": {"channels": 8, "epochs": 3, "batch_size": 10},
+        "classifier": {"epochs": 3, "batch_size": 10},
     }
     settings = yaml.safe_load(file.read_text())
     file.write_text(

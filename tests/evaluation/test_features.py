@@ -1,8 +1,10 @@
 import sys
 
+import numpy as np
 import pytest
 import torch
 
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evaluation.features import (
     build_extractor,
@@ -26,6 +28,15 @@ def test_classifier_features_are_its_penultimate_layer(judge, toy_images):
     assert features.dtype == torch.float64
     with torch.no_grad():
         torch.testing.assert_close(features.float(), judge.features(images))
+
+
+def test_images_on_disk_are_read_batch_by_batch(judge, toy_images, tmp_path):
+    np.save(tmp_path / "images.npy", toy_images.images)
+    on_disk = LabelledImages(np.load(tmp_path / "images.npy", mmap_mode="r"), toy_images.labels)
+    extractor = classifier_features(judge)
+    kept = on_disk.select(np.arange(10, 120))
+    whole = extractor(toy_images.tensors(slice(10, 120))[0], batch_size=50)
+    assert torch.equal(extractor.of(kept, batch_size=50), whole)
 
 
 def test_classifier_features_carry_name_and_hash(judge):

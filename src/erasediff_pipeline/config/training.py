@@ -169,6 +169,11 @@ class DenoiserSettings(Settings):
     beta_end: float = Field(0.02, gt=0, lt=1)
     """β of the last timestep (same source)."""
 
+    thresholding: bool = False
+    """Whether each step of sampling clips its estimate of the image to the range of pixels (arXiv 2205.11487,
+    section 2.3, static). Without it DPM-Solver's images may come out speckled, of a model that is not trained
+    to the end. Of a model of pixels; noted in its scheduler, so that it holds wherever it is loaded."""
+
     text_to_image: TextToImageSettings | None = None
     """Of a latent diffusion model with prompts for conditions; null is one of pixels and classes."""
 
@@ -176,6 +181,12 @@ class DenoiserSettings(Settings):
     def _multiples_of_eight(self) -> "DenoiserSettings":
         if any(width < 8 or width % 8 for width in self.channels):
             raise ValueError(f"channels {list(self.channels)} must be positive multiples of 8")
+        return self
+
+    @model_validator(mode="after")
+    def _pixels_have_a_range(self) -> "DenoiserSettings":
+        if self.thresholding and self.text_to_image is not None:
+            raise ValueError("thresholding true: not with text_to_image, whose latents have no range")
         return self
 
 
@@ -197,18 +208,30 @@ class PretrainSettings(TrainingSettings):
 
 
 class ClassifierSettings(Settings):
-    """The judge of the samples: a small CNN trained on the same training images, or one that exists."""
+    """The judge of the samples: trained on the same training images, or one that exists."""
 
     pretrained: Literal["efficientnet_lite0", "resnet50", "open_nsfw"] | None = None
     """A judge that exists, in place of training one. ``efficientnet_lite0`` and ``resnet50`` have ImageNet's
     weights: each class of ``captions.words`` needs a word that is one of ImageNet's 1,000 names.
     ``open_nsfw``: class 0 is what it takes for pornographic, class 1 is the rest."""
 
+    architecture: Literal["cnn", "resnet18", "resnet34"] = "cnn"
+    """``cnn`` has four convolutions and suits small grey images; the others are torchvision's, for images of
+    32×32 and larger (11 and 21 million weights)."""
+
     channels: int = Field(32, ge=8)
-    """Channels of the first convolution."""
+    """Channels of the first convolution of ``cnn``."""
 
     features: int = Field(64, ge=2)
-    """Width of the penultimate layer, whose output FID, precision and recall are computed from."""
+    """Width of the penultimate layer of ``cnn``, whose output FID, precision and recall are computed from; a
+    ResNet's is 512 wide."""
+
+    shift: int = Field(1, ge=0)
+    """Pixels by which the images of a batch are shifted at most, around the edge, so that it learns more
+    than their places."""
+
+    mirror: bool = False
+    """Whether half of the batches are mirrored: not where left and right mean something, as in digits."""
 
     epochs: int = Field(40, ge=1)
     """Passes over the training images."""

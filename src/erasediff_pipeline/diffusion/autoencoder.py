@@ -5,6 +5,7 @@ from diffusers import AutoencoderKL
 from torch import Generator, Tensor, nn
 from torch.nn.functional import mse_loss
 
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import Trainable
 
 
@@ -37,8 +38,9 @@ def reconstruction_loss(model: Autoencoder, x0: Tensor, kl_weight: float, genera
 
 
 @torch.no_grad()
-def scale_latents(vae: AutoencoderKL, images: Tensor) -> None:
-    """Note the factor that gives the latents of ``images``, uint8, unit variance (arXiv 2112.10752, G)."""
-    pixels = images.to(vae.device, torch.float32) / 127.5 - 1
-    latents = torch.cat([vae.encode(batch).latent_dist.mode() for batch in pixels.split(64)])
+def scale_latents(vae: AutoencoderKL, images: LabelledImages, batch_size: int = 64) -> None:
+    """Note the factor that gives the latents of ``images`` unit variance (arXiv 2112.10752, appendix G)."""
+    batches = (images.tensors(slice(s, s + batch_size))[0] for s in range(0, len(images), batch_size))
+    pixels = (batch.to(vae.device, torch.float32) / 127.5 - 1 for batch in batches)
+    latents = torch.cat([vae.encode(batch).latent_dist.mode() for batch in pixels])
     vae.register_to_config(scaling_factor=round(1 / float(latents.std()), 6))

@@ -1,4 +1,4 @@
-"""The judge: a small CNN that says which class an image shows."""
+"""The judge: a small CNN, or a ResNet, that says which class an image shows."""
 
 from typing import Any
 
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.evaluation.resnet import ResNetClassifier
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.order import batch_rows
 
@@ -71,21 +72,35 @@ def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None 
 
 
 def accuracy(classifier: Any, data: LabelledImages) -> float:
-    """Share of the images given to their own class."""
-    images, labels = data.tensors()
-    return float((class_probabilities(classifier, images).argmax(dim=1) == labels).float().mean())
+    """Share of the images given to their own class; they are read a batch at a time."""
+    right = 0
+    for start in range(0, len(data), classifier.batch_size):
+        images, labels = data.tensors(slice(start, start + classifier.batch_size))
+        right += int((class_probabilities(classifier, images).argmax(dim=1) == labels).sum())
+    return right / len(data)
 
 
-def train_classifier(train: LabelledImages, settings: ClassifierSettings, seed: int) -> Classifier:
-    """Cross-entropy, AdamW with a one-cycle schedule, images shifted by up to a pixel.
+def build_classifier(
+    settings: ClassifierSettings, shape: tuple[int, int, int], classes: int
+) -> Classifier | ResNetClassifier:
+    """A fresh judge of images of ``shape`` (C, H, W); its weights come from torch's global generator.
 
     Images must be square, with an even side.
     """
-    channels, height, width = train.shape
+    channels, height, width = shape
     if height != width or height % 2:
         raise ValueError(f"images must be square with an even side, got {height}×{width}")
+    if settings.architecture == "cnn":
+        return Classifier(channels, height, classes, settings.channels, settings.features)
+    return ResNetClassifier(channels, height, classes, settings.architecture)
+
+
+def train_classifier(
+    train: LabelledImages, settings: ClassifierSettings, seed: int
+) -> Classifier | ResNetClassifier:
+    """Cross-entropy, AdamW with a one-cycle schedule; each batch is shifted, and mirrored if asked for."""
     torch.manual_seed(derive_seed(seed, "classifier"))
-    classifier = Classifier(channels, height, max(train.classes) + 1, settings.channels, settings.features)
+    classifier = build_classifier(settings, train.shape, max(train.classes) + 1)
     classifier.train()
     steps = settings.epochs * len(train) // settings.batch_size
     optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)
@@ -93,7 +108,9 @@ def train_classifier(train: LabelledImages, settings: ClassifierSettings, seed: 
     for step in tqdm(range(steps), "classifier", unit="step"):
         rows = batch_rows(len(train), settings.batch_size, step, seed, "classifier")
         images, labels = train.tensors(rows)
-        dy, dx = torch.randint(-1, 2, (2,)).tolist()
+        dy, dx = torch.randint(-settings.shift, settings.shift + 1, (2,)).tolist()
+        if settings.mirror and torch.rand(()) < 0.5:
+            images = images.flip(3)
         loss = cross_entropy(classifier(images.roll((dy, dx), (2, 3))), labels)
         loss.backward()
         optimiser.step()

@@ -35,7 +35,7 @@ def measure_damage(
     """
     images, labels = samples.tensors()
     right = (class_probabilities(judge, images).argmax(dim=1) == labels).double()
-    drawn, true = extractor(images), extractor(real.tensors()[0])
+    drawn, true = extractor(images), extractor.of(real)
     rows = []
     for label in samples.classes:
         of_class = labels == label

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.backbones import load_backbone
 from erasediff_pipeline.evaluation.judges import Judge, NsfwJudge
@@ -27,6 +28,11 @@ class FeatureExtractor:
     def __call__(self, images: Tensor, batch_size: int = 256) -> Tensor:
         """Features ``[N, D]`` float64 on the CPU, a batch at a time."""
         return torch.cat([self.extract(b).cpu().double() for b in images.split(batch_size)])
+
+    def of(self, data: LabelledImages, batch_size: int = 256) -> Tensor:
+        """As above, of images on disk, each batch read when its turn comes."""
+        starts = range(0, len(data), batch_size)
+        return torch.cat([self(data.tensors(slice(s, s + batch_size))[0], batch_size) for s in starts])
 
 
 def classifier_features(classifier: Judge) -> FeatureExtractor:

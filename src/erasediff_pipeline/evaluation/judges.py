@@ -16,6 +16,7 @@ from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.backbones import BACKBONES, CATEGORIES, load_backbone
 from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.resnet import ResNetClassifier
 
 
 class ImageNetJudge(ModelMixin, ConfigMixin):
@@ -78,7 +79,7 @@ class NsfwJudge(ModelMixin, ConfigMixin):
         return torch.from_numpy(both).clamp_min(1e-12).log().float()
 
 
-Judge = Classifier | ImageNetJudge | NsfwJudge
+Judge = Classifier | ResNetClassifier | ImageNetJudge | NsfwJudge
 """What ``features`` and ``forward`` can be asked of, with the number of classes in ``config.classes``."""
 
 

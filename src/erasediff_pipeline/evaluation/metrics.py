@@ -58,11 +58,10 @@ def evaluate_samples(
         if role in roles:
             forgetting[key] = float(right[torch.from_numpy(roles == role)].double().mean())
     extractor = build_extractor(settings.fid_backend, classifier)
-    real_images, _ = real.tensors()
     return {
         **forgetting,
         "retain_accuracy": float(right[kept].double().mean()),
-        **fidelity(extractor(images[kept]), extractor(real_images), settings.precision_neighbours),
+        **fidelity(extractor(images[kept]), extractor.of(real), settings.precision_neighbours),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
         "forget_samples": int(judged.sum()),

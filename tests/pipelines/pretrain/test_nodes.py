@@ -1,12 +1,19 @@
 import numpy as np
 import pandas as pd
 import pytest
+from diffusers import DPMSolverMultistepScheduler
 
-from erasediff_pipeline.config import CaptionSettings, ClassifierSettings, DenoiserSettings
+from erasediff_pipeline.config import (
+    CaptionSettings,
+    ClassifierSettings,
+    DenoiserSettings,
+    PretrainSettings,
+)
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.judges import ImageNetJudge
-from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, make_judge
+from erasediff_pipeline.pipelines.pretrain import nodes
+from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, make_judge, train_base_model
 
 WORDS = CaptionSettings(words={0: ["tench"], 1: ["church"]}, templates=["{}"])
 
@@ -28,6 +35,17 @@ def judge_of(noise, **settings):
 def test_load_needs_to_know_what():
     with pytest.raises(InvalidParameter, match=r"denoiser\.pretrained: null: needed is a diffusers"):
         load_base_model(DenoiserSettings())
+
+
+@pytest.mark.parametrize("thresholding", [True, False])
+def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path, monkeypatch, thresholding):
+    images, manifest = noise
+    monkeypatch.setattr(nodes, "checkpoint_path", lambda name: tmp_path / name)
+    denoiser = DenoiserSettings(channels=(8, 8), thresholding=thresholding)
+    pipeline = train_base_model(images, manifest, denoiser, PretrainSettings(steps=1, batch_size=2), 0)
+    sampler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
+    assert sampler.config.thresholding is thresholding
+    assert sampler.config.sample_max_value == 1
 
 
 def test_a_judge_that_exists_is_measured_on_the_unseen_images(noise):

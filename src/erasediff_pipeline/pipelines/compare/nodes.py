@@ -21,8 +21,8 @@ from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
-from erasediff_pipeline.evaluation.classifier import Classifier
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
+from erasediff_pipeline.evaluation.judges import Judge
 from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import as_plain, settings_of
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
@@ -41,7 +41,7 @@ def lay_out(
     split: pd.DataFrame,
     request: dict[str, Any],
     conditions: pd.DataFrame,
-    classifier: Classifier,
+    classifier: Judge,
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
 ) -> Bench:
@@ -102,7 +102,7 @@ def try_once(bench: Bench, method: str, settings: Settings, seed: int) -> dict[s
 
 
 def tabulate(
-    request: dict[str, Any], classifier: Classifier, compare: CompareSettings, *trials: Trials
+    request: dict[str, Any], classifier: Judge, compare: CompareSettings, *trials: Trials
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Every trial; the summary over seeds, nearest to the retrained model first; and that as JSON."""
     rows = pd.DataFrame([trial["row"] for of_method in trials for trial in of_method])

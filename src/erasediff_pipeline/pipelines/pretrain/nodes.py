@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionPipeline
 
 from erasediff_pipeline.config import (
     CaptionSettings,
@@ -61,6 +61,9 @@ def train_base_model(
         captions = manifest["prompt"][manifest["split"] == "train"]
         return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed, machine)
     model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
+    if denoiser.thresholding:
+        # Made anew, since a sampler does not inherit what a scheduler was not made with.
+        model.scheduler = DDPMScheduler.from_config(model.scheduler.config, thresholding=True)
     data = TrainingData(retain=train_images)
     place = checkpoint_path("pretrain")
     train(model, Denoising(settings), data, settings, seed, place, log_scalars, machine=machine)
@@ -88,8 +91,7 @@ def train_text_to_image(
         checkpoint_path("autoencoder"),
         machine=machine,
     )
-    pixels, _ = train_images.tensors()
-    scale_latents(model.vae, pixels)
+    scale_latents(model.vae, train_images)
     numbers = np.array([model.prompts.index(caption) for caption in captions])
     captioned = TrainingData(retain=train_images.relabelled(numbers))
     place = checkpoint_path("pretrain")

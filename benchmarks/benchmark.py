@@ -1,0 +1,51 @@
+"""How fast, and how small: every ratio is of two things measured side by side on one machine.
+
+make benchmark    writes benchmarks/results.json, results.md and growth.png
+
+The machine should have nothing else to do.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from commands_cost import around_the_nodes, split_of_a_million, two_processes
+from growth import growth, on_a_gpu
+from measured import Measured, write_figures
+from runs import ROOT
+from training_cost import Bench, sampling_cost, step_memory, step_overhead, time_to_forget
+
+
+def main() -> int:
+    """Measure everything, one after the other, and write it down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results.json")
+    options = parser.parse_args()
+    bench = Bench()
+    parts: list[Callable[[], Measured | list[Measured]]] = [
+        lambda: step_overhead(bench),
+        lambda: time_to_forget(bench),
+        lambda: sampling_cost(bench),
+        lambda: step_memory(bench),
+        around_the_nodes,
+        split_of_a_million,
+        two_processes,
+        lambda: growth(options.output.with_name("growth.png")),
+        on_a_gpu,
+    ]
+    figures: list[Measured] = []
+    for part in tqdm(parts, "benchmark", unit="part"):
+        found = part()
+        figures += found if isinstance(found, list) else [found]
+    write_figures(figures, options.output)
+    missed = [figure for figure in figures if figure.verdict == "missed"]
+    for figure in missed:
+        print(f"missed: {figure.name}: {figure.value} > {figure.limit}: {figure.detail}", file=sys.stderr)
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

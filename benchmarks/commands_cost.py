@@ -1,0 +1,110 @@
+"""What the command costs around the training: start, split, processes."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measured import Measured
+from runs import ENVIRONMENT, ROOT, copy_reference
+
+SHORT = "gates.enforce=false,evaluation.forget_samples=20,evaluation.retain_samples=20"
+WATCHED = """
+import sys, time
+from kedro.framework.cli.cli import main
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import configure_project, settings
+configure_project("erasediff_pipeline")
+class Watch:
+    spent = began = 0.0
+    @hook_impl
+    def before_node_run(self):
+        self.began = time.perf_counter()
+    @hook_impl
+    def after_node_run(self):
+        self.spent += time.perf_counter() - self.began
+watch = Watch()
+settings.set("HOOKS", (*settings.HOOKS, watch))
+sys.argv = ["kedro", *sys.argv[1:]]
+try:
+    main()
+finally:
+    print(f"NODES {watch.spent:.3f}", flush=True)
+"""
+SPLIT = """
+import resource, time
+import numpy as np, pandas as pd
+from erasediff_pipeline.config import CaptionSettings, ForgetRequest
+from erasediff_pipeline.data.request import split_by_request
+n = 1_000_000
+manifest = pd.DataFrame({
+    "id": [f"image-{i:07d}" for i in range(n)],
+    "label": np.arange(n) % 1000,
+    "split": np.where(np.arange(n) % 5 == 0, "test", "train"),
+    "sha256": [f"{i:064x}" for i in range(n)],
+})
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+started = time.perf_counter()
+split_by_request(manifest, ForgetRequest(classes=[3, 5]), [], CaptionSettings())
+seconds = time.perf_counter() - started
+print(seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+def run_apart(command: list[str], **environment: str) -> str:
+    """What a command of this project prints, with a store of MLflow's own; where it fails, this ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = {**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db", **environment}
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(command[-4:])}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def around_the_nodes() -> Measured:
+    """Start, checks, reading, writing and MLflow of ``kedro run --pipeline=unlearn``."""
+    copy_reference()
+    parameters = f"--params={SHORT},unlearn.steps=2"
+    started = time.perf_counter()
+    told = run_apart(
+        [sys.executable, "-c", WATCHED, "run", f"--env={ENVIRONMENT}", "--pipeline=unlearn", parameters]
+    )
+    wall = time.perf_counter() - started
+    within = float(re.findall(r"NODES (\S+)", told)[-1])
+    detail = f"{wall:.1f} s, of which {within:.1f} s in nodes"
+    return Measured("seconds of `kedro run` outside its nodes", wall - within, 15, detail)
+
+
+def split_of_a_million() -> list[Measured]:
+    """Two classes of a thousand."""
+    seconds, mebibytes = map(float, run_apart([sys.executable, "-c", SPLIT]).split()[-2:])
+    detail = "beyond the manifest itself, in a process of its own"
+    return [
+        Measured("seconds to split 1,000,000 rows", seconds, 3, detail),
+        Measured("MiB to split 1,000,000 rows", mebibytes, 500, detail),
+    ]
+
+
+def two_processes() -> Measured:
+    """Steps a second of the same short training by one process and by two, a thread each."""
+    name = "steps a second on two processes ÷ on one"
+    if (os.cpu_count() or 1) < 2:
+        return Measured(name, None, None, "not measured: one core")
+    copy_reference()
+    steps, seconds = 40, {}
+    parameters = f"--params={SHORT},unlearn.steps={steps},unlearn.accumulation=2"
+    torchrun = str(Path(sys.executable).parent / "torchrun")
+    for count in (1, 2):
+        command = [torchrun, "--standalone", "--nproc-per-node", str(count), "-m", "kedro", "run"]
+        run_apart(
+            [*command, f"--env={ENVIRONMENT}", "--pipeline=unlearn", parameters],
+            OMP_NUM_THREADS="1",
+        )
+        told = json.loads((ROOT / f"data/08_reporting/{ENVIRONMENT}/erasediff/run.json").read_text())
+        seconds[count] = told["cost"]["wall_seconds"]
+    detail = f"{steps / seconds[2]:.2f} steps a second ÷ {steps / seconds[1]:.2f}, a thread each"
+    return Measured(name, seconds[1] / seconds[2], None, detail)

@@ -1,0 +1,138 @@
+"""How a step grows with the model and with the images, and what CIFAR-10's costs on a GPU."""
+
+import copy
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+from erasediff_pipeline.config import DenoiserSettings, SamplingSettings, UnlearnSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.sampling import draw_samples
+from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.method import TrainingData
+from measured import Measured
+from runs import read_parameters
+from training_cost import peak_of, run_training
+
+SIDES, WIDER = (8, 16, 32), (1, 2, 4)
+"""Pixels; times as many channels, which is ×1, ×4, ×16 in parameters."""
+
+
+def build(denoiser: DenoiserSettings, shape: tuple[int, int, int]) -> tuple[ClassConditional, TrainingData]:
+    """A model of random weights, and random images of ten classes, the first to be forgotten."""
+    torch.manual_seed(0)
+    model = build_class_conditional(denoiser, shape, 10)
+    pixels = np.random.default_rng(0).integers(0, 256, (100, *shape), np.uint8)
+    images = LabelledImages(pixels, np.arange(100) % 10)
+    return model, TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
+
+
+def seconds_a_step(model: ClassConditional, data: TrainingData, settings: UnlearnSettings) -> float:
+    """The median, without the first two, in which kernels are chosen."""
+    ends: list[float] = []
+
+    def note(step: int, scalars: dict[str, float]) -> None:
+        ends.append(time.perf_counter())
+
+    run_training(copy.deepcopy(model), EraseDiff(settings), data, settings, on_log=note)
+    return median(np.diff(ends)[1:])
+
+
+def measure(axis: str, wider: int, side: int) -> dict[str, Any]:
+    """One point of the plot."""
+    channels = tuple(wider * width for width in DenoiserSettings().channels)
+    model, data = build(DenoiserSettings(channels=channels), (1, side, side))
+    two = UnlearnSettings(steps=2, batch_size=32)
+    return {
+        "axis": axis,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "side": side,
+        "seconds": seconds_a_step(model, data, UnlearnSettings(steps=9, batch_size=32)),
+        "bytes": peak_of(model, EraseDiff(two), data, two),
+    }
+
+
+def growth(path: Path) -> list[Measured]:
+    """Step time and memory against parameters and against the image's side; ``path`` gets the plot."""
+    table = pd.DataFrame(
+        [measure("parameters", wider, 8) for wider in WIDER] + [measure("side", 1, side) for side in SIDES]
+    )
+    draw_growth(table, path)
+    told = []
+    for axis in ("parameters", "side"):
+        of_axis = table[table["axis"] == axis]
+        first, last = of_axis.iloc[0], of_axis.iloc[-1]
+        for quantity, unit, scale in (("seconds", "s", 1), ("bytes", "MB", 1e-6)):
+            points = " → ".join(f"{value * scale:.3g}" for value in of_axis[quantity])
+            where = " → ".join(f"{value:,}" for value in of_axis[axis])
+            what = "time" if quantity == "seconds" else "memory"
+            name = f"{what} of a step at ×{last[axis] / first[axis]:.0f} {axis}"
+            told.append(
+                Measured(name, float(last[quantity] / first[quantity]), None, f"{points} {unit} at {where}")
+            )
+    return told
+
+
+def draw_growth(table: pd.DataFrame, path: Path) -> None:
+    """Both axes logarithmic: a straight line is a power."""
+    figure = Figure(figsize=(8, 3.4), dpi=120)
+    labels = {
+        "parameters": "parameters of the model (8×8 pixels)",
+        "side": "side of an image, pixels (0.7 M parameters)",
+    }
+    for axes, (axis, label) in zip(figure.subplots(1, 2), labels.items(), strict=True):
+        of_axis = table[table["axis"] == axis]
+        for quantity, name, colour in (("seconds", "time", "#3b5b92"), ("bytes", "peak memory", "#b3261e")):
+            relative = of_axis[quantity] / of_axis[quantity].iloc[0]
+            axes.plot(of_axis[axis], relative, "o-", label=name, color=colour)
+        axes.set_xscale("log", base=2)
+        axes.set_yscale("log", base=2)
+        axes.set_xticks(
+            of_axis[axis], [f"{v / 1e6:.1f} M" if axis == "parameters" else v for v in of_axis[axis]]
+        )
+        axes.set_xlabel(label)
+        axes.set_ylabel("a step, × the smallest")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Software": None})
+
+
+def on_a_gpu(environment: str = "cifar10", side: int = 32) -> list[Measured]:
+    """A step and the samples a second of CIFAR-10's model (35.8 M parameters)."""
+    names = ("seconds of an unlearning step of CIFAR-10's model", "its samples a second")
+    if not torch.cuda.is_available():
+        return [Measured(name, None, None, "not measured: no GPU here") for name in names]
+    return measure_large(names, read_parameters(environment), side, "cuda")
+
+
+def measure_large(
+    names: tuple[str, str], parameters: dict[str, Any], side: int, device: str
+) -> list[Measured]:
+    """As the environment's settings have it, but for twelve steps, with the default sampler."""
+    model, data = build(DenoiserSettings(**parameters["denoiser"]), (3, side, side))
+    model.to(device)
+    settings = UnlearnSettings(**(parameters["unlearn"] | {"steps": 12}))
+    step = seconds_a_step(model, data, settings)
+    way = SamplingSettings()
+    labels = torch.arange(way.batch_size) % 10
+    draw_samples(model, labels, 0, way, "warm up")
+    started = time.perf_counter()
+    draw_samples(model, labels, 0, way, "benchmark")
+    rate = way.batch_size / (time.perf_counter() - started)
+    card = torch.cuda.get_device_name() if device == "cuda" else device
+    details = (
+        f"{card}, batch {settings.batch_size}, precision {settings.mixed_precision}",
+        f"{card}, {way.steps} steps, guidance {way.guidance_scale:g}, {way.batch_size} at a time",
+    )
+    return [
+        Measured(*pair, None, detail)
+        for pair, detail in zip(zip(names, (step, rate), strict=True), details, strict=True)
+    ]

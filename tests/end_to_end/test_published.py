@@ -1,0 +1,44 @@
+"""The environments of the published data sets, as far as a machine without a GPU can go."""
+
+import json
+
+import pytest
+import yaml
+
+from data.test_published import write_cifar
+from end_to_end.fixtures import TINY, copy_clone
+
+pytestmark = pytest.mark.slow
+
+
+def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_path, quick_run):
+    """The published settings but for sizes and lengths: attention, EMA, target, ResNet and all."""
+    own = copy_clone(project, tmp_path / "project")
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    write_cifar(folder, "cifar10", 40)
+    file = own / "conf/cifar10/parameters.yml"
+    settings = yaml.safe_load(file.read_text())
+    small = TINY | {
+        "denoiser": {"channels": [8, 16, 16, 16], "layers_per_block": 1},
+        "classifier": {"architecture": "resnet18", "epochs": 1, "min_test_accuracy": 0.0},
+        "sampling": {"steps": 3},
+        "pretrain": {"steps": 2, "batch_size": 8},
+        "unlearn": {"steps": 2, "batch_size": 8},
+    }
+    for section, values in small.items():
+        settings[section] = settings.get(section, {}) | values
+    file.write_text(yaml.safe_dump(settings))
+
+    run = quick_run(own, "--env=cifar10", "--pipeline=prepare", f"--params=source.path={folder}")
+    assert run.code == 0, run.output
+    for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn"]):
+        run = quick_run(own, "--env=cifar10", *arguments)
+        assert run.code == 0, run.output
+    judge = json.loads((own / "data/06_models/cifar10/classifier/config.json").read_text())
+    assert (judge["_class_name"], judge["architecture"]) == ("ResNetClassifier", "resnet18")
+    unet = json.loads((own / "data/06_models/cifar10/base/unet/config.json").read_text())
+    assert unet["down_block_types"] == ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"]
+    metrics = json.loads((own / "data/08_reporting/cifar10/erasediff/metrics.json").read_text())
+    assert metrics["forget"]["classes"] == [0]
+    assert metrics["erased"]["forget_samples"] == 8
