@@ -81,6 +81,8 @@ HANDLERS = {
     "kedro run": from_nothing,
 }
 MADE = {
+    "make fashion-table": ["kedro run --env=fashion_mnist --pipeline=prepare", "benchmarks/fashion_mnist.py"],
+    "make benchmark": ["python benchmarks/benchmark.py"],
     "make unlearn": ("dvc pull", "kedro run --pipeline=unlearn"),
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),

@@ -104,7 +104,8 @@ def test_a_judge_for_other_words_is_refused(judge):
 def test_what_is_no_judge_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
     with pytest.raises(
-        MissingInput, match="holds a UNet2DModel: allowed are Classifier, ImageNetJudge, Nsfw"
+        MissingInput,
+        match="holds a UNet2DModel: allowed are Classifier, ResNetClassifier, ImageNetJudge, Nsfw",
     ):
         AnyJudge.from_pretrained(str(tmp_path))
 
