@@ -81,13 +81,13 @@ fashion-mnist fashion-table: REFERENCE += data/06_models/fashion_mnist/base data
 $(FASHION_MNIST): | setup
 	kedro run --env=fashion_mnist --pipeline=prepare
 
-fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, about 10 minutes
+fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, about 12 minutes
 	kedro run --env=fashion_mnist --pipeline=unlearn
 
-fashion-table: setup pull $(FASHION_MNIST)  ## each class of it: about 100 minutes; goes on where it stopped
+fashion-table: setup pull $(FASHION_MNIST)  ## each class of it: hours; goes on where it stopped
 	python benchmarks/fashion_mnist.py
 
-benchmark: setup pull  ## time and memory as ratios, about 25 minutes on a machine with nothing else to do
+benchmark: setup pull  ## time and memory as ratios, on a machine with nothing else to do
 	python benchmarks/benchmark.py
 
 clean:  ## the virtual environment, MLflow's store and checkpoints; results stay

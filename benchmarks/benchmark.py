@@ -43,7 +43,7 @@ def main() -> int:
     write_figures(figures, options.output)
     missed = [figure for figure in figures if figure.verdict == "missed"]
     for figure in missed:
-        print(f"missed: {figure.name}: {figure.value} > {figure.limit}: {figure.detail}", file=sys.stderr)
+        print(f"missed: {figure.name}, ≤ {figure.limit}: {figure.value} ({figure.detail})", file=sys.stderr)
     return int(bool(missed))
 
 

@@ -45,13 +45,12 @@ def seconds_a_step(model: ClassConditional, data: TrainingData, settings: Unlear
     return median(np.diff(ends)[1:])
 
 
-def measure(axis: str, wider: int, side: int) -> dict[str, Any]:
+def measure(wider: int, side: int) -> dict[str, Any]:
     """One point of the plot."""
     channels = tuple(wider * width for width in DenoiserSettings().channels)
     model, data = build(DenoiserSettings(channels=channels), (1, side, side))
     two = UnlearnSettings(steps=2, batch_size=32)
     return {
-        "axis": axis,
         "parameters": sum(p.numel() for p in model.parameters()),
         "side": side,
         "seconds": seconds_a_step(model, data, UnlearnSettings(steps=9, batch_size=32)),
@@ -61,21 +60,24 @@ def measure(axis: str, wider: int, side: int) -> dict[str, Any]:
 
 def growth(path: Path) -> list[Measured]:
     """Step time and memory against parameters and against the image's side; ``path`` gets the plot."""
-    table = pd.DataFrame(
-        [measure("parameters", wider, 8) for wider in WIDER] + [measure("side", 1, side) for side in SIDES]
-    )
+    smallest = measure(WIDER[0], SIDES[0])  # the first point of both axes
+    points = {
+        "parameters": [smallest, *(measure(wider, SIDES[0]) for wider in WIDER[1:])],
+        "side": [smallest, *(measure(WIDER[0], side) for side in SIDES[1:])],
+    }
+    table = pd.DataFrame([{"axis": axis, **row} for axis, rows in points.items() for row in rows])
     draw_growth(table, path)
     told = []
     for axis in ("parameters", "side"):
         of_axis = table[table["axis"] == axis]
         first, last = of_axis.iloc[0], of_axis.iloc[-1]
         for quantity, unit, scale in (("seconds", "s", 1), ("bytes", "MB", 1e-6)):
-            points = " → ".join(f"{value * scale:.3g}" for value in of_axis[quantity])
+            measured = " → ".join(f"{value * scale:.3g}" for value in of_axis[quantity])
             where = " → ".join(f"{value:,}" for value in of_axis[axis])
             what = "time" if quantity == "seconds" else "memory"
             name = f"{what} of a step at ×{last[axis] / first[axis]:.0f} {axis}"
             told.append(
-                Measured(name, float(last[quantity] / first[quantity]), None, f"{points} {unit} at {where}")
+                Measured(name, float(last[quantity] / first[quantity]), None, f"{measured} {unit} at {where}")
             )
     return told
 

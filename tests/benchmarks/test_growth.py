@@ -8,7 +8,7 @@ def test_a_wider_model_has_more_parameters_and_takes_more_memory(monkeypatch):
     monkeypatch.setattr(
         growth, "DenoiserSettings", lambda **given: DenoiserSettings(**{"channels": (8, 16), **given})
     )
-    narrow, wide = (growth.measure("parameters", wider, 8) for wider in (1, 2))
+    narrow, wide = (growth.measure(wider, 8) for wider in (1, 2))
     assert wide["parameters"] / narrow["parameters"] > 3
     assert wide["bytes"] > narrow["bytes"]
     assert min(narrow["seconds"], wide["seconds"]) > 0

@@ -22,7 +22,6 @@ def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_pat
     small = TINY | {
         "denoiser": {"channels": [8, 16, 16, 16], "layers_per_block": 1},
         "classifier": {"architecture": "resnet18", "epochs": 1, "min_test_accuracy": 0.0},
-        "sampling": {"steps": 3},
         "pretrain": {"steps": 2, "batch_size": 8},
         "unlearn": {"steps": 2, "batch_size": 8},
     }

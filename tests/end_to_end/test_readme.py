@@ -81,8 +81,6 @@ HANDLERS = {
     "kedro run": from_nothing,
 }
 MADE = {
-    "make fashion-table": ["kedro run --env=fashion_mnist --pipeline=prepare", "benchmarks/fashion_mnist.py"],
-    "make benchmark": ["python benchmarks/benchmark.py"],
     "make unlearn": ("dvc pull", "kedro run --pipeline=unlearn"),
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),
@@ -94,6 +92,13 @@ MADE = {
     "make keys": ("kedro keys",),
     "make pull-words": ("dvc pull", "data/06_models/tiny_text_to_image/base"),
     "make audits": ("dvc pull", "python benchmarks/audits.py"),
+    "make fashion-table": (
+        "dvc pull",
+        "data/06_models/fashion_mnist/base",
+        "kedro run --env=fashion_mnist --pipeline=prepare",
+        "python benchmarks/fashion_mnist.py",
+    ),
+    "make benchmark": ("dvc pull", "python benchmarks/benchmark.py"),
 }
 ELSEWHERE = {
     "kedro run --env=tiny_text_to_image --pipeline=unlearn": (
