@@ -43,7 +43,7 @@ from erasediff_pipeline.data.request import split_by_request
 n = 1_000_000
 manifest = pd.DataFrame({
     "id": [f"image-{i:07d}" for i in range(n)],
-    "label": np.arange(n) % 1000,
+    "label": np.arange(n) // 5 % 1000,
     "split": np.where(np.arange(n) % 5 == 0, "test", "train"),
     "sha256": [f"{i:064x}" for i in range(n)],
 })
