@@ -38,9 +38,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	$(PIP_INSTALL) -r requirements-dev.lock
 	touch $@
 
+# DVC lays out a read-only object of its cache without a look at it, and hashes a writable one first.
 pull: setup  ## digits, manifest, base model and classifier from the reference store in the repository
 	@missing=$$(for path in $(REFERENCE); do [ -e $$path ] || echo $$path; done); \
-	if [ -n "$$missing" ]; then echo "dvc pull" $$missing; dvc pull --quiet $$missing; fi
+	if [ -n "$$missing" ]; then \
+		if [ -d .dvc/cache/files ]; then chmod -R u+w .dvc/cache/files; fi; \
+		echo "dvc pull" $$missing; dvc pull --quiet $$missing; \
+	fi
 
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	kedro mlflow ui

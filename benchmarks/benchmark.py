@@ -6,6 +6,7 @@ The machine should have nothing else to do.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results.json")
     options = parser.parse_args()
-    bench = Bench()
+    bench, plot = Bench(), options.output.with_name("growth.part.png")
     parts: list[Callable[[], Measured | list[Measured]]] = [
         lambda: step_overhead(bench),
         lambda: time_to_forget(bench),
@@ -33,13 +34,16 @@ def main() -> int:
         around_the_nodes,
         split_of_a_million,
         two_processes,
-        lambda: growth(options.output.with_name("growth.png")),
+        lambda: growth(plot),
         on_a_gpu,
     ]
     figures: list[Measured] = []
     for part in tqdm(parts, "benchmark", unit="part"):
         found = part()
-        figures += found if isinstance(found, list) else [found]
+        figures += (new := found if isinstance(found, list) else [found])
+        for figure in new:  # at once: what comes after may fail
+            tqdm.write(f"{figure.name}: {figure.value} ({figure.detail})")
+    os.replace(plot, options.output.with_name("growth.png"))
     write_figures(figures, options.output)
     missed = [figure for figure in figures if figure.verdict == "missed"]
     for figure in missed:

@@ -394,6 +394,12 @@ def test_words_and_the_way_that_the_model_is_asked_must_fit(asking, text_model):
             "run `make pull-words`, or make it with `kedro run --env=tiny_text_to_image --pipeline=prepare`",
         ),
         (
+            "fashion_mnist/",
+            "base_model",
+            None,
+            "run `make fashion-mnist`, or train it with `kedro run --env=fashion_mnist --pipeline=pretrain`",
+        ),
+        (
             "image_folder/",
             "classifier",
             None,

@@ -2,17 +2,13 @@
 
 import fcntl
 import json
-import math
 import os
 import re
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pandas as pd
-import torch
-from accelerate import PartialState
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
@@ -67,7 +63,11 @@ WITHOUT_TRAINING = {
     "manifest": "draw them with `{generate}`, or read yours with `{prepare}`",
 }
 """Where ``denoiser.pretrained`` names a base model that exists."""
-PULLED = {"": "run `dvc pull`, or ", "tiny_text_to_image/": "run `make pull-words`, or "}
+PULLED = {
+    "": "run `dvc pull`, or ",
+    "tiny_text_to_image/": "run `make pull-words`, or ",
+    "fashion_mnist/": "run `make fashion-mnist`, or ",
+}
 """What brings the reference data and models of an environment that has any."""
 COMMAND = re.compile(r"{(\w+)}")
 NEEDED_BYTES = 64 * 2**20
@@ -204,12 +204,7 @@ def check_trainings(key: str, settings: Any) -> None:
     """Refuse, in these settings or within, what this device or so many processes cannot train with."""
     if isinstance(settings, TrainingSettings):
         optimiser_class(settings.optimiser, process_state().device, f"{key}.optimiser")
-        parts = math.lcm(settings.accumulation, world_size())
-        if settings.batch_size % parts:
-            raise InvalidParameter(
-                f"{key}.batch_size: {settings.batch_size}: allowed are multiples of {parts} "
-                f"({world_size()} processes, accumulation {settings.accumulation})"
-            )
+        settings.parts_for(world_size(), f"{key}.batch_size")
     if isinstance(settings, BaseModel):
         for name, value in settings:
             check_trainings(f"{key}.{name}", value)
@@ -258,8 +253,8 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
     if model.image_shape != images.shape or classes < needed:
         raise MissingInput(
             f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
-            f"{images.shape} of {needed}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or mend "
-            "source.side and source.rgb"
+            f"{images.shape} of {needed}: run `dvc pull`, or `{paths.kedro_run('pretrain')}`, or "
+            "mend source.side and source.rgb"
         )
 
 
@@ -388,7 +383,7 @@ class GoTogether:
     def after_context_created(self) -> None:
         """Find the others, once the parameters are known to be right."""
         if world_size() > 1:
-            find_each_other()
+            process_state()
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -419,16 +414,7 @@ class Follow(GoTogether):
     @hook_impl(tryfirst=True)  # registered after CheckFirst, so called before it
     def after_context_created(self) -> None:
         """Let the first process check, and say what is wrong, once."""
-        find_each_other().wait_for_everyone()
-
-
-def find_each_other() -> PartialState:
-    """accelerate's state of this process, which knows the others by now.
-
-    To wait for them is no error, however long: for a judge to be trained, and for the evaluation at the end.
-    """
-    on_cpus = {} if torch.cuda.is_available() else {"cpu": True}
-    return PartialState(timeout=timedelta(days=30), **on_cpus)
+        process_state().wait_for_everyone()
 
 
 class ShowSummary:

@@ -1,6 +1,7 @@
 """Which of the processes that torchrun or accelerate has started this one is."""
 
 import os
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # settings.py asks for the rank, and accelerate takes seconds to import
@@ -21,9 +22,13 @@ def world_size() -> int:
 
 
 def process_state() -> "PartialState":
-    """accelerate's state of this process; the first call waits for the other processes."""
+    """accelerate's state of this process; the first call waits for the other processes.
+
+    To wait for them is no error, however long: for a judge to be trained, and for the evaluation at the end.
+    """
     import torch
     from accelerate import PartialState
 
-    on_cpus = world_size() > 1 and not torch.cuda.is_available()
-    return PartialState(cpu=True) if on_cpus else PartialState()
+    if world_size() == 1:
+        return PartialState()
+    return PartialState(cpu=not torch.cuda.is_available(), timeout=timedelta(days=30))

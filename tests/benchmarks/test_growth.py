@@ -28,6 +28,7 @@ def test_what_a_gpu_would_run_runs_here_on_a_small_model():
     parameters = {
         "denoiser": {"channels": [8, 16], "attention": [8]},
         "unlearn": {"batch_size": 8, "forget_target": "uniform_noise"},
+        "machine": {"channels_last": True, "workers": 1},
     }
     names = ("seconds of a step", "samples a second")
     step, rate = growth.measure_large(names, parameters, 8, "cpu")

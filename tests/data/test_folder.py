@@ -7,7 +7,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import SourceSettings
-from erasediff_pipeline.data.folder import read_folder, read_image
+from erasediff_pipeline.data.folder import UNREADABLE, read_folder, read_image
 from erasediff_pipeline.data.sources import SOURCES
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
@@ -48,6 +48,16 @@ def test_the_middle_is_kept(tmp_path):
     image[:, 4:8] = 200
     Image.fromarray(image).save(tmp_path / "a.png")
     assert (read_image(tmp_path / "a.png", 4) == 200).all()
+
+
+def test_no_file_starts_a_program(tmp_path, monkeypatch):
+    """Pillow would hand an EPS to Ghostscript, whatever the file is called."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.format == "EPS"
+    with pytest.raises(UNREADABLE, match="cannot identify"):
+        read_image(tmp_path / "a.png", 4)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import hashlib
 import logging
 import struct
 from contextlib import contextmanager
+from functools import partial
 from io import BytesIO
 from urllib.error import URLError
 
@@ -66,8 +67,68 @@ def test_cifar_that_is_torn_is_not_read(tmp_path):
     write_cifar(tmp_path, "cifar10", 3)
     file = tmp_path / "cifar-10-batches-bin/data_batch_3.bin"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(MissingInput, match=r"cifar10: its files are not in .*cannot be downloaded"):
+    with pytest.raises(MissingInput, match=r"not in .*data_batch_3.bin has 9218 bytes.*cannot be"):
         read_published(of("cifar10", tmp_path))
+
+
+def test_a_label_that_no_class_has_is_refused(tmp_path):
+    write_cifar(tmp_path, "cifar10", 3)
+    file = tmp_path / "cifar-10-batches-bin/test_batch.bin"
+    content = bytearray(file.read_bytes())
+    content[3073] = 200
+    file.write_bytes(content)
+    with pytest.raises(MissingInput, match=r"image 1 of its test split in .* label 200: allowed are 0 to 9"):
+        read_published(of("cifar10", tmp_path, rgb=True))
+
+
+class Unpacked:
+    """Two files that a download brings, the second of which may be cut off by a person's Ctrl-C."""
+
+    classes = ("thing",)
+
+    def __init__(self, root, train, download, interrupted=False):
+        folder = root / "unpacked"
+        if download:
+            folder.mkdir(parents=True)
+            (folder / "a").write_text("a")
+            if interrupted:
+                raise KeyboardInterrupt
+            (folder / "b").write_text("b")
+        if not folder.exists():
+            raise RuntimeError("nothing there")
+        self.files = sorted(file.name for file in folder.iterdir())
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, row):
+        return Image.new("L", (8, 8)), 0
+
+
+def test_an_interrupted_download_is_not_taken_for_the_whole(tmp_path, monkeypatch):
+    place = tmp_path / "own"
+    monkeypatch.setitem(published.OPEN, "stl10", partial(Unpacked, interrupted=True))
+    with pytest.raises(KeyboardInterrupt):
+        read_published(of("stl10", place))
+    monkeypatch.setitem(published.OPEN, "stl10", Unpacked)
+    images, _ = read_published(of("stl10", place))
+    assert len(images) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]
+
+
+def test_what_is_there_in_part_gives_way_to_a_download(tmp_path, monkeypatch):
+    (tmp_path / "own/unpacked").mkdir(parents=True)
+    (tmp_path / "own/unpacked/a").write_text("torn")
+
+    def refuse_torn(root, train, download):
+        found = Unpacked(root, train, download)
+        if (root / "unpacked/a").read_text() == "torn":
+            raise RuntimeError("a is torn")
+        return found
+
+    monkeypatch.setitem(published.OPEN, "stl10", refuse_torn)
+    images, _ = read_published(of("stl10", tmp_path / "own"))
+    assert len(images) == 4
 
 
 def write_idx(file, array):
@@ -118,7 +179,7 @@ def test_debians_fashion_mnist_itself(tmp_path, monkeypatch):
 def test_stl10(tmp_path, monkeypatch):
     folder = tmp_path / STL10.base_folder
     folder.mkdir()
-    (folder / STL10.class_names_file).write_text("airplane\nbird")
+    (folder / STL10.class_names_file).write_text("airplane\nbird\ncar")
     pixels = {"train": RNG.integers(0, 256, (3, 3, 96, 96), dtype=np.uint8)}
     pixels["test"] = RNG.integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
     for part, images in pixels.items():
@@ -134,7 +195,7 @@ def test_stl10(tmp_path, monkeypatch):
     images, found = read_published(of("stl10", tmp_path, rgb=True))
     np.testing.assert_array_equal(images.images, np.concatenate(list(pixels.values())))
     assert images.labels.tolist() == [0, 1, 2, 0, 1]
-    assert found.names == ["airplane", "bird"]
+    assert found.names == ["airplane", "bird", "car"]
 
 
 def test_imagenette(tmp_path):

@@ -1,11 +1,12 @@
 import hashlib
 import json
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.config import ForgetRequest
+from erasediff_pipeline.config import CaptionSettings, ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import (
     forgotten_classes,
@@ -112,6 +113,13 @@ def test_hash_knows_no_order_and_no_duplicates():
 def test_hash_is_sha256_of_the_sorted_ids_with_their_images():
     expected = hashlib.sha256(b"a sha-of-a\nb sha-of-b").hexdigest()
     assert hash_set(rows("b", "a")) == expected
+
+
+@pytest.mark.parametrize("at_a_time", [1, 2, 3, 4])
+def test_hash_does_not_depend_on_how_much_is_hashed_at_a_time(monkeypatch, at_a_time):
+    whole = hash_set(rows(*"abcdefg"))
+    monkeypatch.setattr("erasediff_pipeline.data.request.AT_A_TIME", at_a_time)
+    assert hash_set(rows(*"abcdefg")) == whole
 
 
 def test_the_same_ids_of_other_images_have_another_hash():
@@ -315,6 +323,22 @@ def test_the_same_class_twice(manifest):
         message = refusal(manifest, history, classes=classes)
         assert "forget.classes: '0'" in message
         assert "before" in message
+
+
+WORDS = CaptionSettings(words={0: ["zero"], 1: ["one"], 2: ["two"], 7: ["seven"]}, templates=["{}"])
+
+
+@pytest.mark.parametrize(
+    ("words", "earlier", "said"),
+    [
+        (["seven"], [], "forget.prompts: 'seven': [7] not in the data: allowed are [0, 1, 2]"),
+        (["zero", "one", "two"], [], "forget.prompts: 'zero', 'one', 'two': [0, 1, 2] is every class"),
+        (["zero"], [{"classes": [0]}], "forget.prompts: 'zero': '0': forgotten by this model before"),
+    ],
+)
+def test_who_asks_by_words_is_answered_by_words(manifest, words, earlier, said):
+    with pytest.raises(InvalidRequest, match=re.escape(said)):
+        split_by_request(manifest, ForgetRequest(prompts=words), answered(manifest, *earlier), WORDS)
 
 
 def test_the_same_image_twice(manifest, ids_file):

@@ -5,7 +5,13 @@ from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.sampling import guided_prediction, stream_samples
 
-SAMPLERS = {"dpm_solver": DPMSolverMultistepScheduler, "ddim": DDIMScheduler, "ddpm": DDPMScheduler}
+SAMPLERS = {
+    "dpm_solver": (DPMSolverMultistepScheduler, "dpmsolver++", False),
+    "sde_dpm_solver": (DPMSolverMultistepScheduler, "sde-dpmsolver++", True),
+    "ddim": (DDIMScheduler, None, None),
+    "ddpm": (DDPMScheduler, None, None),
+}
+"""The scheduler, its algorithm and whether its noise levels are those of Karras."""
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +83,9 @@ def test_guidance_of_point_masses_is_known(point_mass, sampler):
     assert (drawn.int() - expected.int()).abs().max() <= 1
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [("dpm_solver", 50), ("ddim", 100), ("ddpm", 1000)])
+@pytest.mark.parametrize(
+    ("sampler", "steps"), [("dpm_solver", 50), ("sde_dpm_solver", 50), ("ddim", 100), ("ddpm", 1000)]
+)
 def test_gaussian_is_recovered(toy_model, alpha_bar, sampler, steps):
     """For data N(m, s²) the best ε is √(1 − ᾱ)·(x_t − √ᾱ·m)/(ᾱ·s² + 1 − ᾱ)."""
     mean, deviation = 0.2, 0.25
@@ -95,16 +103,17 @@ def test_gaussian_is_recovered(toy_model, alpha_bar, sampler, steps):
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_sampler_by_name(point_mass, monkeypatch, sampler):
     used = []
-    for name, scheduler in SAMPLERS.items():
+    for scheduler in (DPMSolverMultistepScheduler, DDIMScheduler, DDPMScheduler):
         step = scheduler.step
 
-        def spy(self, *args, _name=name, _step=step, **kwargs):
-            used.append(_name)
+        def spy(self, *args, _step=step, **kwargs):
+            config = self.config
+            used.append((type(self), config.get("algorithm_type"), config.get("use_karras_sigmas")))
             return _step(self, *args, **kwargs)
 
         monkeypatch.setattr(scheduler, "step", spy)
     draw(point_mass(), [0], sampler=sampler, steps=7)
-    assert used == [sampler] * 7
+    assert used == [SAMPLERS[sampler]] * 7
 
 
 @pytest.mark.parametrize(("thresholding", "clipped"), [(True, 6), (False, 0)])

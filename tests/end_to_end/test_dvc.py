@@ -136,6 +136,53 @@ def test_a_corrupted_file_is_noticed(own):
     assert "data/06_models/base" in dvc(own, "status")
 
 
+def stand_in_for_setup(project):
+    """So that ``make`` does not build a virtual environment."""
+    stamp = project / ".venv/.installed"
+    stamp.parent.mkdir()
+    stamp.touch()
+
+
+MANIFEST = "data/03_primary/manifest.parquet"
+
+
+def damage(store, path, project):
+    """Change a byte of the object that ``dvc.lock`` names for ``path``, and leave it as DVC protects it."""
+    md5 = locked(project)[path]
+    target = project / store / "files/md5" / md5[:2] / md5[2:]
+    content = bytearray(target.read_bytes())
+    content[100] ^= 1
+    target.unlink()  # the other clones have it, too
+    target.write_bytes(content)
+    target.chmod(0o444)
+
+
+def test_a_corrupted_object_of_the_store_is_not_laid_out(own):
+    damage("reference_store", MANIFEST, own)
+    shutil.rmtree(own / ".dvc/cache")
+    (own / MANIFEST).unlink()
+    others = hash_tree(own / "data")
+    run = run_command(own, BIN / "dvc", "pull", MANIFEST)
+    assert run.code != 0
+    assert MANIFEST in run.output
+    assert hash_tree(own / "data") == others
+
+
+def test_a_corrupted_object_of_the_cache_is_fetched_anew(own):
+    """DVC lays out what is read-only without a look at it; ``make pull`` makes it look."""
+    good = (own / MANIFEST).read_bytes()
+    damage(".dvc/cache", MANIFEST, own)
+    (own / MANIFEST).unlink()
+    dvc(own, "checkout", MANIFEST)
+    assert (own / MANIFEST).read_bytes() != good  # else the next lines prove nothing
+    (own / MANIFEST).unlink()
+    stand_in_for_setup(own)
+    run = run_command(own, "make", "pull")
+    assert run.code == 0, run.output
+    assert (own / MANIFEST).read_bytes() == good
+    assert wrong(own) == set()
+
+
 def test_the_store_is_small(pulled):
     """15 MB for the digits and their words, 12 MB for Fashion-MNIST."""
     sizes = {file: file.stat().st_size for file in (pulled / "reference_store").rglob("*")}
@@ -233,9 +280,7 @@ def test_plots_show(own):
 
 def test_make_pull_brings_what_is_missing_and_leaves_a_run_of_your_own(own):
     """`make unlearn` twice, or `make test` after it: a plain `dvc pull` would refuse to overwrite."""
-    stamp = own / ".venv/.installed"
-    stamp.parent.mkdir()
-    stamp.touch()
+    stand_in_for_setup(own)
     erased = own / "data/06_models/erasediff/unet/config.json"
     erased.unlink()
     erased.write_text("{}")

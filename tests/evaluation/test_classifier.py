@@ -3,12 +3,15 @@ import pytest
 import torch
 
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.classifier import (
     Classifier,
     accuracy,
+    build_classifier,
     class_probabilities,
     train_classifier,
 )
+from erasediff_pipeline.evaluation.judges import AnyJudge
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -50,8 +53,21 @@ def test_features_are_as_wide_as_asked(judge, toy_images):
 @pytest.mark.parametrize("size", [(8, 6), (7, 7)])
 def test_other_shapes_are_refused(judge_settings, size):
     images = LabelledImages(np.zeros((4, 1, *size), np.uint8), np.arange(4) % 2)
-    with pytest.raises(ValueError, match=f"{size[0]}×{size[1]}"):
+    with pytest.raises(InvalidParameter, match=f"source.side: the images are {size[1]}×{size[0]}"):
         train_classifier(images, judge_settings, seed=0)
+
+
+def test_a_resnet_takes_an_odd_side(judge_settings):
+    build_classifier(judge_settings.model_copy(update={"architecture": "resnet18"}), (1, 7, 7), 2)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
+def test_on_a_gpu(judge_settings, toy_images, tmp_path):
+    trained = train_classifier(toy_images, judge_settings, seed=0)
+    trained.save_pretrained(tmp_path)
+    loaded = AnyJudge.from_pretrained(str(tmp_path))
+    assert {trained.device.type, loaded.device.type} == {"cuda"}
+    assert accuracy(loaded, toy_images) == accuracy(trained, toy_images)
 
 
 def test_saved_and_loaded_is_the_same(judge, tmp_path):

@@ -75,18 +75,18 @@ def unlearn(model, data, checkpoint, machine, before_step=lambda n: None, **chan
 @pytest.mark.parametrize(
     "machine",
     [
-        MachineSettings(workers=2),
+        MachineSettings(fused=False, workers=2),
         MachineSettings(fused=True),
-        MachineSettings(channels_last=True),
+        MachineSettings(fused=False, channels_last=True),
         ALL,
-        pytest.param(MachineSettings(compile=True), marks=gpu),
+        pytest.param(MachineSettings(fused=False, compile=True), marks=gpu),
     ],
     ids=str,
 )
 def test_the_same_training_up_to_rounding(unet_model, data, tmp_path, machine):
     """Adam's first steps are nearly signs: of a gradient that is nothing but rounding, too."""
     plain, fast = unet_model(), unet_model()
-    curve = unlearn(plain, data, tmp_path / "a", MachineSettings())
+    curve = unlearn(plain, data, tmp_path / "a", MachineSettings(fused=False))
     faster = unlearn(fast, data, tmp_path / "b", machine)
     assert faster[0] == pytest.approx(curve[0], rel=1e-4)
     assert [p["retain_loss"] for p in faster] == pytest.approx([p["retain_loss"] for p in curve], rel=0.02)
@@ -101,6 +101,18 @@ def test_killed_and_resumed(unet_model, data, tmp_path, machine):
     with pytest.raises(Killed):
         unlearn(unet_model(), data, tmp_path / "b", machine, kill_at(4))
     unlearn(resumed, data, tmp_path / "b", machine)
+    assert weights_of(resumed) == weights_of(whole)
+
+
+def test_a_checkpoint_of_other_arithmetic_is_not_continued(unet_model, data, tmp_path, caplog):
+    whole, resumed = unet_model(), unet_model()
+    plain = MachineSettings(fused=False)
+    unlearn(whole, data, tmp_path / "a", plain)
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, tmp_path / "b", MachineSettings(fused=True), kill_at(4))
+    with caplog.at_level(logging.WARNING):
+        unlearn(resumed, data, tmp_path / "b", plain)
+    assert "is of another configuration: training starts anew" in caplog.text
     assert weights_of(resumed) == weights_of(whole)
 
 

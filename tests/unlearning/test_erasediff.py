@@ -202,6 +202,14 @@ def test_value_gap_sees_the_inner_steps_under_bf16(linear_model):
     assert gap == pytest.approx(exact, rel=0.1)
 
 
+def test_inner_steps_that_overflow_are_no_value_gap_of_nothing(linear_model):
+    """The gradient is not finite then, which the loop sees; λ = 0 would be a step without forgetting."""
+    too_far = {"control": "value_gap", "inner_steps": 50, "inner_learning_rate": 1e6}
+    direction, scalars = run(linear_model(), 0, **too_far)
+    assert math.isnan(scalars["lambda"])
+    assert not np.isfinite(direction).any()
+
+
 def prepare_other_class(model, retained, forgotten):
     method = EraseDiff(UnlearnSettings(forget_target="other_class"))
     data = TrainingData(retain=images_of(retained), forget=images_of(forgotten))

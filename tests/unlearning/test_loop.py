@@ -261,7 +261,7 @@ def test_ema_is_that_of_diffusers(linear_model, toy_images, tmp_path):
     _, last = recorded_weights(linear_model, toy_images, tmp_path, 0.0)
     seen, kept = recorded_weights(linear_model, toy_images, tmp_path, 0.3)
     trajectory = [*seen[1:], last]
-    ema = EMAModel([torch.nn.Parameter(p) for p in seen[0]], decay=0.3)
+    ema = EMAModel([torch.nn.Parameter(p) for p in seen[0]], decay=0.3, foreach=True)
     by_hand = seen[0]
     for k, weights in enumerate(trajectory):
         ema.step([torch.nn.Parameter(p) for p in weights])

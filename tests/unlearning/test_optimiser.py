@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.unlearning.optimiser import optimiser_class
+from erasediff_pipeline.unlearning.optimiser import lay_out_as_weights, optimiser_class
 from unlearning.by_hand import generator
 from unlearning.runs import in_8_bits, run, weights_of
 
@@ -90,3 +90,29 @@ def test_it_is_refused_before_anything_is_prepared(unet_model, data, tmp_path, m
     with pytest.raises(MissingInput, match="optimiser of salun: 'adamw_8bit' is not installed"):
         run("salun", model, data, tmp_path / "c", optimiser="adamw_8bit")
     assert model.evaluations == 0
+
+
+def one_step(gradient, fused, mend):
+    torch.manual_seed(0)
+    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
+    weight.grad = gradient.clone(memory_format=torch.preserve_format)
+    if mend:
+        lay_out_as_weights([weight])
+    torch.optim.AdamW([weight], lr=0.1, fused=fused).step()
+    return weight.detach()
+
+
+def test_a_gradient_that_lies_otherwise_is_stepped_as_it_should():
+    gradient = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    right = one_step(gradient, fused=False, mend=False)
+    torch.testing.assert_close(one_step(gradient, fused=True, mend=True), right)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="it is an error there")
+def test_without_that_torch_steps_by_other_gradients():
+    """Or the mend could go."""
+    gradient = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
+    gradient = gradient.contiguous(memory_format=torch.channels_last)
+    wrong, right = (one_step(gradient, fused, mend=False) for fused in (True, False))
+    assert (wrong - right).abs().max() > 0.1

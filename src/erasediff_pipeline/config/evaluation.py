@@ -6,7 +6,7 @@ from pydantic import Field
 
 from erasediff_pipeline.config.base import Settings
 
-Sampler = Literal["dpm_solver", "ddim", "ddpm"]
+Sampler = Literal["dpm_solver", "sde_dpm_solver", "ddim", "ddpm"]
 FidBackend = Literal["classifier", "efficientnet_lite0"]
 
 
@@ -14,7 +14,8 @@ class SamplingSettings(Settings):
     """How images are drawn from a model."""
 
     sampler: Sampler = "dpm_solver"
-    """``dpm_solver`` (DPM-Solver++, arXiv 2211.01095), ``ddim`` (2010.02502) or ``ddpm`` (2006.11239)."""
+    """``dpm_solver`` (DPM-Solver++, arXiv 2211.01095), ``sde_dpm_solver`` (its stochastic form, at the noise
+    levels of 2206.00364, equation 5), ``ddim`` (2010.02502) or ``ddpm`` (2006.11239)."""
 
     steps: int = Field(15, ge=1)
     """Denoising steps an image."""

@@ -4,12 +4,16 @@ from pydantic import Field
 
 from erasediff_pipeline.config.base import Settings
 
+READING = {"workers", "pin_memory"}
+"""The settings that change nothing of what is computed; the others round otherwise."""
+
 
 class MachineSettings(Settings):
-    """How ``pretrain``, ``unlearn`` and the other methods' pipelines train; Blindspot its proxy without it.
+    """How ``pretrain``, ``unlearn`` and the other methods' pipelines train.
 
     What needs an accelerator is left out without one, and the run says so. ``deterministic`` is for all that
-    a run computes; trials of ``compare`` and what audits train are measured without the rest.
+    a run computes; trials of ``compare``, Blindspot's proxy and what audits train have the defaults of the
+    rest.
     """
 
     compile: bool = False
@@ -18,7 +22,7 @@ class MachineSettings(Settings):
     channels_last: bool = False
     """Keep weights and activations of convolutions in the layout ``NHWC``, which tensor cores work in."""
 
-    fused: bool = False
+    fused: bool = True
     """Take an optimiser step in one kernel for all weights; of ``adamw``."""
 
     workers: int = Field(0, ge=0)

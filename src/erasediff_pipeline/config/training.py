@@ -1,10 +1,12 @@
 """The models that are trained, and the one training loop."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
 from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.errors import InvalidParameter
 
 MEMORY = {"accumulation", "gradient_checkpointing", "mixed_precision"}
 """The settings that save memory, all off by default."""
@@ -73,6 +75,23 @@ class TrainingSettings(Settings):
         if self.batch_size % self.accumulation:
             raise ValueError(f"accumulation {self.accumulation}: it must divide batch_size {self.batch_size}")
         return self
+
+    def parts_for(self, processes: int, key: str) -> int:
+        """Parts of a batch that so many processes share: as many for each, at least one.
+
+        Args:
+            key: What the batch size is called, for the message.
+
+        Raises:
+            InvalidParameter: The batch cannot be divided so.
+        """
+        parts = math.lcm(self.accumulation, processes)
+        if self.batch_size % parts:
+            raise InvalidParameter(
+                f"{key}: {self.batch_size}: allowed are multiples of {parts} "
+                f"({processes} processes, accumulation {self.accumulation})"
+            )
+        return parts
 
     @property
     def part_size(self) -> int:

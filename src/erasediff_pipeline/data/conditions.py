@@ -14,6 +14,7 @@ from erasediff_pipeline.data.captions import prompts_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import classes_of, forgotten_classes
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.paths import kedro_run
 
 FORGET, ERASE, SYNONYM, RETAIN, ANCHOR = "forget", "erase", "synonym", "retain", "anchor"
 """To be gone, and judged by; prompts that the erasing works on; words of the class that the request does not
@@ -72,7 +73,7 @@ def own_captions(manifest: pd.DataFrame) -> list[tuple[str, int]]:
     """
     if "prompt" not in manifest:
         raise InvalidRequest(
-            "captions.words: the images were prepared without captions: run `kedro run --pipeline=prepare`"
+            f"captions.words: the images were prepared without captions: run `{kedro_run('prepare')}`"
         )
     return list(manifest[["prompt", "label"]].drop_duplicates().itertuples(index=False, name=None))
 

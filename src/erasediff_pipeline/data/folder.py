@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.datasets.folder import IMG_EXTENSIONS, find_classes
+from torchvision.datasets.folder import find_classes
 from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SourceSettings
@@ -16,6 +16,8 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
+FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
+"""What Pillow may take a file for, whatever its name: for EPS it would start Ghostscript."""
 METADATA = "metadata.csv"
 """As Hugging Face's ``imagefolder`` names it: columns ``file_name`` (below the folder) and ``text``."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -53,7 +55,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         for file, label in tqdm(everything, "read images", unit="image"):
             name = file.relative_to(root).as_posix()
             try:
-                with Image.open(file) as image:
+                with Image.open(file, formats=FORMATS) as image:
                     pixels = fit_image(image, settings)
                     size = f"{image.width}×{image.height}"
             except UNREADABLE as error:
@@ -69,7 +71,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     counts = Counter(labels)
     for label, name in enumerate(classes):
         if not counts[label]:
-            raise MissingInput(f"source.path: {root / name}: no image in it: allowed are {IMG_EXTENSIONS}")
+            raise MissingInput(f"source.path: {root / name}: no image in it: allowed are {FORMATS}")
     if (root / METADATA).exists():
         found.captions = read_captions(root / METADATA, files)
     return LabelledImages(pixels, np.array(labels, np.int64)), found
@@ -104,7 +106,7 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
 
 def read_image(file: Path, side: int) -> np.ndarray:
     """One image in colour, cropped and resized, ``[3, side, side]`` uint8."""
-    with Image.open(file) as image:
+    with Image.open(file, formats=FORMATS) as image:
         return fit_image(image, SourceSettings(side=side, rgb=True))
 
 

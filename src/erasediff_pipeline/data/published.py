@@ -142,7 +142,7 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     """Read a data set whole; its own test split stays one.
 
     Raises:
-        MissingInput: Its files are not there, and the network does not give them.
+        MissingInput: Its files are not there, and the network does not give them; or they are damaged.
     """
     root = Path(settings.path or f"data/01_raw/{settings.name}")
     parts = {split: open_dataset(settings.name, root, split == "train") for split in ("train", "test")}
@@ -155,6 +155,11 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
             for split, dataset in parts.items():
                 for row in range(len(dataset)):
                     image, label = dataset[row]
+                    if not 0 <= label < len(names):
+                        raise MissingInput(
+                            f"source.name: {settings.name}: image {row} of its {split} split in {root} "
+                            f"has the label {label}: allowed are 0 to {len(names) - 1}: delete its files"
+                        )
                     labels.append(int(label))
                     found.split.append(split)
                     found.sizes[f"{image.width}×{image.height}"] += 1
@@ -169,14 +174,32 @@ def open_dataset(name: str, root: Path, train: bool) -> Dataset:
     """What is there; else what the network gives."""
     try:
         return OPEN[name](root, train, False)
-    except (RuntimeError, FileNotFoundError):  # how torchvision says that it is not there, or not whole
-        logger.info("%s: not in %s: downloading it", name, root)
-    root.mkdir(parents=True, exist_ok=True)
+    except (RuntimeError, FileNotFoundError) as error:  # torchvision: it is not there, or not whole
+        found = " ".join(str(error).split())
+    logger.info("%s: not in %s (%s): downloading it", name, root, found)
     try:
-        return OPEN[name](root, train, True)
+        download(name, root, train)
+        return OPEN[name](root, train, False)
     except (RuntimeError, OSError) as error:
         remedy = " or install Debian's dataset-fashion-mnist" if name == "fashion_mnist" else ""
         raise MissingInput(
-            f"source.name: {name}: its files are not in {root}, and cannot be downloaded "
+            f"source.name: {name}: its files are not in {root} ({found}), and cannot be downloaded "
             f"({' '.join(str(error).split())}): put them there{remedy}"
         ) from None
+
+
+def download(name: str, root: Path, train: bool) -> None:
+    """Into a folder beside ``root`` first: torchvision takes what was unpacked in part for the whole."""
+    work = root.with_name(f"{root.name}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(parents=True)
+    try:
+        OPEN[name](work, train, True)
+        root.mkdir(exist_ok=True)
+        for new in work.iterdir():
+            old = root / new.name
+            if old.is_dir():  # not whole, or there would have been no download
+                shutil.rmtree(old)
+            os.replace(new, old)
+    finally:
+        shutil.rmtree(work)

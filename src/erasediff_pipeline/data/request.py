@@ -11,14 +11,20 @@ from erasediff_pipeline.config import CaptionSettings, ForgetRequest
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
 
+AT_A_TIME = 10_000
+
 
 def hash_set(rows: pd.DataFrame) -> str:
     """SHA-256 of a set of images, rows of the manifest: over the sorted lines ``<id> <sha256>``.
 
     Neither order nor duplicates matter; what the images show does, so that no other data has the same hash.
     """
-    lines = set(rows["id"] + " " + rows["sha256"])
-    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+    lines = (rows["id"] + " " + rows["sha256"]).drop_duplicates().sort_values()
+    digest = hashlib.sha256()
+    for start in range(0, len(lines), AT_A_TIME):  # all of them as one text would be as large as the manifest
+        text = "\n".join(lines.iloc[start : start + AT_A_TIME].tolist())
+        digest.update(f"\n{text}".encode() if start else text.encode())
+    return digest.hexdigest()
 
 
 def read_ids(path: str | Path) -> list[str]:
@@ -88,12 +94,13 @@ def split_by_request(
     everything = manifest[manifest["split"] == "train"]
     gone = _forgotten_before(everything, earlier or [])
     train = everything[~gone]
-    classes = request.classes
+    classes, asked = request.classes, "forget.classes"
     if request.prompts is not None:
         classes = _classes_of_words(request.prompts, captions or CaptionSettings())
-    _refuse_twice(everything[gone], train, classes, request.ids_file)
+        asked = f"forget.prompts: {_some(request.prompts)}"
+    _refuse_twice(everything[gone], train, classes, asked, request.ids_file)
     if classes is not None:
-        forget = _rows_of_classes(train, classes)
+        forget = _rows_of_classes(train, classes, asked)
     else:
         forget = _rows_of_ids(manifest, train, request.ids_file)
     if forget.all():
@@ -128,15 +135,13 @@ def _classes_of_words(words: list[str], captions: CaptionSettings) -> list[int]:
     return sorted({known[word] for word in words})
 
 
-def _rows_of_classes(train: pd.DataFrame, classes: list[int]) -> pd.Series:
+def _rows_of_classes(train: pd.DataFrame, classes: list[int], asked: str) -> pd.Series:
     known = sorted(int(label) for label in train["label"].unique())
     unknown = sorted(set(classes) - set(known))
     if unknown:
-        raise InvalidRequest(f"forget.classes: {unknown} not in the data: allowed are {known}")
+        raise InvalidRequest(f"{asked}: {unknown} not in the data: allowed are {known}")
     if set(classes) == set(known):
-        raise InvalidRequest(
-            f"forget.classes: {sorted(set(classes))} is every class: at least one must be retained"
-        )
+        raise InvalidRequest(f"{asked}: {sorted(set(classes))} is every class: at least one must be retained")
     return train["label"].isin(classes)
 
 
@@ -169,7 +174,7 @@ def _forgotten_before(train: pd.DataFrame, earlier: list[dict]) -> pd.Series:
 
 
 def _refuse_twice(
-    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, ids_file: str | None
+    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, asked: str, ids_file: str | None
 ) -> None:
     """A model that has forgotten something cannot be asked for it again: it has no forget set any more.
 
@@ -178,7 +183,7 @@ def _refuse_twice(
     if classes is not None:
         no_more = set(gone["label"]) - set(train["label"])
         again = [str(label) for label in sorted(set(classes) & no_more)]
-        where = "forget.classes"
+        where = asked
     else:
         again = sorted(set(read_ids(str(ids_file))) & set(gone["id"]))
         where = f"forget.ids_file: {ids_file}"

@@ -15,9 +15,13 @@ from erasediff_pipeline.seeding import make_generator
 
 SCHEDULERS = {
     "dpm_solver": DPMSolverMultistepScheduler,
+    "sde_dpm_solver": DPMSolverMultistepScheduler,
     "ddim": DDIMScheduler,
     "ddpm": DDPMScheduler,
 }
+OPTIONS = {"sde_dpm_solver": {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True}}
+STOCHASTIC = {"sde_dpm_solver", "ddpm"}
+"""They draw noise at every step; the others are deterministic and take no generator."""
 
 
 def guided_prediction(
@@ -48,10 +52,10 @@ def sample_batch(
     Returns:
         Images ``[N, C, H, W]`` uint8 on the CPU.
     """
-    scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config)
+    options = OPTIONS.get(settings.sampler, {})
+    scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config, **options)
     scheduler.set_timesteps(settings.steps, device=model.device)
-    # DPM-Solver++ is deterministic and takes no generator into account; DDPM draws at every step.
-    extra = {"generator": generators} if settings.sampler == "ddpm" else {}
+    extra = {"generator": generators} if settings.sampler in STOCHASTIC else {}
     c = model.condition(labels)
     x_t = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
     x_t = x_t * scheduler.init_noise_sigma

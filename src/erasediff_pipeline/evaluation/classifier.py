@@ -1,6 +1,6 @@
 """The judge: a small CNN, or a ResNet, that says which class an image shows."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -13,9 +13,12 @@ from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.resnet import ResNetClassifier
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.order import batch_rows
+
+M = TypeVar("M", bound=ModelMixin)
 
 
 class Classifier(ModelMixin, ConfigMixin):
@@ -63,6 +66,11 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
+def on_accelerator(judge: M) -> M:
+    """The judge, on a CUDA GPU where there is one: a ResNet is most of an evaluation's work."""
+    return judge.to("cuda") if torch.cuda.is_available() else judge
+
+
 @torch.no_grad()
 def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None = None) -> Tensor:
     """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU, of any judge."""
@@ -85,11 +93,16 @@ def build_classifier(
 ) -> Classifier | ResNetClassifier:
     """A fresh judge of images of ``shape`` (C, H, W); its weights come from torch's global generator.
 
-    Images must be square, with an even side.
+    Raises:
+        InvalidParameter: The images are not square, or have an odd side, which the ``cnn`` cannot halve.
     """
     channels, height, width = shape
-    if height != width or height % 2:
-        raise ValueError(f"images must be square with an even side, got {height}×{width}")
+    odd = settings.architecture == "cnn" and height % 2 == 1
+    if height != width or odd:
+        raise InvalidParameter(
+            f"source.side: the images are {width}×{height}: the judge needs square ones"
+            f"{', with an even side, or classifier.architecture: resnet18' if odd else ''}"
+        )
     if settings.architecture == "cnn":
         return Classifier(channels, height, classes, settings.channels, settings.features)
     return ResNetClassifier(channels, height, classes, settings.architecture)
@@ -100,7 +113,7 @@ def train_classifier(
 ) -> Classifier | ResNetClassifier:
     """Cross-entropy, AdamW with a one-cycle schedule; each batch is shifted, and mirrored if asked for."""
     torch.manual_seed(derive_seed(seed, "classifier"))
-    classifier = build_classifier(settings, train.shape, max(train.classes) + 1)
+    classifier = on_accelerator(build_classifier(settings, train.shape, max(train.classes) + 1))
     classifier.train()
     steps = settings.epochs * len(train) // settings.batch_size
     optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)
@@ -111,7 +124,7 @@ def train_classifier(
         dy, dx = torch.randint(-settings.shift, settings.shift + 1, (2,)).tolist()
         if settings.mirror and torch.rand(()) < 0.5:
             images = images.flip(3)
-        loss = cross_entropy(classifier(images.roll((dy, dx), (2, 3))), labels)
+        loss = cross_entropy(classifier(images.roll((dy, dx), (2, 3))), labels.to(classifier.device))
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

@@ -15,7 +15,7 @@ from torch import Tensor
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.backbones import BACKBONES, CATEGORIES, load_backbone
-from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.classifier import Classifier, on_accelerator
 from erasediff_pipeline.evaluation.resnet import ResNetClassifier
 
 
@@ -88,7 +88,7 @@ class AnyJudge:
 
     @staticmethod
     def from_pretrained(path: str, **options: Any) -> "Judge":
-        """As diffusers' models do.
+        """As diffusers' models do, but on a GPU where there is one.
 
         Raises:
             MissingInput: The folder holds something else.
@@ -97,7 +97,7 @@ class AnyJudge:
         judges = {kind.__name__: kind for kind in get_args(Judge)}
         if saved not in judges:
             raise MissingInput(f"classifier: {path} holds a {saved}: allowed are {', '.join(judges)}")
-        return judges[saved].from_pretrained(path, **options)
+        return on_accelerator(judges[saved].from_pretrained(path, **options))
 
 
 def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
@@ -133,7 +133,7 @@ def load_judge(name: str, captions: CaptionSettings) -> Judge:
         return nsfw
     judge = ImageNetJudge(name, imagenet_numbers(captions))
     judge.network = load_backbone(name)
-    return judge.eval()
+    return on_accelerator(judge.eval())
 
 
 def imagenet_numbers(captions: CaptionSettings) -> list[int]:

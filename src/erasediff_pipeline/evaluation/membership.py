@@ -30,8 +30,9 @@ def denoising_losses(
         ``[N]`` float64. The noise depends on seed, timestep, draw and row, not on the model.
     """
     model.eval()
-    images, labels = data.tensors()
-    x0, c = model.encode(images), model.condition(labels)
+    read = (data.tensors(slice(start, start + batch_size)) for start in range(0, len(data), batch_size))
+    encoded, labels = zip(*((model.encode(images), labels) for images, labels in read), strict=True)
+    x0, c = torch.cat(encoded), model.condition(torch.cat(labels))
     spaced = torch.linspace(0, model.timesteps - 1, settings.membership_timesteps + 2)[1:-1]
     total = torch.zeros(len(data), dtype=torch.float64)
     for timestep in spaced.long().tolist():

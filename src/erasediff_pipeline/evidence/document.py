@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from erasediff_pipeline.config import GateSettings
 from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, check_gates, list_figures, verdict
+from erasediff_pipeline.paths import kedro_run
 
 Figures = dict[str, float | int | str | dict[str, float] | None]
 
@@ -142,7 +143,7 @@ def collect_evidence(
         enforced=settings.enforce,
         request=Request(**metrics["forget"]),
         gates=[GateOutcome(**gate) for gate in gates],
-        not_checked=unchecked + (audit["not_checked"] if audit else ["audits: kedro run --pipeline=audit"]),
+        not_checked=unchecked + (audit["not_checked"] if audit else [f"audits: {kedro_run('audit')}"]),
         confidence=settings.confidence,
         figures={
             which: {name: Interval(**without_nan(found._asdict())) for name, found in of_model.items()}

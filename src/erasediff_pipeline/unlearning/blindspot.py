@@ -8,7 +8,6 @@ activations is left out: it would bind the method to one architecture.
 """
 
 import copy
-import math
 
 import torch
 from torch import Generator
@@ -59,7 +58,7 @@ class Blindspot:
             "seed": seed,
             "settings": settings.model_dump(),
             # What several processes train is what one trains in as many parts.
-            "parts": math.lcm(settings.accumulation, world_size()),
+            "parts": settings.parts_for(world_size(), f"batch_size of {self.name}"),
         }
 
         def compute() -> Tensors:

@@ -13,11 +13,13 @@ and has no gradient: the K inner steps of the paper's algorithm only enter throu
 """
 
 import copy
+import math
 from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
+from torch.nn.utils import get_total_norm
 
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -47,17 +49,21 @@ def find_lambda(
         forget_norm: ‖∇L_f‖.
         a: η‖∇L_f‖² (``grad_norm``), η times the value gap (``value_gap``), or η itself (``cosine``).
         fixed: λ under ``fixed``.
+
+    Returns:
+        λ ≥ 0, or NaN where one of these is NaN, so that the loop sees a gradient that is not finite.
     """
     if control == "fixed":
         return fixed
     if control == "cosine":
-        return max(0.0, a - inner / (retain_norm * forget_norm + EPSILON))
-    return max(0.0, (a - inner) / (forget_norm**2 + EPSILON))
+        return max(a - inner / (retain_norm * forget_norm + EPSILON), 0.0)
+    return max((a - inner) / (forget_norm**2 + EPSILON), 0.0)  # in this order NaN stays NaN
 
 
 def dot(left: list[Tensor], right: list[Tensor]) -> float:
     """Inner product of two lists of tensors, as one long vector each."""
-    return sum(float((x * y).sum()) for x, y in zip(left, right, strict=True))
+    products = [(x * y).sum() for x, y in zip(left, right, strict=True)]
+    return float(torch.stack(products).double().sum())  # once: each reading of a number waits for the GPU
 
 
 class EraseDiff:
@@ -105,7 +111,7 @@ class EraseDiff:
         g_forget = gradients_of(model, forget_loss, parameters)
 
         inner = dot(g_retain, g_forget)
-        retain_norm, forget_norm = dot(g_retain, g_retain) ** 0.5, dot(g_forget, g_forget) ** 0.5
+        retain_norm, forget_norm = float(get_total_norm(g_retain)), float(get_total_norm(g_forget))
         bounds: dict[str, Callable[[], float]] = {
             "grad_norm": lambda: settings.eta * forget_norm**2,
             "value_gap": lambda: settings.eta * self.value_gap(model, forget, asked, forget_loss),
@@ -151,10 +157,13 @@ class EraseDiff:
         return lambda asked, noised: asked.denoise(noised.x_t, noised.t, c)
 
     def value_gap(self, model: DiffusionModel, forget: Noised, asked: Asked, forget_loss: Tensor) -> float:
-        """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0."""
+        """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0.
+
+        NaN where these steps have overflowed: then the loop halves its loss scale, or ends.
+        """
         with torch.random.fork_rng(), torch.enable_grad():
             lowest = self.descend(model, forget, asked)
-        return max(0.0, forget_loss.item() - lowest)
+        return max(forget_loss.item() - lowest, 0.0) if math.isfinite(lowest) else math.nan
 
     def descend(self, model: DiffusionModel, forget: Noised, asked: Asked) -> float:
         """Take the K inner steps on a copy that shares nothing with ``model``; return L_f there."""

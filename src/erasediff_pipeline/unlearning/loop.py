@@ -23,6 +23,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler, OneCycleLR
 from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import MachineSettings, TrainingSettings
+from erasediff_pipeline.config.machine import READING
 from erasediff_pipeline.diffusion.model import Trainable
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hashing import hash_images
@@ -32,7 +33,7 @@ from erasediff_pipeline.unlearning.acceleration import accelerated, fit_to
 from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
 from erasediff_pipeline.unlearning.gradients import LossScale
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
-from erasediff_pipeline.unlearning.optimiser import optimiser_class
+from erasediff_pipeline.unlearning.optimiser import lay_out_as_weights, optimiser_class
 from erasediff_pipeline.unlearning.processes import Share, average, check_agreement, share_of
 from erasediff_pipeline.unlearning.reading import read_batches
 from erasediff_pipeline.unlearning.store import FeatureStore
@@ -93,14 +94,16 @@ def train(
     method.prepare(model.to(accelerator.device).eval(), data, store, seed)
     prepared = time.perf_counter()
     preparation = prepared - started + store.reused_seconds
-    fingerprint = fingerprint_run(model, method, data, settings, share.parts, seed)
+    fingerprint = fingerprint_run(model, method, data, settings, machine, share.parts, seed)
     with accelerated(model, machine):
         parameters = freeze_all_but(model.train(), method.subset)
         rates = {"lr": settings.learning_rate, "weight_decay": settings.weight_decay}
         fused = {"fused": True} if machine.fused and settings.optimiser == "adamw" else {}
         optimiser = optimiser_of(parameters.values(), **rates, **fused)
         schedule = build_schedule(optimiser, settings)
-        ema = EMAModel(parameters.values(), decay=settings.ema_decay) if settings.ema_decay else None
+        ema = None
+        if settings.ema_decay:
+            ema = EMAModel(parameters.values(), decay=settings.ema_decay, foreach=True)
 
         before = load_checkpoint(checkpoint, fingerprint, parameters, optimiser, ema)
         done, history = before.step, before.history
@@ -131,6 +134,8 @@ def train(
                     f"(now {settings.learning_rate})"
                 )
             if finite:
+                if fused:
+                    lay_out_as_weights(parameters.values())
                 optimiser.step()
             scale.update(finite)
             schedule.step()
@@ -258,11 +263,18 @@ def draw_forgotten_before(classes: Sequence[int], batch_size: int, seed: int, st
 
 
 def fingerprint_run(
-    model: M, method: Method[M], data: TrainingData, settings: TrainingSettings, parts: int, seed: int
+    model: M,
+    method: Method[M],
+    data: TrainingData,
+    settings: TrainingSettings,
+    machine: MachineSettings,
+    parts: int,
+    seed: int,
 ) -> str:
     """A hash of all that decides the result, so that a checkpoint never continues another run."""
     asked = [list(data.forgotten_before), data.anchor]
-    plan = [method.name, seed, settings.model_dump(), parts, model.fingerprint(), *asked]
+    arithmetic = machine.model_dump(exclude=READING)
+    plan = [method.name, seed, settings.model_dump(), arithmetic, parts, model.fingerprint(), *asked]
     digest = hashlib.sha256(repr(plan).encode())
     for images in (data.retain, data.forget):
         if images is not None:

@@ -1,8 +1,9 @@
 """The optimisers, by the names that ``TrainingSettings.optimiser`` gives them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import torch
+from torch import nn
 from torch.optim import AdamW, Optimizer
 
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -36,3 +37,15 @@ def optimiser_class(name: str, device: torch.device, key: str) -> Callable[..., 
             "or choose 'adamw'"
         ) from None
     return AdamW8bit
+
+
+def lay_out_as_weights(parameters: Iterable[nn.Parameter]) -> None:
+    """Give each gradient the strides of its weight, as the fused step takes for granted.
+
+    Where they differ, as after some convolutions, that of the CPU (torch 2.14.1) steps each weight by another
+    one's gradient, and says nothing; on CUDA it is an error (pytorch issue 106951).
+    """
+    for parameter in parameters:
+        gradient = parameter.grad
+        if gradient is not None and gradient.stride() != parameter.stride():
+            parameter.grad = torch.empty_like(parameter).copy_(gradient)

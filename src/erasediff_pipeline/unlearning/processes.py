@@ -1,6 +1,5 @@
 """Several processes around one training: each takes its parts of every batch, and all take the same step."""
 
-import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -10,7 +9,7 @@ from accelerate.utils import gather_object
 from torch import Tensor
 
 from erasediff_pipeline.config import TrainingSettings
-from erasediff_pipeline.errors import InvalidParameter, UserError
+from erasediff_pipeline.errors import UserError
 
 
 class Share(NamedTuple):
@@ -34,14 +33,8 @@ def share_of(accelerator: Accelerator, settings: TrainingSettings, name: str) ->
     Raises:
         InvalidParameter: The batch cannot be divided so.
     """
-    processes = accelerator.num_processes
-    parts = math.lcm(settings.accumulation, processes)
-    if settings.batch_size % parts:
-        raise InvalidParameter(
-            f"batch_size of {name}: {settings.batch_size}: allowed are multiples of {parts} "
-            f"({processes} processes, accumulation {settings.accumulation})"
-        )
-    each = parts // processes
+    parts = settings.parts_for(accelerator.num_processes, f"batch_size of {name}")
+    each = parts // accelerator.num_processes
     first = accelerator.process_index * each
     return Share(range(first, first + each), parts)
 

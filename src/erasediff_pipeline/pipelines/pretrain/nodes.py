@@ -20,7 +20,7 @@ from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.classifier import accuracy, train_classifier
 from erasediff_pipeline.evaluation.judges import Judge, load_judge
-from erasediff_pipeline.paths import checkpoint_path
+from erasediff_pipeline.paths import checkpoint_path, kedro_run
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.unlearning.denoising import Denoising
@@ -56,7 +56,7 @@ def train_base_model(
         if "prompt" not in manifest:
             raise InvalidParameter(
                 "captions.words: the images were prepared without captions: name words, and run "
-                "`kedro run --pipeline=prepare`"
+                f"`{kedro_run('prepare')}`"
             )
         captions = manifest["prompt"][manifest["split"] == "train"]
         return train_text_to_image(train_images, captions.tolist(), denoiser, settings, seed, machine)

@@ -54,7 +54,7 @@ from erasediff_pipeline.evaluation.metrics import (
 )
 from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
-from erasediff_pipeline.paths import checkpoint_path, feature_path
+from erasediff_pipeline.paths import checkpoint_path, feature_path, kedro_run
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
@@ -291,7 +291,7 @@ def fill_card(method: str) -> Callable:
         """``README.md`` of the model's folder; the same bytes for the same figures."""
         by_words = isinstance(erased_model, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
-        return write_card(evidence, f"kedro run --pipeline={METHODS[method].pipeline}", task)
+        return write_card(evidence, kedro_run(METHODS[method].pipeline), task)
 
     return fill
 
