@@ -210,8 +210,8 @@ def test_inner_steps_that_overflow_are_no_value_gap_of_nothing(linear_model):
     assert not np.isfinite(direction).any()
 
 
-def prepare_other_class(model, retained, forgotten):
-    method = EraseDiff(UnlearnSettings(forget_target="other_class"))
+def prepare_other_class(model, retained, forgotten, target="other_class"):
+    method = EraseDiff(UnlearnSettings(forget_target=target))
     data = TrainingData(retain=images_of(retained), forget=images_of(forgotten))
     method.prepare(model, data, FeatureStore(), seed=0)
     return method
@@ -229,11 +229,10 @@ def test_the_aim_is_never_the_forgotten_class(linear_model, retained):
     assert set(aims.tolist()) == {1, 2}
 
 
-def test_no_other_class_is_left(linear_model):
-    with pytest.raises(
-        InvalidRequest, match=r"unlearn\.forget_target: 'other_class'.*retain set shows \[1\]"
-    ):
-        prepare_other_class(linear_model(), retained=[1, 1], forgotten=[1])
+@pytest.mark.parametrize("target", ["other_class", "next_class"])
+def test_no_other_class_is_left(linear_model, target):
+    with pytest.raises(InvalidRequest, match=rf"unlearn\.forget_target: '{target}'.*retain set shows \[1\]"):
+        prepare_other_class(linear_model(), [1, 1], [1], target)
 
 
 @pytest.mark.parametrize("target", ["null", "uniform_noise"])
@@ -253,6 +252,59 @@ def test_target_other_class(linear_model):
     (call,) = model.calls
     assert torch.equal(aimed.target, model.denoise(aimed.x_t, aimed.t, call.c))
     assert not aimed.target.requires_grad
+
+
+def test_target_next_class(linear_model):
+    model = linear_model()
+    aimed = build(model, forget_target="next_class").aim(model, batches(0)[0], generator())
+    (call,) = model.calls
+    assert call.c.tolist() == [1] * 4
+    assert torch.equal(aimed.target, model.denoise(aimed.x_t, aimed.t, call.c))
+    assert not aimed.target.requires_grad
+
+
+def test_distillation_asks_for_nothing_before_the_model_has_moved(linear_model):
+    """∇L_r = 0, so that the whole step is η∇L_f; against denoising, which pulls at the start, too."""
+    asked = {"control": "grad_norm", "eta": 0.5, "condition_dropout": 0.0}
+    direction, scalars = run(linear_model(), 0, **asked, retain_loss="distillation")
+    forgetting, plain = run(linear_model(), 0, **asked)
+    assert scalars["retain_loss"] == 0
+    assert plain["retain_loss"] > 0.05
+    assert scalars["lambda"] == pytest.approx(0.5, rel=1e-4)
+    assert scalars["forget_loss"] == plain["forget_loss"]
+    assert not np.allclose(direction, forgetting)
+
+
+def test_distillation_pulls_back_to_where_the_model_was(linear_model):
+    model = linear_model()
+    method = build(
+        model, retain_loss="distillation", control="fixed", fixed_lambda=0.0, condition_dropout=0.0
+    )
+    before = [p.detach().clone() for p in model.trainable("full").values()]
+    with torch.no_grad():
+        model.trainable("full")["bias"][1:3] += 1.0
+    forget, retain = batches(0)
+    scalars = method.gradients(model, forget, retain, generator())
+    shown = retain.labels > 0
+    assert scalars["retain_loss"] == pytest.approx(float(shown.float().mean()), rel=1e-5)
+    assert (model.trainable("full")["bias"].grad[1:3] > 0).all()
+    assert all(
+        torch.equal(x, y) for x, y in zip(before, method.teacher.trainable("full").values(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("target", ["next_class", "other_class", "null"])
+def test_under_distillation_classes_are_aimed_at_as_they_were_drawn_before(linear_model, target):
+    """Not so the null condition, which drew then what is to be forgotten."""
+    model = linear_model()
+    method = build(model, forget_target=target, retain_loss="distillation")
+    with torch.no_grad():
+        model.trainable("full")["bias"] += 1.0
+    aimed = method.aim(model, batches(0)[0], generator())
+    (call,) = (method.teacher if target != "null" else model).calls
+    now = model.denoise(aimed.x_t, aimed.t, call.c)
+    torch.testing.assert_close(now - aimed.target, torch.full_like(now, float(target != "null")))
+    assert model.evaluations == 2 * len(now)
 
 
 def test_target_null(linear_model):

@@ -2,7 +2,12 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.labels import draw_other_class, refuse_kept_classes, retained_classes
+from erasediff_pipeline.unlearning.labels import (
+    draw_other_class,
+    next_class,
+    refuse_kept_classes,
+    retained_classes,
+)
 from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.by_hand import generator, images_of
 
@@ -61,6 +66,20 @@ def test_one_class_is_enough_where_it_is_another():
 
 def test_by_ids_the_own_class_stays_among_them():
     assert retained_of([0, 1, 1], [0, 1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "retained", "expected"),
+    [
+        ([3, 3], [0, 1, 2, 4, 5], [4, 4]),
+        ([5, 0], [1, 2, 3, 4], [1, 1]),
+        ([6, 7], [0, 5, 8], [8, 8]),
+        ([0, 1, 2], [0, 1, 2], [1, 2, 0]),
+        ([4], [2], [2]),
+    ],
+)
+def test_next_class_is_the_retained_one_after_it(labels, retained, expected):
+    assert next_class(torch.tensor(labels), torch.tensor(retained)).tolist() == expected
 
 
 @pytest.mark.parametrize(("retained", "forgotten"), [([1, 1], [1]), ([2], [0, 2]), ([], [0])])

@@ -99,6 +99,21 @@ def test_resume_of_a_subset(unet_model, data, tmp_path):
     assert weights_of(resumed) == weights_of(whole)
 
 
+def test_resume_of_a_distillation(unet_model, data, tmp_path):
+    """The teacher is the model that the first run began with, not the one that the checkpoint has."""
+    whole, resumed = unet_model(), unet_model()
+    (history, cost), _ = unlearn(whole, data, tmp_path / "a.safetensors", retain_loss="distillation")
+    checkpoint = tmp_path / "b.safetensors"
+    with pytest.raises(Killed):
+        unlearn(resumed, data, checkpoint, before_step=kill_at(4), retain_loss="distillation")
+    resumed = unet_model()
+    (again, cost_again), method = unlearn(resumed, data, checkpoint, retain_loss="distillation")
+    assert len(method.calls) < len(history)
+    assert weights_of(resumed) == weights_of(whole)
+    assert json.dumps(again) == json.dumps(history)
+    assert cost_again.denoiser_evaluations == cost.denoiser_evaluations
+
+
 def test_killed_twice(unet_model, data, tmp_path):
     whole, resumed = unet_model(), unet_model()
     unlearn(whole, data, tmp_path / "a.safetensors")

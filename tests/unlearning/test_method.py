@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -45,6 +47,35 @@ def test_the_retain_loss_holds_what_was_forgotten_before(linear_model):
     )
     assert both.item() == pytest.approx((plain + held).item(), rel=1e-6)
     assert held > 0.05
+
+
+def test_a_model_that_is_its_own_teacher_has_nothing_to_learn(linear_model):
+    model, (_, retain) = linear_model(), batches(0)
+    loss = training_loss(model, retain, 0.0, generator(), copy.deepcopy(model))
+    assert loss.item() == 0
+    assert not gradient_of(model, loss).any()
+
+
+def test_a_teacher_is_followed_under_every_condition(linear_model):
+    """The teacher is off by a number a class: the loss is its square, averaged over the batch."""
+    model, (_, retain) = linear_model(), batches(0)
+    teacher = copy.deepcopy(model)
+    off = torch.tensor([1.0, 2.0, 3.0])
+    with torch.no_grad():
+        teacher.trainable("full")["bias"][:NULL] += off[:, None]
+    loss = training_loss(model, retain, 0.0, generator(), teacher)
+    assert loss.item() == pytest.approx(float((off[retain.labels] ** 2).mean()), rel=1e-5)
+    assert model.evaluations == 2 * len(retain.labels)
+
+
+def test_without_a_condition_nothing_is_taken_from_the_teacher(linear_model):
+    """It still draws there what is to be forgotten."""
+    model, (_, retain) = linear_model(), batches(0)
+    teacher = copy.deepcopy(model)
+    with torch.no_grad():
+        teacher.trainable("full")["bias"] += 100
+    taught = training_loss(model, retain, 1.0, generator(), teacher)
+    assert taught.item() == training_loss(model, retain, 1.0, generator()).item()
 
 
 def left_of(model, condition, images):

@@ -9,7 +9,7 @@ from erasediff_pipeline.config.training import TrainingSettings
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
 ForgetTarget = Annotated[
-    Literal["other_class", "null", "uniform_noise", "anchor_prompt"],
+    Literal["other_class", "next_class", "null", "uniform_noise", "anchor_prompt"],
     BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as nothing
 ]
 Subset = Literal[
@@ -55,8 +55,16 @@ class UnlearnSettings(MethodSettings):
     """What the model should predict under the forgotten condition, see ``EraseDiff.aim``.
 
     ``other_class`` averages predictions that pull towards different classes: on the digits the samples
-    become blends, and a blend of digits looks like an 8, so an 8 is never forgotten.
+    become blends, and a blend of digits looks like an 8, so an 8 is never forgotten. ``next_class`` is one
+    class for each forgotten one, the retained one after it: what is drawn is then that class. ``null`` is
+    what is drawn without a condition: something of the other classes, once the retain set has taught it so.
     """
+
+    retain_loss: Literal["denoising", "distillation"] = "denoising"
+    """L_r. ``denoising``: the paper's, towards the noise that was added. ``distillation``: towards what the
+    model predicted before the first step, with the retained condition; it has no gradient until forgetting
+    moves it, so that what is kept does not wander. A class or prompt of ``forget_target`` is then aimed at as
+    it was drawn before, too. It takes a second copy of the weights, and one more forward pass a step."""
 
     inner_steps: int = Field(2, ge=1)
     """K, descent steps on the forget loss; they run only under ``control: value_gap``."""

@@ -10,6 +10,10 @@ the prediction under the forgotten condition and a *forget target*. Both gradien
 so that ⟨∇L_f, d⟩ ≥ a: for a ≥ 0 a small plain gradient step along −d never raises L_f. (Adam rescales
 each coordinate; there the statement holds for the direction that it is given.) min_φ L_f(φ) is a constant
 and has no gradient: the K inner steps of the paper's algorithm only enter through a, under ``value_gap``.
+
+Not the paper's, and off unless asked for, is ``retain_loss: distillation``. L_r then pulls to what the model
+predicted before the first step, see ``method.teach``, and a class or prompt that is aimed at is aimed at as
+it was drawn then: where both move, target and prediction run away together.
 """
 
 import copy
@@ -26,7 +30,7 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.unlearning.gradients import gradients_of
-from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
+from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
 from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
 from erasediff_pipeline.unlearning.store import FeatureStore
 
@@ -76,18 +80,21 @@ class EraseDiff:
         self.subset = settings.subset
         self.retained_classes = torch.empty(0, dtype=torch.int64)
         self.anchor = -1
+        self.teacher: DiffusionModel | None = None
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note what may be aimed at."""
+        """Note what may be aimed at, and under ``distillation`` what the retain set is to look like."""
+        if self.settings.retain_loss == "distillation":
+            self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
         if data.anchor is not None:
             self.anchor = data.anchor
         if self.settings.forget_target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
                 f"{self.parameters}.forget_target: 'anchor_prompt' needs a request by forget.prompts: "
-                "allowed are 'other_class', 'null', 'uniform_noise'"
+                "allowed are 'other_class', 'next_class', 'null', 'uniform_noise'"
             )
-        if self.settings.forget_target == "other_class":
-            asker = f"{self.parameters}.forget_target: 'other_class'"
+        if self.settings.forget_target in ("other_class", "next_class"):
+            asker = f"{self.parameters}.forget_target: '{self.settings.forget_target}'"
             remedy = "allowed are 'null', 'uniform_noise'"
             self.retained_classes = retained_classes(data, asker, remedy)
 
@@ -102,7 +109,7 @@ class EraseDiff:
         settings = self.settings
         parameters = list(model.trainable(settings.subset).values())
 
-        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator)
+        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator, self.teacher)
         g_retain = gradients_of(model, retain_loss, parameters)
 
         forget = self.aim(model, forget_batch, generator)
@@ -142,14 +149,20 @@ class EraseDiff:
         if self.settings.forget_target == "uniform_noise":
             noise = torch.rand(batch.x0.shape, generator=generator, device=generator.device)
             return noised._replace(target=noise.to(batch.x0.device))
-        if self.settings.forget_target == "null":
+        if self.settings.forget_target == "null":  # a teacher's null condition still draws what is forgotten
             c = model.null_condition(len(batch.labels))
-        elif self.settings.forget_target == "anchor_prompt":
-            c = model.condition(torch.full_like(batch.labels, self.anchor))
+            return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
+        if self.settings.forget_target == "anchor_prompt":
+            labels = torch.full_like(batch.labels, self.anchor)
+        elif self.settings.forget_target == "next_class":
+            labels = next_class(batch.labels.cpu(), self.retained_classes)
         else:
             labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
-            c = model.condition(labels)
-        return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
+        shown = self.teacher or model
+        target = shown.denoise(noised.x_t, noised.t, shown.condition(labels)).float()
+        if shown is not model:
+            model.evaluations += len(labels)
+        return noised._replace(target=target)
 
     def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
         """How L_f asks for what is to be forgotten: under its own condition."""

@@ -27,6 +27,21 @@ def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> 
     return retained[draw.to(retained.device)]
 
 
+def next_class(labels: Tensor, retained: Tensor) -> Tensor:
+    """For each label the retained class that follows it, after the last one the first.
+
+    As SalUn's released code has it, and of a single class where only one is forgotten.
+
+    Args:
+        labels: ``[N]`` int64, the forgotten conditions.
+        retained: ``[R]`` int64, ascending.
+
+    Returns:
+        ``[N]`` int64, never the label itself where another class is retained.
+    """
+    return retained[torch.searchsorted(retained, labels, right=True) % len(retained)]
+
+
 def retained_classes(data: TrainingData, asker: str, remedy: str = "forget fewer classes") -> Tensor:
     """The classes that the retain set shows, ``[R]`` int64, ascending.
 

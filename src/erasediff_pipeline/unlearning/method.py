@@ -9,7 +9,14 @@ from torch import Generator, Tensor
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel, Trainable
-from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
+from erasediff_pipeline.diffusion.objective import (
+    Noised,
+    along,
+    denoising_loss,
+    draw_dropped,
+    drop_condition,
+    noise_batch,
+)
 from erasediff_pipeline.unlearning.store import FeatureStore
 
 
@@ -42,19 +49,39 @@ def autocast(model: Trainable, settings: TrainingSettings) -> torch.autocast:
 
 
 def training_loss(
-    model: DiffusionModel, batch: Batch, condition_dropout: float, generator: Generator
+    model: DiffusionModel,
+    batch: Batch,
+    condition_dropout: float,
+    generator: Generator,
+    teacher: DiffusionModel | None = None,
 ) -> Tensor:
     """The denoising loss with the condition dropped now and then, a scalar: what a base model is trained on.
 
     L_r of every method, on the retain set (arXiv 2207.12598, algorithm 1). After earlier requests, what is to
-    be kept includes that their conditions stay forgotten.
+    be kept includes that their conditions stay forgotten. With a ``teacher``, its predictions are the target,
+    see ``teach``.
     """
     noised = noise_batch(model, batch.x0, generator)
-    c = drop_condition(model, model.condition(batch.labels), condition_dropout, generator)
-    loss = denoising_loss(model, noised, c)
+    c = model.condition(batch.labels)
+    dropped = draw_dropped(len(c), condition_dropout, generator)
+    if teacher is not None:
+        noised = teach(teacher, noised, batch.labels, dropped)
+        model.evaluations += len(c)
+    loss = denoising_loss(model, noised, drop_condition(model, c, dropped))
     if batch.forgotten_before is None:
         return loss
     return loss + indifference(model, batch.x0, model.condition(batch.forgotten_before), generator)
+
+
+@torch.no_grad()
+def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor, dropped: Tensor) -> Noised:
+    """Put the teacher's predictions under ``labels`` in the noise's place (arXiv 1606.09282, section 3).
+
+    Where the condition is dropped the noise stays: the teacher's null condition still draws what is to be
+    forgotten, and the retain set does not show it.
+    """
+    predicted = teacher.denoise(noised.x_t, noised.t, teacher.condition(labels)).float()
+    return noised._replace(target=torch.where(along(dropped, predicted), noised.target, predicted))
 
 
 def indifference(model: DiffusionModel, x0: Tensor, c: Tensor, generator: Generator) -> Tensor:
