@@ -11,7 +11,13 @@ from torch.nn.functional import mse_loss
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, drop_condition, noise_batch
+from erasediff_pipeline.diffusion.objective import (
+    Noised,
+    denoising_loss,
+    draw_dropped,
+    drop_condition,
+    noise_batch,
+)
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 from erasediff_pipeline.unlearning.method import TrainingData
@@ -46,7 +52,8 @@ def released_passes(model: DiffusionModel, data: TrainingData) -> Iterator[float
 
     def retain_loss() -> Tensor:
         noised, labels = batch(data.retain, "retain")
-        c = drop_condition(model, model.condition(labels), CONDITION_DROPOUT, generator)
+        dropped = draw_dropped(len(labels), CONDITION_DROPOUT, generator)
+        c = drop_condition(model, model.condition(labels), dropped)
         return denoising_loss(model, noised, c)
 
     def step(loss: Tensor) -> None:
