@@ -46,6 +46,8 @@ TINY = {
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
 """What the caller's environment must not decide."""
+PATIENCE = 1500
+"""Seconds until a command counts as hung: some machines take ten times what others take."""
 
 
 class Finished(NamedTuple):
@@ -69,7 +71,17 @@ def clean_environment(project, **changes):
     return {**kept, **ours, **changes}
 
 
-def run_command(project, *command, cwd=None, env=None, timeout=300):
+def wait_until(reached, process, log, every=0.1):
+    """What ``reached()`` returns once it is true; the log tells why if the process ends before, or hangs."""
+    deadline = time.monotonic() + PATIENCE
+    while not (found := reached()):
+        assert process.poll() is None, log.read_text(errors="replace")
+        assert time.monotonic() < deadline, log.read_text(errors="replace")
+        time.sleep(every)
+    return found
+
+
+def run_command(project, *command, cwd=None, env=None):
     """Run it to its end; both streams are its output."""
     log = project.parent / f"output-{time.monotonic_ns()}.txt"
     started = time.perf_counter()
@@ -82,7 +94,7 @@ def run_command(project, *command, cwd=None, env=None, timeout=300):
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
-        timer = threading.Timer(timeout, process.kill)
+        timer = threading.Timer(PATIENCE, process.kill)
         timer.start()
         _, status, usage = os.wait4(process.pid, 0)
         timer.cancel()
@@ -337,7 +349,7 @@ def quick_run(clone, tmp_path_factory):
     start = QuickStart(clone, tmp_path_factory.mktemp("quick"))
     yield start
     start.process.stdin.close()
-    assert start.process.wait(30) == 0
+    assert start.process.wait(PATIENCE) == 0
 
 
 @pytest.fixture

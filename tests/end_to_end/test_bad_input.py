@@ -5,13 +5,22 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
+from contextlib import contextmanager
 
 import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import BIN, QUICK, assert_one_line, clean_environment, hash_tree, kept
+from end_to_end.fixtures import (
+    BIN,
+    PATIENCE,
+    QUICK,
+    assert_one_line,
+    clean_environment,
+    hash_tree,
+    kept,
+    wait_until,
+)
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.model import build_class_conditional
 
@@ -142,18 +151,29 @@ def test_a_disk_with_little_room(copy, quick_run, mount):
     assert kept(copy) == before
 
 
-def when(path, act):
-    """Do it in the background as soon as something is written to the path."""
+def is_written(path):
+    """Something is."""
+    return path.exists() and path.stat().st_size > 0
+
+
+@contextmanager
+def once_written(path, act):
+    """Within the block, do it in the background as soon as something is written to the path."""
+    over = threading.Event()
 
     def wait():
-        deadline = time.monotonic() + 120
-        while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while not is_written(path):
+            if over.wait(0.01):
+                return
         act()
 
     thread = threading.Thread(target=wait)
     thread.start()
-    return thread
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def fill(directory):
@@ -178,9 +198,8 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
     mount(disk, "-t", "tmpfs", "-o", f"size={taken + 160 * 2**20}", "tmpfs")
     shutil.copytree(earlier.project, project, dirs_exist_ok=True, symlinks=True)
     before = hash_tree(project / "data")
-    filling = when(project / "data/.replaced", lambda: fill(disk))
-    run = quick_run(project, "--pipeline=unlearn", f"--params={QUICK},seed=1")
-    filling.join()
+    with once_written(project / "data/.replaced", lambda: fill(disk)):
+        run = quick_run(project, "--pipeline=unlearn", f"--params={QUICK},seed=1")
     after = hash_tree(project / "data")
     after.pop("filler", None)
     assert after == before
@@ -192,7 +211,8 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
 def interrupt(project, how):
     """Start a run, and end it once it has begun to replace the earlier result."""
     command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1"]
-    with (project / "output.txt").open("wb") as sink:
+    log = project / "output.txt"
+    with log.open("wb") as sink:
         process = subprocess.Popen(
             command,
             cwd=project,
@@ -202,8 +222,9 @@ def interrupt(project, how):
             # A shell's background job ignores Ctrl-C, and hands that on: a user's terminal does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        when(project / "data/.replaced", lambda: os.kill(process.pid, how)).join()
-        return process.wait(60)
+        wait_until(lambda: is_written(project / "data/.replaced"), process, log, every=0.01)
+        os.kill(process.pid, how)
+        return process.wait(PATIENCE)
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import re
 import shutil
 import signal
 import subprocess
-import time
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ import pytest
 
 from end_to_end.fixtures import (
     BIN,
+    PATIENCE,
     SHORT,
     TINY,
     Finished,
@@ -25,6 +25,7 @@ from end_to_end.fixtures import (
     copy_clone,
     hash_tree,
     run_command,
+    wait_until,
 )
 from erasediff_pipeline.config import NegGradSettings
 from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
@@ -286,7 +287,8 @@ def test_a_method_that_fails_leaves_the_earlier_comparison(own, quick_run):
 
 def kill_after_the_first_trial(project):
     """Start the comparison and kill it as soon as one trial has been trained; which ones have."""
-    with (project.parent / "killed.txt").open("wb") as sink:
+    log = project.parent / "killed.txt"
+    with log.open("wb") as sink:
         process = subprocess.Popen(
             [BIN / "kedro", "run", "--pipeline=compare"],
             cwd=project,
@@ -294,13 +296,10 @@ def kill_after_the_first_trial(project):
             stdout=sink,
             stderr=sink,
         )
-        deadline = time.monotonic() + 120
-        while not (done := list((project / STORE).glob(f"*/*/trained/{KEY}"))):
-            assert process.poll() is None, (project.parent / "killed.txt").read_text()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        finished = f"*/*/trained/{KEY}"
+        done = wait_until(lambda: list((project / STORE).glob(finished)), process, log, every=0.01)
         process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+        assert process.wait(PATIENCE) == -signal.SIGKILL
     return Counter(path.parts[-4] for path in done)
 
 

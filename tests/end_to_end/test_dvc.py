@@ -13,7 +13,7 @@ import pytest
 import yaml
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import BIN, clean_environment, copy_clone, hash_tree, run_command
+from end_to_end.fixtures import BIN, PATIENCE, clean_environment, copy_clone, hash_tree, run_command
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.pipelines.compare.code import hash_source
@@ -252,7 +252,7 @@ def test_a_sweep_is_queued_and_run_by_a_worker(own):
     dvc(own, "exp", "run", "--queue", "--single-item", *grid, "unlearn", **tracking)
     assert dvc(own, "queue", "status").count("Queued") == 2
     dvc(own, "queue", "start", "--jobs", "1", **tracking)
-    deadline = time.monotonic() + 600
+    deadline = time.monotonic() + PATIENCE
     try:
         while (status := dvc(own, "queue", "status")).count("Success") < 2:
             assert "Failed" not in status, status

@@ -5,7 +5,6 @@ import pwd
 import signal
 import socket
 import subprocess
-import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from end_to_end.fixtures import BIN, clean_environment
+from end_to_end.fixtures import BIN, PATIENCE, clean_environment, wait_until
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 ENABLE = "sudo apt-get install postgresql"
@@ -36,16 +35,12 @@ def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, 
     with log.open("wb") as sink:
         process = subprocess.Popen(command, stdout=sink, stderr=sink, start_new_session=True, **options)
     try:
-        deadline = time.monotonic() + 120
-        while not ready():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
+        wait_until(ready, process, log)
         yield process
     finally:
         if process.poll() is None:
             os.killpg(process.pid, stop)
-            process.wait(30)
+            process.wait(PATIENCE)
 
 
 BUCKET = "bucket"

@@ -3,13 +3,12 @@
 import signal
 import socket
 import subprocess
-import time
 from contextlib import ExitStack
 
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone
+from end_to_end.fixtures import BIN, PATIENCE, QUICK, clean_environment, copy_clone, wait_until
 from services.servers import client_of, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -60,11 +59,7 @@ def tracking(tmp_path):
 
 def wait_for(words, log, run):
     """Until the run has said them."""
-    deadline = time.monotonic() + 120
-    while words not in log.read_text(errors="replace"):
-        assert run.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
+    wait_until(lambda: words in log.read_text(errors="replace"), run, log)
 
 
 def unlearn_while(project, tracking, tmp_path, meanwhile):
@@ -77,7 +72,7 @@ def unlearn_while(project, tracking, tmp_path, meanwhile):
         run = subprocess.Popen(command, stdout=sink, stderr=sink, cwd=own, env=environment)
         wait_for(f"3/{STEPS} [", log, run)
         meanwhile(run, log)
-        code = run.wait(300)
+        code = run.wait(PATIENCE)
     said = " ".join(log.read_text().split())
     assert code == 0, said
     assert said.count("MLflow's server is gone: the run goes on") == 1

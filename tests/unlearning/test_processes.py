@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from conftest import build_toy_unet, draw_toy_images
+from end_to_end.fixtures import PATIENCE
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.unlearning.method import TrainingData
@@ -31,7 +32,7 @@ def together(tmp_path_factory):
         run("erasediff", build_toy_unet(dropout=0.2), data, place, before_step=kill_at(9), accumulation=2)
     assert place.exists()
     command = [TORCHRUN, "--standalone", "--nproc-per-node", "2", SCRIPT, folder, *STEPPED]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return folder
 
