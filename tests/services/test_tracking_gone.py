@@ -40,7 +40,9 @@ class Tracking:
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/store.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
         log, environment = self.folder / "log.txt", clean_environment(self.folder)
-        self.server.enter_context(running(command, self.answers, log, env=environment, cwd=self.folder))
+        # Killed: until it has ended in good order, the run may be through on a slow machine.
+        options = {"stop": signal.SIGKILL, "env": environment, "cwd": self.folder}
+        self.server.enter_context(running(command, self.answers, log, **options))
 
     def stop(self):
         self.server.close()
