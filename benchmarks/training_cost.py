@@ -5,7 +5,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -86,10 +86,10 @@ def run_training(
         return train(model, method, data, settings, 0, Path(folder) / "checkpoint.safetensors", **options)
 
 
-def passes_of_a_step(
-    model: DiffusionModel, data: TrainingData, settings: UnlearnSettings
-) -> Callable[[], None]:
-    """The forward and backward passes that a step of EraseDiff needs, on a batch of its size, and no more."""
+def step_overhead(bench: Bench) -> Measured:
+    """A step of EraseDiff in the loop, and in between its passes alone, on as large a batch."""
+    settings = UnlearnSettings(steps=TIMED_STEPS)
+    model, data = bench.model(), bench.data
     sides = []
     for images in (data.retain, data.forget):
         assert images is not None
@@ -110,14 +110,6 @@ def passes_of_a_step(
         if model.device.type == "cuda":
             torch.cuda.synchronize()  # as the step does, which reads its losses
 
-    return passes
-
-
-def step_overhead(bench: Bench) -> Measured:
-    """A step of EraseDiff in the loop, and in between its passes alone, on as large a batch."""
-    settings = UnlearnSettings(steps=TIMED_STEPS)
-    model = bench.model()
-    passes = passes_of_a_step(model, bench.data, settings)
     steps, bare = [], []
     ended = time.perf_counter()
 
@@ -129,7 +121,7 @@ def step_overhead(bench: Bench) -> Measured:
         ended = time.perf_counter()
         bare.append(ended - started)
 
-    run_training(model, EraseDiff(settings), bench.data, settings, on_log=between)
+    run_training(model, EraseDiff(settings), data, settings, on_log=between)
     steps, bare = steps[2:], bare[2:]  # the first steps choose kernels
     # Each step with the passes next to it: what else the machine does comes and goes in seconds.
     value = median(step / alone for step, alone in zip(steps, bare, strict=True))

@@ -13,7 +13,6 @@ from diffusers import DDPMPipeline
 
 from end_to_end.fixtures import (
     BIN,
-    PATIENCE,
     QUICK,
     assert_one_line,
     clean_environment,
@@ -224,7 +223,7 @@ def interrupt(project, how):
         )
         wait_until(lambda: is_written(project / "data/.replaced"), process, log, every=0.01)
         os.kill(process.pid, how)
-        return process.wait(PATIENCE)
+        return process.wait(60)
 
 
 @pytest.mark.slow

@@ -15,7 +15,6 @@ import pytest
 
 from end_to_end.fixtures import (
     BIN,
-    PATIENCE,
     SHORT,
     TINY,
     Finished,
@@ -299,7 +298,7 @@ def kill_after_the_first_trial(project):
         finished = f"*/*/trained/{KEY}"
         done = wait_until(lambda: list((project / STORE).glob(finished)), process, log, every=0.01)
         process.kill()
-        assert process.wait(PATIENCE) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
     return Counter(path.parts[-4] for path in done)
 
 
