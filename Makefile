@@ -85,7 +85,7 @@ fashion-mnist fashion-table: REFERENCE += data/06_models/fashion_mnist/base data
 $(FASHION_MNIST): | setup
 	kedro run --env=fashion_mnist --pipeline=prepare
 
-fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, about 12 minutes
+fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, about 15 minutes
 	kedro run --env=fashion_mnist --pipeline=unlearn
 
 fashion-table: setup pull $(FASHION_MNIST)  ## each class of it: hours; goes on where it stopped

@@ -221,9 +221,12 @@ def interrupt(project, how):
             # A shell's background job ignores Ctrl-C, and hands that on: a user's terminal does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
-        wait_until(lambda: is_written(project / "data/.replaced"), process, log, every=0.01)
-        os.kill(process.pid, how)
-        return process.wait(60)
+        try:
+            wait_until(lambda: is_written(project / "data/.replaced"), process, log, every=0.01)
+            os.kill(process.pid, how)
+            return process.wait(60)
+        finally:
+            process.kill()
 
 
 @pytest.mark.slow

@@ -47,7 +47,9 @@ class Tracking:
 
     def stop(self):
         self.server.close()
+        deadline = time.monotonic() + PATIENCE
         while self.answers():  # its worker, killed with it, may have the port a moment longer
+            assert time.monotonic() < deadline, f"port {self.port} is still answered"
             time.sleep(0.1)
 
 
