@@ -1,14 +1,17 @@
 """What the command line says of an error; None is a bug, which keeps its traceback."""
 
 import sqlite3
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
 
 import click
+import mlflow
 import pytest
 from click.testing import CliRunner
 from kedro.io import DatasetError
 from sqlalchemy.exc import OperationalError
 
-from erasediff_pipeline.cli import cli, explain, with_one_line_errors
+from erasediff_pipeline.cli import cli, explain, hide_credentials, with_one_line_errors
 
 
 def raised(error, cause=None):
@@ -54,6 +57,53 @@ def test_mlflows_store():
 def test_mlflows_store_behind_another_error():
     cause = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
     assert explain(raised(RuntimeError("mlflow"), cause)) == "MLflow's store: database is locked"
+
+
+class Failing(BaseHTTPRequestHandler):
+    """A server whose store is gone."""
+
+    def do_POST(self):
+        self.send_error(503)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture(params=["refused", "503"])
+def port(request):
+    server = HTTPServer(("127.0.0.1", 0), Failing)
+    if request.param == "503":
+        Thread(target=server.serve_forever).start()
+        yield server.server_port
+        server.shutdown()
+        server.server_close()
+    else:
+        server.server_close()  # nobody listens there
+        yield server.server_port
+
+
+def test_mlflows_server_is_named_and_its_password_is_not(port, monkeypatch):
+    uri = f"http://user:planted-secret@127.0.0.1:{port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(Exception, match="planted-secret") as caught:  # as MLflow says it
+        mlflow.MlflowClient(uri).search_experiments()
+    said = (
+        f"Error: MLFLOW_TRACKING_URI: http://127.0.0.1:{port}: MLflow's server cannot be reached, or fails\n"
+    )
+    assert failing(caught.value).output == said
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("see http://user:a@c@host:5000/x?y=@z", "see http://host:5000/x?y=@z"),
+        ("postgresql://me:secret@db/mlflow is gone", "postgresql://db/mlflow is gone"),
+        ("http://host/a@b", "http://host/a@b"),
+    ],
+)
+def test_credentials_are_hidden(address, said):
+    assert hide_credentials(address) == said
 
 
 def test_an_unknown_pipeline():

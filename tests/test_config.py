@@ -1,4 +1,5 @@
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
@@ -23,6 +24,17 @@ def written():
 
 def test_files_repeat_the_defaults(written):
     assert Parameters.model_validate(written) == Parameters()
+
+
+@pytest.mark.parametrize("environment", ["cifar100", "stl10", "imagenette"])
+def test_what_is_erased_as_on_cifar10(environment):
+    """Nothing is published for these: their settings are to be the published ones, λ among them."""
+    own, published = (
+        yaml.safe_load((PROJECT_ROOT / f"conf/{name}/parameters.yml").read_text())["unlearn"]
+        for name in (environment, "cifar10")
+    )
+    assert own == published
+    assert own["control"] == "fixed"
 
 
 @pytest.mark.parametrize(

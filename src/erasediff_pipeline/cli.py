@@ -1,6 +1,7 @@
 """``kedro run``, with what a user can mend said in one line instead of a traceback; keys; versions."""
 
 import functools
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from erasediff_pipeline.hooks import KeepEarlierResult
 from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.tracking.hooks import say_what_is_missing
-from erasediff_pipeline.tracking.outbox import outbox, unless_gone
+from erasediff_pipeline.tracking.outbox import is_gone, outbox, unless_gone
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 
@@ -29,7 +30,9 @@ def cli() -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """One line for what lies outside the program (disk, files, names); None for a bug."""
+    """One line for what lies outside the program (disk, files, names, servers); None for a bug."""
+    if is_gone(error):
+        return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
@@ -43,6 +46,11 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
         return " ".join(str(error).split())
     return None
+
+
+def hide_credentials(text: str) -> str:
+    """The same without what stands before the host of an address."""
+    return re.sub(r"(?<=://)[^/\s]+@", "", text)
 
 
 def with_one_line_errors(command: click.Command) -> click.Command:
@@ -69,7 +77,7 @@ def with_one_line_errors(command: click.Command) -> click.Command:
             line = explain(error)
             if line is None:
                 raise
-            raise UserError(line) from error
+            raise UserError(hide_credentials(line)) from error
 
     command.callback = guarded
     return command

@@ -129,6 +129,19 @@ def test_captions_are_read_by_file_name(folder):
     assert SOURCES["image_folder"](of(folder))[1].captions == ["a cat", "a cat, lying", "a dog"]
 
 
+@pytest.mark.parametrize("outside", ["../outside/a.png", "cats/../../outside/a.png", "absolute"])
+def test_a_table_brings_in_nothing_from_outside(folder, outside):
+    """It names what is below the folder; a path that leads out of it is no image, and no class."""
+    other = folder.parent / "outside/a.png"
+    paint(other, (9, 9, 9))
+    path = str(other) if outside == "absolute" else outside
+    rows = {"dogs/a.png": "a dog", "cats/b.jpg": "a cat", "cats/a.png": "a cat", path: "a secret"}
+    pd.DataFrame(rows.items(), columns=["file_name", "text"]).to_csv(folder / "metadata.csv", index=False)
+    images, found = read_folder(of(folder))
+    assert len(images) == 3
+    assert found.captions == ["a cat", "a cat", "a dog"]
+
+
 @pytest.mark.parametrize(
     ("table", "said"),
     [

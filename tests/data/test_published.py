@@ -15,6 +15,7 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.datasets import STL10
 
+from end_to_end.fixtures import ENABLE
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data import published
 from erasediff_pipeline.data.published import ARCHIVES, DEBIAN, read_published
@@ -167,7 +168,7 @@ def test_debians_fashion_mnist_is_taken_where_it_is(tmp_path, monkeypatch, caplo
     assert "Debian" in caplog.text
 
 
-@pytest.mark.skipif(not DEBIAN.exists(), reason="Debian's dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}")
 def test_debians_fashion_mnist_itself(tmp_path, monkeypatch):
     monkeypatch.setattr(published, "DEBIAN", DEBIAN)
     images, found = read_published(of("fashion_mnist", tmp_path))

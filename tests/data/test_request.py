@@ -180,11 +180,12 @@ def test_repeated_ids(manifest, ids_file):
     assert "once" in message
 
 
-def test_unknown_ids(manifest, ids_file):
-    path = ids_file("id\n000001\n999999\n")
+@pytest.mark.parametrize("unknown", ["999999", "../000002", "/etc/passwd"])
+def test_unknown_ids(manifest, ids_file, unknown):
+    path = ids_file(f"id\n000001\n{unknown}\n")
     message = refusal(manifest, ids_file=path)
     assert f"forget.ids_file: {path}" in message
-    assert "'999999'" in message
+    assert f"'{unknown}'" in message
     assert "manifest" in message
 
 

@@ -48,6 +48,8 @@ SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "G
 """What the caller's environment must not decide."""
 PATIENCE = 1500
 """Seconds until a command counts as hung: some machines take ten times what others take."""
+ENABLE = "`sudo apt-get install chromium postgresql dataset-fashion-mnist` enables it"
+"""The one command; what else the tests need comes with the development requirements."""
 
 
 class Finished(NamedTuple):

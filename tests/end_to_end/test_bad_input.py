@@ -22,6 +22,7 @@ from end_to_end.fixtures import (
 )
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.model import build_class_conditional
+from services.servers import free_port
 
 PARAMETERS = {
     "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
@@ -74,6 +75,18 @@ def test_ids_file(copy, quick_run, text, said):
     run = quick_run(copy, "--pipeline=unlearn", "--params=forget.ids_file=ids.csv")
     assert_one_line(run, "forget.ids_file", "ids.csv", *said)
     assert kept(copy) == before
+
+
+def test_no_mlflow_server(earlier, quick_run):
+    before = kept(earlier.project)
+    uri = f"http://user:planted-secret@127.0.0.1:{free_port()}"
+    run = quick_run(earlier.project, "--pipeline=unlearn", MLFLOW_TRACKING_URI=uri)
+    assert run.code != 0
+    assert "planted-secret" not in run.output
+    last = run.output.splitlines()[-1]
+    assert last.startswith("Error: MLFLOW_TRACKING_URI: http://127.0.0.1:")
+    assert last.endswith("MLflow's server cannot be reached, or fails")
+    assert kept(earlier.project) == before
 
 
 def test_unknown_pipeline(earlier, quick_run):

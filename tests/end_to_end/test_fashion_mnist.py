@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from data.test_published import write_idx
-from end_to_end.fixtures import QUICK, copy_clone
+from end_to_end.fixtures import ENABLE, QUICK, copy_clone
 from erasediff_pipeline.data.published import DEBIAN
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not DEBIAN.exists(), reason="needs the package: apt install dataset-fashion-mnist"),
+    pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}"),
 ]
 
 

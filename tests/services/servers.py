@@ -16,11 +16,9 @@ import psycopg2
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from end_to_end.fixtures import BIN, PATIENCE, clean_environment, wait_until
+from end_to_end.fixtures import BIN, ENABLE, PATIENCE, clean_environment, wait_until
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-ENABLE = "sudo apt-get install postgresql"
-"""The one command; the other servers come with the development requirements."""
 
 
 def free_port():
