@@ -6,7 +6,7 @@ import urllib.request
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, ENABLE, PATIENCE, ROOT, clean_environment
+from end_to_end.fixtures import BIN, ENABLE, ROOT, clean_environment
 from services.servers import free_port, running
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,7 @@ def browser():
 @pytest.fixture
 def page(browser):
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    page.set_default_timeout(PATIENCE * 1000)
+    page.set_default_timeout(60_000)
     yield page
     page.close()
 
