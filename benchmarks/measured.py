@@ -20,6 +20,9 @@ class Measured:
 
     detail: str
 
+    why: str = ""
+    """Why the limit is missed, as far as it is known; told where it is."""
+
     @property
     def verdict(self) -> str:
         if self.limit is None:
@@ -39,14 +42,15 @@ def write_figures(figures: list[Measured], path: Path) -> None:
 
 def describe(figures: list[Measured], origin: dict[str, str]) -> str:
     """The table; what is missed is named above it."""
-    missed = [figure.name for figure in figures if figure.verdict == "missed"]
+    missed = [figure for figure in figures if figure.verdict == "missed"]
     lines = [
         "# How fast, and how small",
         "",
         f"`make benchmark` on {origin['machine']}; {origin['date']}; commit {origin['commit']}. "
         "The two sides of a ratio were measured side by side.",
         "",
-        f"Missed: {', '.join(missed)}." if missed else "No limit is missed.",
+        "Missed:" if missed else "No limit is missed.",
+        *(f"- {figure.name}" + f": {figure.why}" * bool(figure.why) for figure in missed),
         "",
         "| figure | measured | limit | | how |",
         "|---|--:|--:|---|---|",

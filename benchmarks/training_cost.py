@@ -195,9 +195,14 @@ def sampling_cost(bench: Bench) -> list[Measured]:
     ancestral = SamplingSettings(sampler="ddpm", steps=1000)
     aim = bench.judged(bench.base, ancestral, evaluation)["fid"]
     figures = []
-    for what, way in (
-        ("default", SamplingSettings()),
-        ("stochastic", SamplingSettings(sampler="sde_dpm_solver", steps=20)),
+    why = (
+        "it is deterministic, so that images before and after can be compared one by one: what a step gets "
+        "wrong is not mended by new noise, however many steps there are (docs/methods.md, “How images are "
+        "drawn”)"
+    )
+    for what, way, reason in (
+        ("default", SamplingSettings(), why),
+        ("stochastic", SamplingSettings(sampler="sde_dpm_solver", steps=20), ""),
     ):
         fid = bench.judged(bench.base, way, evaluation)["fid"]
         detail = (
@@ -206,7 +211,7 @@ def sampling_cost(bench: Bench) -> list[Measured]:
         )
         value = way.steps / ancestral.steps if fid <= 1.05 * aim else None
         name = f"denoiser evaluations of {what} sampling ÷ ancestral sampling's"
-        figures.append(Measured(name, value, 0.02, detail))
+        figures.append(Measured(name, value, 0.02, detail, reason))
     return figures
 
 

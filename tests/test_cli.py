@@ -7,6 +7,7 @@ from threading import Thread
 import click
 import mlflow
 import pytest
+import requests
 from click.testing import CliRunner
 from kedro.io import DatasetError
 from sqlalchemy.exc import OperationalError
@@ -92,6 +93,12 @@ def test_mlflows_server_is_named_and_its_password_is_not(port, monkeypatch):
         f"Error: MLFLOW_TRACKING_URI: http://127.0.0.1:{port}: MLflow's server cannot be reached, or fails\n"
     )
     assert failing(caught.value).output == said
+
+
+def test_a_connection_without_a_server_of_mlflows_is_not_called_one(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    refused = raised(requests.ConnectionError("the hub"), ConnectionRefusedError(111, "Connection refused"))
+    assert explain(refused) == "network: Connection refused"
 
 
 @pytest.mark.parametrize(

@@ -89,8 +89,14 @@ def test_the_methods_are_stages_of_the_comparison():
     here = [name for name, entry in METHODS.items() if not getattr(entry.build, "prompts_only", False)]
     assert [*stages["method"]["matrix"]["name"], "retrain"] == here
     assert set(stages) == {"method", "retrain", "table"}
-    trials = re.findall(r"data/06_models/compare/(\w+)/", " ".join(stages["table"]["deps"]))
-    assert sorted(trials) == sorted(here)
+    assert stages["table"]["deps"] == stages["method"]["deps"] == stages["retrain"]["deps"]
+    parameters = {
+        name: {
+            (file, key) for part in stage["params"] for file, keys in part.items() for key in keys or ["all"]
+        }
+        for name, stage in stages.items()
+    }
+    assert parameters["table"] == parameters["method"] | parameters["retrain"]
 
 
 @pytest.mark.parametrize("method", METHODS)

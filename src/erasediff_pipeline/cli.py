@@ -31,14 +31,15 @@ def cli() -> None:
 
 def explain(error: BaseException) -> str | None:
     """One line for what lies outside the program (disk, files, names, servers); None for a bug."""
-    if is_gone(error):
+    if is_gone(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
-            return f"{cause.filename or 'disk'}: {cause.strerror}"
+            where = "network" if isinstance(cause, ConnectionError | TimeoutError) else "disk"
+            return f"{cause.filename or where}: {cause.strerror}"
         if isinstance(cause, OperationalError):
-            return f"MLflow's store: {cause.orig}"
+            return " ".join(f"MLflow's store: {cause.orig}".split())
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     # A DatasetError names the file, also where these are what lies behind it.
     if isinstance(error, DatasetError | MlflowException | SafetensorError):

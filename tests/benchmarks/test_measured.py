@@ -22,8 +22,9 @@ def test_verdicts(value, limit, verdict):
 
 def test_what_is_written(tmp_path):
     figures = [
-        Measured("time", 1.04, 1.1, "2 s ÷ 1.9 s"),
-        Measured("memory", 1.5, 1.25, "3 MB ÷ 2 MB"),
+        Measured("time", 1.04, 1.1, "2 s ÷ 1.9 s", "never told"),
+        Measured("memory", 1.5, 1.25, "3 MB ÷ 2 MB", "two copies"),
+        Measured("evaluations", None, 0.02, "no FID"),
         Measured("processes", None, None, "not measured: one core"),
     ]
     write_figures(figures, tmp_path / "results.json")
@@ -34,9 +35,11 @@ def test_what_is_written(tmp_path):
         "value": 1.5,
         "limit": 1.25,
         "detail": "3 MB ÷ 2 MB",
+        "why": "two copies",
         "verdict": "missed",
     }
     table = (tmp_path / "results.md").read_text()
-    assert "Missed: memory." in table
+    assert "\nMissed:\n- memory: two copies\n- evaluations\n\n" in table
+    assert "never told" not in table
     assert "| time | 1.04 | ≤ 1.1 | reached | 2 s ÷ 1.9 s |" in table
     assert "| processes | – |  | reported | not measured: one core |" in table

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import subprocess
 import time
 from io import StringIO
 
@@ -13,7 +12,16 @@ import pytest
 import yaml
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import BIN, PATIENCE, clean_environment, copy_clone, hash_tree, run_command
+from end_to_end.fixtures import (
+    BIN,
+    PATIENCE,
+    SHORT,
+    clean_environment,
+    copy_clone,
+    git,
+    hash_tree,
+    run_command,
+)
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.pipelines.compare.code import hash_source
@@ -243,32 +251,73 @@ def test_an_experiment_is_recorded(own):
     assert len(recorded) == 4  # header, workspace, main, the experiment
 
 
+def run_queued(project, experiments, **environment):
+    """DVC's worker, which goes on by itself, until all have succeeded; a row for each of them.
+
+    A worker that does not tell DVC within a second that it is busy is ended after its experiment.
+    """
+    assert dvc(project, "queue", "status").count("Queued") == experiments
+    dvc(project, "queue", "start", "--jobs", "1", **environment)
+    deadline, polls_without = time.monotonic() + PATIENCE, 0
+    try:
+        while (status := dvc(project, "queue", "status")).count("Success") < experiments:
+            assert "Failed" not in status, status
+            assert time.monotonic() < deadline, status
+            polls_without = polls_without + 1 if "0 active, 0 idle" in status else 0
+            if polls_without == 3:
+                dvc(project, "queue", "start", "--jobs", "1", **environment)
+            time.sleep(3)
+    finally:
+        dvc(project, "queue", "stop", "--kill")
+    assert not git(project, "status", "--short")
+    table = pd.read_csv(StringIO(dvc(project, "exp", "show", "--csv")))
+    return table[table["State"] == "Success"]
+
+
+def tracked_runs(store):
+    client = mlflow.MlflowClient(store)
+    return client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
+
+
 def test_a_sweep_is_queued_and_run_by_a_worker(own):
-    """DVC's own queue, and its worker, which goes on by itself."""
     tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
     parameters = "conf/base/parameters.yml"
     grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": 3})
     # Of one stage: a seed is also that of the data's split and of the base model.
     dvc(own, "exp", "run", "--queue", "--single-item", *grid, "unlearn", **tracking)
-    assert dvc(own, "queue", "status").count("Queued") == 2
-    dvc(own, "queue", "start", "--jobs", "1", **tracking)
-    deadline = time.monotonic() + PATIENCE
-    try:
-        while (status := dvc(own, "queue", "status")).count("Success") < 2:
-            assert "Failed" not in status, status
-            assert time.monotonic() < deadline, status
-            time.sleep(3)
-    finally:
-        dvc(own, "queue", "stop", "--kill")
-    table = pd.read_csv(StringIO(dvc(own, "exp", "show", "--csv")))
-    found = table[table["State"] == "Success"]
+    found = run_queued(own, 2, **tracking)
     assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == [("[1]", 3), ("[2]", 3)]
     assert found["erased.fid"].nunique() == 2
-    assert not subprocess.run(["git", "status", "--short"], cwd=own, capture_output=True, check=True).stdout
-    client = mlflow.MlflowClient(tracking["MLFLOW_TRACKING_URI"])
-    experiment = client.get_experiment_by_name("erasediff_pipeline")
-    runs = client.search_runs([experiment.experiment_id])
+    runs = tracked_runs(tracking["MLFLOW_TRACKING_URI"])
     assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[2]"]
+
+
+def test_methods_are_an_axis_of_a_sweep(own):
+    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
+    methods = "conf/base/parameters_methods.yml"
+    asked = {
+        "conf/base/parameters.yml:forget.classes": [1],
+        "conf/base/parameters.yml:seed": 3,
+        f"{methods}:compare.methods": "[finetune],[neggrad]",
+        **{f"{methods}:{name}.{key}": n for name in ("finetune", "neggrad") for key, n in SHORT.items()},
+    }
+    stage = "benchmarks/dvc.yaml:table"
+    dvc(own, "exp", "run", "--queue", "--single-item", *set_to({**SMALL, **asked}), stage, **tracking)
+    found = run_queued(own, 2, **tracking)
+    assert sorted(found["compare.methods"]) == ["['finetune']", "['neggrad']"]
+    assert set(found["forget.classes"]) == {"[1]"}
+    for commit, methods in zip(found["rev"], found["compare.methods"], strict=True):
+        table = git(own, "show", f"{commit}:data/08_reporting/compare/summary.csv")
+        assert list(pd.read_csv(StringIO(table))["method"]) == ["base", *yaml.safe_load(methods)]
+    runs = tracked_runs(tracking["MLFLOW_TRACKING_URI"])
+    assert sorted(run.info.run_name for run in runs) == [
+        "base",
+        "base",
+        "compare",
+        "compare",
+        "finetune",
+        "neggrad",
+    ]
 
 
 def test_plots_show(own):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, assert_one_line, copy_clone
+from end_to_end.fixtures import BIN, QUICK, assert_one_line, copy_clone, git, hash_tree, run_command
 
 ENVIRONMENT = "--env=image_folder"
 pytestmark = pytest.mark.slow
@@ -65,6 +65,29 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
     assert metrics["forget"]["classes"] == [2]
     assert metrics["forget"]["forget_images"] == 16
     assert 0 <= metrics["erased"]["forget_accuracy"] <= 1
+
+
+def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
+    """As docs/data.md says, to a remote of one's own, and out of it in a fresh clone."""
+    project, kept = copy_clone(own, tmp_path / "project"), "data/03_primary/image_folder"
+    run = quick_run(project, ENVIRONMENT, "--pipeline=prepare", f"--params=source.path={folder}")
+    assert run.code == 0, run.output
+    places = [f"{kept}/images", f"{kept}/manifest.parquet"]
+    for command in (
+        ["remote", "add", "-d", "mine", tmp_path / "remote"],
+        ["add", *places],
+        ["push", *places],
+    ):
+        done = run_command(project, BIN / "dvc", *command)
+        assert done.code == 0, done.output
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "--message", "our images")
+    assert not any(name.startswith(places[0] + "/") for name in git(project, "ls-files").splitlines())
+    git(tmp_path, "clone", "--quiet", str(project), "fresh")
+    fresh = tmp_path / "fresh"
+    done = run_command(fresh, BIN / "dvc", "pull", *places)
+    assert done.code == 0, done.output
+    assert hash_tree(fresh / kept / "images") == hash_tree(project / kept / "images") != {}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import pytest
 
+from erasediff_pipeline.catalog.atomic import atomic_directory
 from erasediff_pipeline.config import ReleaseSettings
 from erasediff_pipeline.config.release import KINDS
 from erasediff_pipeline.errors import UserError
@@ -68,6 +69,20 @@ def test_what_another_method_has_left_is_found(data):
     assert not [
         name for name in found if name.startswith(("data/07_model_output/words", "data/08_reporting/words"))
     ]
+
+
+def test_a_folder_that_was_being_written_is_found(data):
+    """As it is left by ``kill -9``."""
+
+    def half_written():
+        found = find_leftovers(data, "words/", "erasediff")
+        return [leftover for leftover in found if "/.erasediff-" in leftover.path]
+
+    with atomic_directory(data / "06_models/words/erasediff") as fresh:
+        (fresh / "weights.safetensors").write_bytes(b"12345")
+        (found,) = half_written()
+        assert (found.kind, data.parent / found.path, found.files) == ("set_aside", fresh.parent, 1)
+    assert not half_written()
 
 
 def test_what_is_removed_is_gone_and_nothing_else(data):

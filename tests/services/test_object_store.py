@@ -3,6 +3,8 @@
 import shutil
 
 import pytest
+from boto3.exceptions import S3UploadFailedError
+from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
 from end_to_end.fixtures import BIN, clean_environment, copy_clone, git, hash_tree, run_command
 from services.servers import BUCKET, KEYS
@@ -47,7 +49,10 @@ def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, tmp_pa
         assert hash_tree(fresh / name) == hash_tree(pushed / name) != {}
 
 
-@pytest.mark.parametrize("wrong", [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}])
+WRONG = [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_keys_are_refused(pushed, object_store, wrong, tmp_path):
     own = copy_clone(pushed, tmp_path / "project")
     before = hash_tree(object_store.folder)
@@ -60,3 +65,26 @@ def test_wrong_keys_are_refused(pushed, object_store, wrong, tmp_path):
         assert KEYS["AWS_SECRET_ACCESS_KEY"] not in done.output
     assert not (own / "data/06_models/base").exists()
     assert hash_tree(object_store.folder) == before
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_mlflows_files_are_refused_with_wrong_keys(object_store, wrong, monkeypatch, tmp_path):
+    """The store as MLflow's artifact store, by MLflow's own client."""
+    file = tmp_path / "report.html"
+    file.write_text("<p>digit 0</p>")
+    artifacts = f"s3://{BUCKET}/{tmp_path.name}"
+
+    for name, value in object_store.environment.items():
+        monkeypatch.setenv(name, value)
+
+    def send(keys):
+        pair = keys["AWS_ACCESS_KEY_ID"], keys["AWS_SECRET_ACCESS_KEY"]
+        S3ArtifactRepository(artifacts, *pair).log_artifact(str(file))
+
+    before = hash_tree(object_store.folder)
+    with pytest.raises(S3UploadFailedError) as caught:
+        send({**KEYS, **wrong})
+    assert KEYS["AWS_SECRET_ACCESS_KEY"] not in str(caught.value)
+    assert hash_tree(object_store.folder) == before
+    send(KEYS)
+    assert hash_tree(object_store.folder) != before

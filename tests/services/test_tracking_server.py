@@ -6,19 +6,23 @@ from pathlib import Path
 import mlflow
 import pandas as pd
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, run_command
+from erasediff_pipeline.cli import explain
+from erasediff_pipeline.tracking.hooks import connect_once
 from services.servers import KEYS, client_of
 
 pytestmark = pytest.mark.slow
-SECRETS = ("planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
+SECRETS = ("planted-uri-secret", "planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
 
 
 @pytest.fixture(scope="module")
 def told(project, tracking_server, object_store, tmp_path_factory):
-    """A project after a run that told the server, and the run; the keys of the store in its environment."""
+    """A project after a run that told the server, and the run; what is secret stands in its environment."""
     own = copy_clone(project, tmp_path_factory.mktemp("tracked") / "project")
-    environment = clean_environment(own, MLFLOW_TRACKING_URI=tracking_server, **object_store.environment)
+    address = tracking_server.replace("://", "://user:planted-uri-secret@")
+    environment = clean_environment(own, MLFLOW_TRACKING_URI=address, **object_store.environment)
     command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK}"]
     run = run_command(own, *command, env=environment)
     assert run.code == 0, run.output
@@ -62,8 +66,20 @@ def test_the_registered_model_is_loaded_from_there(client):
     assert model.predict(asked)["images"].shape == (2, 1, 8, 8)
 
 
+def test_a_wrong_password_of_the_database_is_refused_at_once(database):
+    wrong = database.replace("planted-postgres-secret", "planted-guess")
+    with pytest.raises(OperationalError) as caught:
+        connect_once(wrong)
+    said = explain(caught.value)
+    assert said.startswith("MLflow's store: ")
+    assert 'password authentication failed for user "mlflow"' in said
+    assert "planted" not in said
+    assert "\n" not in said
+    connect_once(database)
+
+
 def test_no_secret_is_told(told, run, object_store):
-    """Of the database and of the store: not in what the run said, nor in what it has left."""
+    """Of the server, the database and the store: not in what the run said, nor in what it has left."""
     own, said = told
     texts = [said.output, str(run.to_dictionary())]
     places = [own / "data", object_store.folder / "mlflow"]

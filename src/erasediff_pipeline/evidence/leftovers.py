@@ -36,7 +36,9 @@ PLACES: dict[Leftover, Place] = {
         ("07_model_output/{env}*/base_samples",), "images of it that the model before drew"
     ),
     "set_aside": Place(
-        ("0*/{env}**/.*.earlier", ".replaced"), "results of an earlier run that was cut short"
+        # The last one is that of `atomic_directory`: eight characters of `mkdtemp`'s.
+        ("0*/{env}**/.*.earlier", ".replaced", "0*/{env}**/.*-????????"),
+        "what a run that was cut short had set aside, or half written",
     ),
     "prompt_images": Place(
         ("07_model_output/{env}prompts",), "images of lists of prompts, also of the model before"

@@ -4,14 +4,19 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 import mlflow
+from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+from mlflow.store.db.db_types import DATABASE_ENGINES, SQLITE
+from sqlalchemy import NullPool, create_engine
 
+from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.tracking.outbox import outbox, unless_gone
 
 logger = logging.getLogger(__name__)
@@ -24,6 +29,12 @@ class TrackAnyway(MlflowHook):
     """
 
     run_id: str | None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Read MLflow's settings, once its store is there."""
+        connect_once(tracking_uri())
+        super().after_context_created(context)
 
     @hook_impl
     def before_pipeline_run(
@@ -80,6 +91,19 @@ class TrackAnyway(MlflowHook):
         say_what_is_missing(outbox.close(deliver=False))
         with unless_gone():
             super().on_pipeline_error(error, run_params, pipeline, catalog)
+
+
+def connect_once(uri: str) -> None:
+    """Connect to a database server that holds MLflow's store.
+
+    Where nobody answers or the password is wrong, MLflow tries ten times, and says nothing for 100 seconds.
+
+    Raises:
+        sqlalchemy.exc.OperationalError: It refuses, or is not there.
+    """
+    engine = urlsplit(uri).scheme.partition("+")[0]
+    if engine in DATABASE_ENGINES and engine != SQLITE:
+        create_engine(uri, poolclass=NullPool).connect().close()
 
 
 def say_what_is_missing(missing: list[str]) -> None:
