@@ -1,8 +1,19 @@
+import base64
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import ClassVar
+
+import mlflow
 import pytest
 import yaml
 from omegaconf.errors import InterpolationResolutionError
 
-from erasediff_pipeline.loader import ProjectConfigLoader, artifact_location, tracking_uri
+from erasediff_pipeline.loader import (
+    ProjectConfigLoader,
+    artifact_location,
+    take_out_credentials,
+    tracking_uri,
+)
 from erasediff_pipeline.paths import PROJECT_ROOT
 
 
@@ -105,3 +116,42 @@ def test_mlflow_is_in_the_project_unless_a_server_is_named(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
     assert tracking_uri() == "http://localhost:5000"
     assert artifact_location() is None
+
+
+class Guarded(BaseHTTPRequestHandler):
+    """A server of MLflow's without an experiment; it remembers who asked."""
+
+    asked_by: ClassVar[list[str]] = []
+
+    def do_POST(self):
+        self.asked_by.append(self.headers["Authorization"])
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *arguments):
+        pass
+
+
+def test_the_server_is_told_user_and_password_and_its_address_has_neither(monkeypatch):
+    server = HTTPServer(("127.0.0.1", 0), Guarded)
+    Thread(target=server.serve_forever).start()
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        monkeypatch.setenv(name, "of another server")
+    address = f"127.0.0.1:{server.server_port}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:planted%40secret@{address}")
+    take_out_credentials()
+    assert tracking_uri() == f"http://{address}"
+    assert not mlflow.MlflowClient(tracking_uri()).search_experiments()
+    server.shutdown()
+    server.server_close()
+    assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:planted@secret').decode()}"}
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://host:5000", "sqlite:////data/a@b.db", "postgresql://me:secret@host/mlflow", "databricks"]
+)
+def test_other_addresses_stay_as_they_are(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    take_out_credentials()
+    assert tracking_uri() == uri

@@ -4,6 +4,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
@@ -14,6 +15,17 @@ from erasediff_pipeline.paths import PROJECT_ROOT
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI``, else SQLite in the project's root, whatever the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
+
+
+def take_out_credentials() -> None:
+    """Give MLflow a server's user and password apart: it prints the address in ``MLFLOW_TRACKING_URI``."""
+    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    userinfo, at, host = parts.netloc.rpartition("@")
+    if at and parts.scheme in ("http", "https"):
+        user, _, password = userinfo.partition(":")
+        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+        os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=host).geturl()
 
 
 def artifact_location() -> str | None:

@@ -27,9 +27,12 @@ from erasediff_pipeline.hooks import (
 from erasediff_pipeline.loader import (
     ProjectConfigLoader,
     artifact_location,
+    take_out_credentials,
     tracking_uri,
 )
 from erasediff_pipeline.tracking.hooks import TrackAnyway
+
+take_out_credentials()
 
 HOOKS: tuple = (CheckFirst(), FlatParameters())
 HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackAnyway()) if rank() == 0 else (Follow(),)

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import boto3
@@ -97,18 +98,22 @@ def object_store(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def database(tmp_path_factory):
+def database():
     """The URI of an empty database of a PostgreSQL of its own."""
     if POSTGRES is None:
         pytest.skip(f"PostgreSQL is not installed: {ENABLE}")
-    folder = Path(tmp_path_factory.mktemp("postgres"))
+    # Not below pytest's folder, which each run of pytest closes to other users than the one who runs it.
+    with TemporaryDirectory(prefix="postgres-") as place, serve_database(Path(place)) as uri:
+        yield uri
+
+
+@contextmanager
+def serve_database(folder):
     port = free_port()
     owner = {}
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         user = pwd.getpwnam("postgres")
         owner = {"user": user.pw_uid, "group": user.pw_gid, "cwd": "/"}
-        for parent in [folder, *folder.parents[:-2]]:
-            parent.chmod(parent.stat().st_mode | 0o711)
         os.chown(folder, user.pw_uid, user.pw_gid)
     data = folder / "data"
     secret = folder / "password"
@@ -126,7 +131,7 @@ def database(tmp_path_factory):
         return True
 
     command = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-    log, fast = folder.parent / f"{folder.name}.log", signal.SIGINT  # SIGTERM would wait for its clients
+    log, fast = folder / "log.txt", signal.SIGINT  # SIGTERM would wait for its clients
     with running(command, ready, log, fast, **owner):
         yield "postgresql+psycopg2://{user}:{password}@{host}:{port}/postgres".format(**settings)
 
