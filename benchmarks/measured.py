@@ -50,7 +50,7 @@ def describe(figures: list[Measured], origin: dict[str, str]) -> str:
         "The two sides of a ratio were measured side by side.",
         "",
         "Missed:" if missed else "No limit is missed.",
-        *(f"- {figure.name}" + f": {figure.why}" * bool(figure.why) for figure in missed),
+        *("- " + ": ".join(filter(None, (figure.name, figure.why))) for figure in missed),
         "",
         "| figure | measured | limit | | how |",
         "|---|--:|--:|---|---|",

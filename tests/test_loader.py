@@ -133,18 +133,22 @@ class Guarded(BaseHTTPRequestHandler):
         pass
 
 
-def test_the_server_is_told_user_and_password_and_its_address_has_neither(monkeypatch):
-    server = HTTPServer(("127.0.0.1", 0), Guarded)
-    Thread(target=server.serve_forever).start()
+@pytest.fixture
+def address():
+    """Where such a server listens."""
+    with HTTPServer(("127.0.0.1", 0), Guarded) as server:
+        Thread(target=server.serve_forever).start()
+        yield f"127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_server_is_told_user_and_password_and_its_address_has_neither(address, monkeypatch):
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.setenv(name, "of another server")
-    address = f"127.0.0.1:{server.server_port}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:planted%40secret@{address}")
     take_out_credentials()
     assert tracking_uri() == f"http://{address}"
     assert not mlflow.MlflowClient(tracking_uri()).search_experiments()
-    server.shutdown()
-    server.server_close()
     assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:planted@secret').decode()}"}
 
 

@@ -10,6 +10,7 @@ from end_to_end.fixtures import BIN, clean_environment, copy_clone, git, hash_tr
 from services.servers import BUCKET, KEYS
 
 pytestmark = pytest.mark.slow
+WRONG = [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}]
 PULLED = ("data/03_primary/images", "data/06_models/base", "data/06_models/classifier")
 
 
@@ -47,9 +48,6 @@ def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, tmp_pa
     assert done.code == 0, done.output
     for name in PULLED:
         assert hash_tree(fresh / name) == hash_tree(pushed / name) != {}
-
-
-WRONG = [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}]
 
 
 @pytest.mark.parametrize("wrong", WRONG)
