@@ -12,11 +12,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
 import yaml
 from filelock import FileLock
+
+from end_to_end.fork_client import ask, write_stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -44,7 +47,18 @@ TINY = {
 }
 """The same for every method."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
-SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHONPATH", "GIT_", "MAKE", "MFLAGS")
+SETTINGS = (
+    "MLFLOW_",
+    "DVC_",
+    "KEDRO_",
+    "HF_",
+    "DO_NOT_TRACK",
+    "PYTHONPATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "GIT_",
+    "MAKE",
+    "MFLAGS",
+)
 """What the caller's environment must not decide."""
 PATIENCE = 1500
 """Seconds until a command counts as hung: some machines take ten times what others take."""
@@ -304,22 +318,24 @@ def copy(earlier, tmp_path):
 
 
 class QuickStart:
-    """``kedro run`` in children of one process that has imported the libraries; see ``fork_server.py``."""
+    """``kedro run`` in children of one process that has imported the libraries; see ``fork_server.py``.
+
+    ``path``: a ``PATH`` where ``kedro`` is one of them, too.
+    """
 
     def __init__(self, project, directory):
-        server = Path(__file__).with_name("fork_server.py")
-        self.directory = directory
-        answers, to_write = os.pipe()
+        self.directory, self.address = directory, str(directory / "socket")
         self.process = subprocess.Popen(
-            [sys.executable, server, str(to_write)],
+            [sys.executable, Path(__file__).with_name("fork_server.py"), self.address],
             cwd=project,  # kedro reads conf/logging.yml as it is imported
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[to_write],
+            stdout=subprocess.PIPE,
             text=True,
         )
-        os.close(to_write)
-        self.answers = os.fdopen(answers)
+        while (said := self.process.stdout.readline()) != "ready\n":
+            assert said, "the server of commands has ended"
+        write_stand_in(directory, self.address)
+        self.path = os.pathsep.join([str(directory), str(BIN), os.environ["PATH"]])
 
     def __call__(self, project, *arguments, cwd=None, **changes):
         """``kedro run`` with these arguments, to its end."""
@@ -332,26 +348,21 @@ class QuickStart:
     def command(self, project, *arguments, cwd=None, **changes):
         """``kedro`` with these arguments, to its end."""
         log = self.directory / f"output-{time.monotonic_ns()}.txt"
-        job = {
-            "args": arguments,
-            "cwd": str(cwd or project),
-            "env": clean_environment(project, **changes),
-            "log": str(log),
-        }
+        environment = clean_environment(project, **{"PATH": self.path, **changes})
         started = time.perf_counter()
-        self.process.stdin.write(json.dumps(job) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.answers.readline())
-        return Finished(output=log.read_text(), seconds=time.perf_counter() - started, **answer)
+        with log.open("wb") as sink, open(os.devnull) as nothing:
+            code, memory = ask(self.address, arguments, cwd or project, environment, (nothing, sink, sink))
+        return Finished(code, log.read_text(), time.perf_counter() - started, memory)
 
 
 @pytest.fixture(scope="session")
-def quick_run(clone, tmp_path_factory):
+def quick_run(clone):
     """``quick_run(project, …)``: ``kedro run …`` without the seconds that imports take."""
-    start = QuickStart(clone, tmp_path_factory.mktemp("quick"))
-    yield start
-    start.process.stdin.close()
-    assert start.process.wait(PATIENCE) == 0
+    with TemporaryDirectory(prefix="quick-") as directory:  # an address has at most 100 letters
+        start = QuickStart(clone, Path(directory))
+        yield start
+        start.process.stdin.close()
+        assert start.process.wait(PATIENCE) == 0
 
 
 @pytest.fixture

@@ -241,8 +241,8 @@ def set_to(values):
     return [word for key, value in values.items() for word in ("-S", f"{key}={value}")]
 
 
-def test_an_experiment_is_recorded(own):
-    output = dvc(own, "exp", "run", *set_to(SMALL))
+def test_an_experiment_is_recorded(own, quick_run):
+    output = dvc(own, "exp", "run", *set_to(SMALL), PATH=quick_run.path)
     assert "Running stage 'unlearn'" in output
     assert "Running stage 'pretrain'" not in output
     run = json.loads((own / "data/08_reporting/erasediff/run.json").read_text())
@@ -279,8 +279,13 @@ def tracked_runs(store):
     return client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
 
 
-def test_a_sweep_is_queued_and_run_by_a_worker(own):
-    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
+@pytest.fixture
+def tracking(own, quick_run):
+    """Environment of DVC's worker: it works in copies of the project, which share this store."""
+    return {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}", "PATH": quick_run.path}
+
+
+def test_a_sweep_is_queued_and_run_by_a_worker(own, tracking):
     parameters = "conf/base/parameters.yml"
     grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": 3})
     # Of one stage: a seed is also that of the data's split and of the base model.
@@ -292,8 +297,7 @@ def test_a_sweep_is_queued_and_run_by_a_worker(own):
     assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[2]"]
 
 
-def test_methods_are_an_axis_of_a_sweep(own):
-    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
+def test_methods_are_an_axis_of_a_sweep(own, tracking):
     methods = "conf/base/parameters_methods.yml"
     asked = {
         "conf/base/parameters.yml:forget.classes": [1],

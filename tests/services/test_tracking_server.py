@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, run_command
+from end_to_end.fixtures import QUICK, copy_clone
 from erasediff_pipeline.cli import explain
 from erasediff_pipeline.tracking.hooks import connect_once
 from services.servers import KEYS, client_of
@@ -18,13 +18,12 @@ SECRETS = ("planted-uri-secret", "planted-postgres-secret", KEYS["AWS_SECRET_ACC
 
 
 @pytest.fixture(scope="module")
-def told(project, tracking_server, object_store, tmp_path_factory):
+def told(project, quick_run, tracking_server, object_store, tmp_path_factory):
     """A project after a run that told the server, and the run; what is secret stands in its environment."""
     own = copy_clone(project, tmp_path_factory.mktemp("tracked") / "project")
     address = tracking_server.replace("://", "://user:planted-uri-secret@")
-    environment = clean_environment(own, MLFLOW_TRACKING_URI=address, **object_store.environment)
-    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK}"]
-    run = run_command(own, *command, env=environment)
+    environment = {"MLFLOW_TRACKING_URI": address, **object_store.environment}
+    run = quick_run(own, "--pipeline=unlearn", f"--params={QUICK}", **environment)
     assert run.code == 0, run.output
     return own, run
 

@@ -1,0 +1,65 @@
+"""A child of the server is to its caller what the command itself would be."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from end_to_end.fixtures import PATIENCE, clean_environment, run_command
+
+SLEEPER = "import os, pathlib, time; pathlib.Path('pid').write_text(f'{os.getpid()}.'); time.sleep(600)"
+
+
+@pytest.fixture
+def sleeper(clone, quick_run, tmp_path):
+    """The program ``kedro`` of a child that sleeps, and the child's number."""
+    (tmp_path / "sleep.py").write_text(SLEEPER)
+    environment = clean_environment(clone, PATH=quick_run.path)
+    process = subprocess.Popen(["kedro", "sleep.py"], cwd=tmp_path, env=environment)
+    while not (told := tmp_path / "pid").exists() or not told.read_text().endswith("."):
+        assert process.poll() is None
+        time.sleep(0.05)
+    yield process, int(told.read_text()[:-1])
+    process.kill()
+    process.wait()
+
+
+def wait_for_the_end(pid):
+    deadline = time.monotonic() + PATIENCE
+    while os.path.exists(f"/proc/{pid}"):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_output_and_exit_code(clone, quick_run, tmp_path):
+    environment = clean_environment(clone, PATH=quick_run.path)
+    run = run_command(clone, "kedro", "nosuch", env=environment)
+    assert run.code == 2
+    assert "No such command 'nosuch'" in run.output
+    assert run_command(clone, "kedro", "--version", env=environment).output.startswith("kedro, version")
+
+
+def test_memory_is_the_childs(quick_run, clone, tmp_path):
+    taken = []
+    for size in (1, 300):
+        script = tmp_path / "take.py"
+        script.write_text(f"b'1' * ({size} << 20)")
+        run = quick_run.script(clone, script)
+        assert run.code == 0, run.output
+        taken.append(run.peak_memory)
+    assert taken[1] - taken[0] == pytest.approx(299 << 20, rel=0.05)
+
+
+def test_it_ends_with_its_client(sleeper):
+    process, pid = sleeper
+    process.kill()
+    wait_for_the_end(pid)
+
+
+def test_ctrl_c_is_handed_on(sleeper):
+    process, pid = sleeper
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE) == 1
+    assert not os.path.exists(f"/proc/{pid}")
