@@ -8,7 +8,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 # Pulled where it is missing: what a run of your own has put there stays (`dvc checkout --force` undoes it).
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
-# Larger pages where the kernel gives them on request: imports, and mypy, take half the time on some machines.
+# Larger pages where the kernel gives them on request: imports take half the time on some machines.
 test lint: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
 test lint: export PYTHONMALLOC := malloc
 PIP_INSTALL := pip install --quiet --disable-pip-version-check

@@ -77,6 +77,7 @@ def serve(connection):
     connection.send(child.pid)
     if child.sentinel not in wait([connection, child.sentinel]):
         child.kill()
+        return  # there is nobody to tell
     child.join()
     peak_memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
     connection.send((child.exitcode, peak_memory))
@@ -92,6 +93,4 @@ with socket.socket(socket.AF_UNIX) as door:
     while sys.stdin not in wait([door, sys.stdin]):
         accepted = door.accept()[0]
         with Connection(accepted.detach()) as connection:
-            fork.Process(
-                target=serve, args=(connection,)
-            ).start()  # multiprocessing joins it when it starts others
+            fork.Process(target=serve, args=(connection,)).start()

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from end_to_end.fixtures import PATIENCE, clean_environment, run_command
+from end_to_end.fixtures import PATIENCE, clean_environment, run_command, wait_until
 
 SLEEPER = "import os, pathlib, time; pathlib.Path('pid').write_text(f'{os.getpid()}.'); time.sleep(600)"
 
@@ -17,13 +17,17 @@ def sleeper(clone, quick_run, tmp_path):
     """The program ``kedro`` of a child that sleeps, and the child's number."""
     (tmp_path / "sleep.py").write_text(SLEEPER)
     environment = clean_environment(clone, PATH=quick_run.path)
-    process = subprocess.Popen(["kedro", "sleep.py"], cwd=tmp_path, env=environment)
-    while not (told := tmp_path / "pid").exists() or not told.read_text().endswith("."):
-        assert process.poll() is None
-        time.sleep(0.05)
-    yield process, int(told.read_text()[:-1])
-    process.kill()
-    process.wait()
+    log, told = tmp_path / "log.txt", tmp_path / "pid"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            ["kedro", "sleep.py"], cwd=tmp_path, env=environment, stdout=sink, stderr=sink
+        )
+    try:
+        wait_until(lambda: told.exists() and told.read_text().endswith("."), process, log)
+        yield process, int(told.read_text()[:-1])
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for_the_end(pid):
@@ -33,7 +37,7 @@ def wait_for_the_end(pid):
         time.sleep(0.05)
 
 
-def test_output_and_exit_code(clone, quick_run, tmp_path):
+def test_output_and_exit_code(clone, quick_run):
     environment = clean_environment(clone, PATH=quick_run.path)
     run = run_command(clone, "kedro", "nosuch", env=environment)
     assert run.code == 2
