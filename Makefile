@@ -8,10 +8,12 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export DVC_NO_ANALYTICS := 1
 # Pulled where it is missing: what a run of your own has put there stays (`dvc checkout --force` undoes it).
 REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_models/base data/06_models/classifier
-# Larger pages where the kernel gives them on request: imports take half the time on some machines.
+# Larger pages where the kernel gives them on request: half the page faults; on some machines they cost minutes.
 test lint: export GLIBC_TUNABLES := glibc.malloc.hugetlb=1
 test lint: export PYTHONMALLOC := malloc
-PIP_INSTALL := pip install --quiet --disable-pip-version-check
+# pip would compile what it installs on one core; the first import, of what it needs, in every process at once.
+PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
+COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
 
 .PHONY: unlearn test lint setup setup-dev pull ui viz sweep sequence compare compare-digits audits words compare-words pull-words fashion-mnist fashion-table benchmark keys clean help
 
@@ -35,10 +37,12 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@echo "Installing the locked dependencies (torch is large: some minutes)"
 	$(PIP_INSTALL) -r requirements.lock
 	$(PIP_INSTALL) --no-deps --no-build-isolation -e .
+	$(COMPILE)  # some files are of another Python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	$(PIP_INSTALL) -r requirements-dev.lock
+	$(COMPILE)
 	touch $@
 
 # DVC lays out a read-only object of its cache without a look at it, and hashes a writable one first.
@@ -49,6 +53,8 @@ pull: setup  ## digits, manifest, base model and classifier from the reference s
 		echo "dvc pull" $$missing; dvc pull --quiet $$missing; \
 	fi
 
+# MLflow would start eight more processes, for jobs that nothing here asks for.
+ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: setup  ## MLflow's pages on http://127.0.0.1:5000
 	kedro mlflow ui
 

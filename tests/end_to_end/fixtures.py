@@ -1,25 +1,25 @@
 """A copy of the repository as a fresh clone has it, and the commands that a user types in it.
 
-Loaded by ``tests/conftest.py``, since the services are tested on the same run.
+Loaded by ``conftest.py``, since the services are tested on the same run.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import pytest
 import yaml
 from filelock import FileLock
 
-from end_to_end.fork_client import ask, write_stand_in
+from end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_in
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -184,13 +184,18 @@ def clone_checkout(target):
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory, worker_id):
+def shared(tmp_path_factory, worker_id):
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@pytest.fixture(scope="session")
+def once(shared):
     """``once(name, make)``: a project that all processes of this test run share, and the run that made it.
 
     ``make(target)`` makes it, and may return what a command has said.
     """
-    own = tmp_path_factory.getbasetemp()
-    shared = own if worker_id == "master" else own.parent
 
     def get(name, make):
         place = shared / name
@@ -323,46 +328,84 @@ class QuickStart:
     ``path``: a ``PATH`` where ``kedro`` is one of them, too.
     """
 
-    def __init__(self, project, directory):
-        self.directory, self.address = directory, str(directory / "socket")
-        self.process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("fork_server.py"), self.address],
-            cwd=project,  # kedro reads conf/logging.yml as it is imported
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        while (said := self.process.stdout.readline()) != "ready\n":
-            assert said, "the server of commands has ended"
-        write_stand_in(directory, self.address)
+    def __init__(self, address, directory):
+        self.address, self.directory = address, directory
+        write_stand_in(directory, address)
         self.path = os.pathsep.join([str(directory), str(BIN), os.environ["PATH"]])
 
-    def __call__(self, project, *arguments, cwd=None, **changes):
+    def __call__(self, project, *arguments, **options):
         """``kedro run`` with these arguments, to its end."""
-        return self.command(project, "run", *arguments, cwd=cwd, **changes)
+        return self.start(project, "run", *arguments, **options).finish()
 
     def script(self, project, *arguments):
         """``python`` with these arguments, to its end."""
         return self.command(project, *map(str, arguments))
 
-    def command(self, project, *arguments, cwd=None, **changes):
+    def command(self, project, *arguments, **options):
         """``kedro`` with these arguments, to its end."""
+        return self.start(project, *arguments, **options).finish()
+
+    def start(self, project, *arguments, cwd=None, **changes):
+        """``kedro`` with these arguments, while it runs; ``changes`` are those of its environment."""
         log = self.directory / f"output-{time.monotonic_ns()}.txt"
         environment = clean_environment(project, **{"PATH": self.path, **changes})
-        started = time.perf_counter()
         with log.open("wb") as sink, open(os.devnull) as nothing:
-            code, memory = ask(self.address, arguments, cwd or project, environment, (nothing, sink, sink))
-        return Finished(code, log.read_text(), time.perf_counter() - started, memory)
+            streams = (nothing, sink, sink)
+            return Running(*begin(self.address, arguments, cwd or project, environment, streams), log)
+
+
+class Running:
+    """A command of the server's, asked and told as ``subprocess.Popen`` is."""
+
+    def __init__(self, connection, pid, log):
+        self.connection, self.pid, self.log = connection, pid, log
+        self.started, self.told = time.perf_counter(), None
+
+    def poll(self, timeout=0):
+        """Its exit code once it has ended."""
+        if self.told is None and self.connection.poll(timeout):
+            self.told = self.connection.recv()
+            self.connection.close()
+        return self.told and self.told[0]
+
+    def finish(self):
+        """It, at its end."""
+        code = self.poll(PATIENCE)
+        seconds = time.perf_counter() - self.started
+        if code is None:
+            self.send_signal(signal.SIGKILL)
+        assert code is not None, self.log.read_text(errors="replace")
+        return Finished(code, self.log.read_text(), seconds, self.told[1])
+
+    def send_signal(self, number):
+        """If it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+
+def start_server(project):
+    """Its address."""
+    command = [sys.executable, Path(__file__).with_name("fork_server.py")]
+    # kedro reads conf/logging.yml where it is imported
+    server = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True)
+    for line in server.stdout:  # what it imports may have said something before
+        if line.startswith(LISTENING):
+            return line.removeprefix(LISTENING).strip()
+    raise RuntimeError("the server of commands has ended")
 
 
 @pytest.fixture(scope="session")
-def quick_run(clone):
+def quick_run(clone, shared, tmp_path_factory):
     """``quick_run(project, …)``: ``kedro run …`` without the seconds that imports take."""
-    with TemporaryDirectory(prefix="quick-") as directory:  # an address has at most 100 letters
-        start = QuickStart(clone, Path(directory))
-        yield start
-        start.process.stdin.close()
-        assert start.process.wait(PATIENCE) == 0
+    told = shared / "server.txt"
+    with FileLock(shared / "server.lock"):
+        try:
+            lease = take_lease(told.read_text())
+        except (OSError, EOFError):  # none has been started, or it has ended since
+            told.write_text(start_server(clone))
+            lease = take_lease(told.read_text())
+    with lease:
+        yield QuickStart(told.read_text(), tmp_path_factory.mktemp("quick"))
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ from multiprocessing.connection import Client
 from multiprocessing.reduction import send_handle
 from pathlib import Path
 
+LISTENING = "listening on "
+"""How the server's line with its address begins."""
 PROGRAM = """#!{python}
 import sys
 sys.path.insert(0, {here!r})
@@ -16,29 +18,34 @@ stand_in({address!r})
 """
 
 
-def ask(address, arguments, cwd, environment, streams, started=lambda pid: None):
-    """Exit code, as ``subprocess`` has it, and bytes of memory of the command.
+def take_lease(address):
+    """A connection that keeps the server; raises ``OSError`` or ``EOFError`` where it is gone."""
+    connection = Client(address)
+    connection.send(None)
+    connection.recv()
+    return connection
 
-    ``streams``: the three standard ones. ``started`` is given the process' number. Raises ``EOFError`` where
-    the server is gone.
+
+def begin(address, arguments, cwd, environment, streams):
+    """A connection and the command's process number; at its end the connection has its exit code, as
+    ``subprocess`` has it, and its bytes of memory.
+
+    ``streams``: the three standard ones. Raises ``EOFError`` where the server is gone.
     """
-    with Client(address) as connection:
-        connection.send({"args": arguments, "cwd": str(cwd), "env": environment})
-        for stream in streams:
-            send_handle(connection, stream.fileno(), None)
-        started(connection.recv())
-        return connection.recv()
+    connection = Client(address)
+    connection.send({"args": arguments, "cwd": str(cwd), "env": environment})
+    for stream in streams:
+        send_handle(connection, stream.fileno(), None)
+    return connection, connection.recv()
 
 
 def stand_in(address):
     """Be ``kedro`` with these arguments, by a child of the server: its streams, its exit code, Ctrl-C."""
-
-    def hand_on(pid):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda received, _: os.kill(pid, received))
-
     streams = (sys.stdin, sys.stdout, sys.stderr)
-    code, _ = ask(address, sys.argv[1:], Path.cwd(), dict(os.environ), streams, hand_on)
+    connection, pid = begin(address, sys.argv[1:], Path.cwd(), dict(os.environ), streams)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda received, _: os.kill(pid, received))
+    code, _ = connection.recv()
     sys.exit(code if code >= 0 else 128 - code)
 
 

@@ -1,23 +1,27 @@
 """``kedro`` command after command, each in a process of its own, importing torch and the like only once.
 
-``fork_server.py ADDRESS`` listens on this UNIX socket until its standard input ends. A client, see
-``fork_client.py``, sends a job: ``args`` (of ``kedro``, or a script's path and its own), ``cwd``, ``env``;
-then the file descriptors of its standard streams. It is told the process' number at once, and at its end the
-exit code and the bytes of memory that it took; where the client is gone, the process is killed. Nothing of
-the project is imported before the fork, so a child is what ``kedro …`` is after its first seconds.
+It prints the address of a UNIX socket, and listens there until nobody has held a lease for some time. A
+client, see ``fork_client.py``, asks for a lease, which lasts as long as its connection; or it sends a job:
+``args`` (of ``kedro``, or a script's path and its own), ``cwd``, ``env``; then the file descriptors of its
+standard streams. It is told the process' number at once, and at its end the exit code and the bytes of memory
+that it took; where the client is gone, the process is killed. Nothing of the project is imported before the
+fork, so a child is what ``kedro …`` is after its first seconds.
 """
 
 import atexit
 import gc
+import inspect
 import os
 import resource
 import runpy
+import shutil
 import signal
 import socket
 import sys
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
+from tempfile import mkdtemp
 
 import accelerate  # noqa: F401
 import cryptography.hazmat.primitives.asymmetric.ec  # noqa: F401
@@ -34,11 +38,15 @@ import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 import torch_fidelity  # noqa: F401
 from diffusers import DDPMPipeline, UNet2DModel  # noqa: F401
+from fork_client import LISTENING
 from kedro.framework.cli.cli import main
 from kedro_datasets import json as json_datasets  # noqa: F401
+from mlflow.utils import requirements_utils
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 fork = get_context("fork")
+UNTIL_IT_ENDS = 30
+"""Seconds without a lease."""
 
 
 def become(job, streams):
@@ -66,9 +74,8 @@ def become(job, streams):
         atexit._run_exitfuncs()
 
 
-def serve(connection):
+def serve(connection, job):
     """One job, to its end or to the client's."""
-    job = connection.recv()
     streams = [recv_handle(connection) for _ in range(3)]
     child = fork.Process(target=become, args=(job, streams))
     child.start()
@@ -83,14 +90,38 @@ def serve(connection):
     connection.send((child.exitcode, peak_memory))
 
 
+def listen(door):
+    """Give leases and take jobs."""
+    leases = []
+    while ready := wait([door, *leases], timeout=None if leases else UNTIL_IT_ENDS):
+        leases = [lease for lease in leases if lease not in ready]  # all that it can say is that it has ended
+        if door in ready:
+            connection = Connection(door.accept()[0].detach())
+            try:
+                job = connection.recv()
+            except EOFError:  # it was killed as it asked
+                connection.close()
+                continue
+            if job is None:
+                connection.send(None)
+                leases.append(connection)
+            else:
+                fork.Process(target=serve, args=(connection, job)).start()
+                connection.close()
+
+
 signal.signal(signal.SIGINT, signal.SIG_DFL)  # that of whoever started the tests
+# Each process would look these up anew: dynaconf asks for the first, MLflow for the second.
+inspect.stack()
+requirements_utils._init_packages_to_modules_map()
 gc.collect()
 gc.freeze()  # a child's collector would touch, so copy, every page of what was imported
-with socket.socket(socket.AF_UNIX) as door:
-    door.bind(sys.argv[1])
-    door.listen()
-    print("ready", flush=True)
-    while sys.stdin not in wait([door, sys.stdin]):
-        accepted = door.accept()[0]
-        with Connection(accepted.detach()) as connection:
-            fork.Process(target=serve, args=(connection,)).start()
+directory = mkdtemp(prefix="quick-")  # an address has at most 100 letters
+try:
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(f"{directory}/socket")
+        door.listen()
+        print(f"{LISTENING}{directory}/socket", flush=True)
+        listen(door)
+finally:
+    shutil.rmtree(directory)

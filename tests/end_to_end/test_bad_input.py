@@ -1,6 +1,5 @@
 """Bad input: one clear line, a non-zero status, nothing half-written, an earlier result as it was."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -11,15 +10,7 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import (
-    BIN,
-    QUICK,
-    assert_one_line,
-    clean_environment,
-    hash_tree,
-    kept,
-    wait_until,
-)
+from end_to_end.fixtures import QUICK, assert_one_line, hash_tree, kept, wait_until
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.model import build_class_conditional
 from services.servers import free_port
@@ -220,39 +211,25 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
     assert any(words in run.output.splitlines()[-1] for words in said), run.output
 
 
-def interrupt(project, how):
-    """Start a run, and end it once it has begun to replace the earlier result."""
-    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1"]
-    log = project / "output.txt"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            command,
-            cwd=project,
-            env=clean_environment(project),
-            stdout=sink,
-            stderr=sink,
-            # A shell's background job ignores Ctrl-C, and hands that on: a user's terminal does not.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        )
-        try:
-            wait_until(lambda: is_written(project / "data/.replaced"), process, log, every=0.01)
-            os.kill(process.pid, how)
-            return process.wait(60)
-        finally:
-            process.kill()
+def interrupt(project, quick_run, how):
+    """Start a run, and end it once it has begun to replace the earlier result; its exit code."""
+    run = quick_run.start(project, "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
+    wait_until(lambda: is_written(project / "data/.replaced"), run, run.log, every=0.01)
+    run.send_signal(how)
+    return run.finish().code
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_the_earlier_result(copy):
+def test_ctrl_c_leaves_the_earlier_result(copy, quick_run):
     before = hash_tree(copy / "data")
-    assert interrupt(copy, signal.SIGINT) != 0
+    assert interrupt(copy, quick_run, signal.SIGINT) != 0
     assert hash_tree(copy / "data") == before
 
 
 @pytest.mark.slow
 def test_the_next_run_puts_a_killed_one_right(copy, quick_run):
     before = hash_tree(copy / "data")
-    assert interrupt(copy, signal.SIGKILL) == -signal.SIGKILL
+    assert interrupt(copy, quick_run, signal.SIGKILL) == -signal.SIGKILL
     assert hash_tree(copy / "data") != before
     run = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
     assert run.code == 0, run.output

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import signal
-import subprocess
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +18,6 @@ from end_to_end.fixtures import (
     TINY,
     Finished,
     assert_one_line,
-    clean_environment,
     configure,
     copy_clone,
     hash_tree,
@@ -284,27 +282,18 @@ def test_a_method_that_fails_leaves_the_earlier_comparison(own, quick_run):
     assert hash_tree(own / "data") == before
 
 
-def kill_after_the_first_trial(project):
+def kill_after_the_first_trial(project, quick_run):
     """Start the comparison and kill it as soon as one trial has been trained; which ones have."""
-    log = project.parent / "killed.txt"
-    with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [BIN / "kedro", "run", "--pipeline=compare"],
-            cwd=project,
-            env=clean_environment(project),
-            stdout=sink,
-            stderr=sink,
-        )
-        finished = f"*/*/trained/{KEY}"
-        done = wait_until(lambda: list((project / STORE).glob(finished)), process, log, every=0.01)
-        process.kill()
-        assert process.wait(60) == -signal.SIGKILL
+    run, finished = quick_run.start(project, "run", "--pipeline=compare"), f"*/*/trained/{KEY}"
+    done = wait_until(lambda: list((project / STORE).glob(finished)), run, run.log, every=0.01)
+    run.send_signal(signal.SIGKILL)
+    assert run.finish().code == -signal.SIGKILL
     return Counter(path.parts[-4] for path in done)
 
 
 def test_a_killed_comparison_goes_on_where_it_stopped(compared, project, trials, quick_run, tmp_path):
     own = start_afresh(project, tmp_path / "project")
-    done = kill_after_the_first_trial(own)
+    done = kill_after_the_first_trial(own, quick_run)
     before = hash_tree(own / STORE)
     run = quick_run(own, "--pipeline=compare")
     assert run.code == 0, run.output

@@ -9,20 +9,24 @@ from pandas.testing import assert_frame_equal
 from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, hash_tree, run_command
 
 pytestmark = pytest.mark.slow
-TWICE = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2", "-m", "kedro", "run")
+TWICE = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2")
 DIVIDED = "unlearn.accumulation=2"
 
 
-def run_twice(project, *arguments):
-    environment = clean_environment(project)
-    return run_command(project, *TWICE, *arguments, env=environment)
+def refused(project, quick_run, *arguments):
+    """What two processes say that are quick to start."""
+    environment = clean_environment(project, PATH=quick_run.path)
+    run = run_command(project, *TWICE, "--no-python", "kedro", "run", *arguments, env=environment)
+    assert run.code != 0
+    return run.output
 
 
 @pytest.fixture(scope="module")
 def both(project, tmp_path_factory):
     """The project after two processes have unlearnt; read only."""
     target = copy_clone(project, tmp_path_factory.mktemp("two") / "project")
-    run = run_twice(target, "--pipeline=unlearn", f"--params={QUICK},{DIVIDED}")
+    arguments = ["--pipeline=unlearn", f"--params={QUICK},{DIVIDED}"]
+    run = run_command(target, *TWICE, "-m", "kedro", "run", *arguments)
     assert run.code == 0, run.output
     return target, run
 
@@ -57,11 +61,10 @@ def test_one_process_tells(both):
     assert "Replacing dataset" not in both[1].output
 
 
-def test_a_pipeline_without_training_is_refused(project, tmp_path):
+def test_a_pipeline_without_training_is_refused(project, quick_run, tmp_path):
     target = copy_clone(project, tmp_path / "project")
-    run = run_twice(target, "--pipeline=prepare")
-    assert run.code != 0
-    assert run.output.count("Error: 2 processes: this pipeline has 0 trainings: run it in one") == 1
+    output = refused(target, quick_run, "--pipeline=prepare")
+    assert output.count("Error: 2 processes: this pipeline has 0 trainings: run it in one") == 1
 
 
 @pytest.mark.parametrize(
@@ -71,8 +74,7 @@ def test_a_pipeline_without_training_is_refused(project, tmp_path):
         ("unlearn.batch_size=33", "unlearn.batch_size: 33: allowed are multiples of 2 (2 processes"),
     ],
 )
-def test_what_is_wrong_is_told_once(project, tmp_path, parameter, said):
+def test_what_is_wrong_is_told_once(project, quick_run, tmp_path, parameter, said):
     target = copy_clone(project, tmp_path / "project")
-    run = run_twice(target, "--pipeline=unlearn", f"--params={parameter}")
-    assert run.code != 0
-    assert run.output.count(f"Error: {said}") == 1
+    output = refused(target, quick_run, "--pipeline=unlearn", f"--params={parameter}")
+    assert output.count(f"Error: {said}") == 1

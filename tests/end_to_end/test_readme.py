@@ -235,8 +235,8 @@ def test_requests_in_a_row_make_a_table(project, quick_run, tmp_path):
     assert all(0 <= float(cell) <= 1 for cell in (first[1], second[1], second[2], second[3]))
 
 
-def test_the_flow_can_be_viewed(earlier):
-    run = run_command(earlier.project, BIN / "kedro", "viz", "build", "--include-previews")
+def test_the_flow_can_be_viewed(earlier, quick_run):
+    run = quick_run.command(earlier.project, "viz", "build", "--include-previews")
     assert run.code == 0, run.output
     api = earlier.project / "build/api"
     names = {node["name"]: node["id"] for node in json.loads((api / "main").read_text())["nodes"]}
@@ -245,10 +245,11 @@ def test_the_flow_can_be_viewed(earlier):
         assert json.loads((api / "nodes" / names[f"erasediff.{name}"]).read_text())["preview"], name
 
 
-def test_the_python_block(unlearned):
+def test_the_python_block(unlearned, quick_run, tmp_path):
     (block,) = blocks("python")
-    check = "assert images.shape == (4, 1, 8, 8) and images.dtype == 'uint8'"
-    run = run_command(unlearned.project, BIN / "python", "-c", f"{block}\n{check}")
+    script = tmp_path / "block.py"
+    script.write_text(f"{block}\nassert images.shape == (4, 1, 8, 8) and images.dtype == 'uint8'")
+    run = quick_run.script(unlearned.project, script)
     assert run.code == 0, run.output
 
 

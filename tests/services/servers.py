@@ -42,6 +42,8 @@ def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, 
             process.wait(PATIENCE)
 
 
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""``mlflow server`` starts processes for jobs that nothing here asks for."""
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "erasediff", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
 
@@ -153,6 +155,6 @@ def tracking_server(database, object_store, tmp_path_factory):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    environment = clean_environment(folder, **object_store.environment)
+    environment = clean_environment(folder, **object_store.environment, **NO_JOBS)
     with running(command, ready, folder / "log.txt", env=environment, cwd=folder):
         yield f"http://127.0.0.1:{port}"

@@ -7,7 +7,7 @@ import mlflow
 import pytest
 
 from end_to_end.fixtures import BIN, ENABLE, ROOT, clean_environment
-from services.servers import free_port, running
+from services.servers import NO_JOBS, free_port, running
 
 pytestmark = pytest.mark.slow
 FLAGS = [
@@ -31,12 +31,12 @@ def answers(url):
 
 @pytest.fixture(scope="module")
 def address(unlearned, tmp_path_factory):
-    """``make ui``'s command, from a folder below the project's root."""
+    """``make ui``'s command and environment, from a folder below the project's root."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     command = [BIN / "kedro", "mlflow", "ui", "--port", str(port)]
     log, place = tmp_path_factory.mktemp("ui") / "output.txt", unlearned.project
-    options = {"cwd": place / "docs", "env": clean_environment(place)}
+    options = {"cwd": place / "docs", "env": clean_environment(place, **NO_JOBS)}
     with running(command, lambda: answers(f"{url}/health"), log, **options):
         yield url
 

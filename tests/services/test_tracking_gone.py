@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import subprocess
 import time
 from contextlib import ExitStack
 
@@ -10,7 +9,7 @@ import mlflow
 import pytest
 
 from end_to_end.fixtures import BIN, PATIENCE, QUICK, clean_environment, copy_clone, wait_until
-from services.servers import client_of, free_port, running
+from services.servers import NO_JOBS, client_of, free_port, running
 
 pytestmark = pytest.mark.slow
 STEPS = 25
@@ -40,7 +39,7 @@ class Tracking:
         ]
         command += ["--backend-store-uri", f"sqlite:///{self.folder}/store.db"]
         command += ["--artifacts-destination", str(self.folder / "artifacts")]
-        log, environment = self.folder / "log.txt", clean_environment(self.folder)
+        log, environment = self.folder / "log.txt", clean_environment(self.folder, **NO_JOBS)
         # Killed: until it has ended in good order, the run may be through on a slow machine.
         server = running(command, self.answers, log, signal.SIGKILL, env=environment, cwd=self.folder)
         self.server.enter_context(server)
@@ -63,38 +62,36 @@ def tracking(tmp_path):
     server.stop()
 
 
-def wait_for(words, log, run):
+def wait_for(words, run):
     """Until the run has said them."""
-    wait_until(lambda: words in log.read_text(errors="replace"), run, log)
+    wait_until(lambda: words in run.log.read_text(errors="replace"), run, run.log)
 
 
-def unlearn_while(project, tracking, tmp_path, meanwhile):
+def unlearn_while(project, quick_run, tracking, tmp_path, meanwhile):
     """A run, what it said, and ``meanwhile`` once it has taken its first steps."""
-    own, log = copy_clone(project, tmp_path / "project"), tmp_path / "log.txt"
-    environment = clean_environment(own, MLFLOW_TRACKING_URI=tracking.address)
+    own = copy_clone(project, tmp_path / "project")
     parameters = QUICK.replace("unlearn.steps=2", f"unlearn.steps={STEPS}")
-    command = [BIN / "kedro", "run", "--pipeline=unlearn", f"--params={parameters}"]
-    with log.open("wb") as sink:
-        run = subprocess.Popen(command, stdout=sink, stderr=sink, cwd=own, env=environment)
-        wait_for(f"3/{STEPS} [", log, run)
-        meanwhile(run, log)
-        code = run.wait(PATIENCE)
-    said = " ".join(log.read_text().split())
-    assert code == 0, said
+    arguments = ["run", "--pipeline=unlearn", f"--params={parameters}"]
+    run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=tracking.address)
+    wait_for(f"3/{STEPS} [", run)
+    meanwhile(run)
+    finished = run.finish()
+    said = " ".join(finished.output.split())
+    assert finished.code == 0, said
     assert said.count("MLflow's server is gone: the run goes on") == 1
     assert (own / "data/08_reporting/erasediff/report.html").exists()
     return said
 
 
-def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
-    def away_for_a_while(run, said):
+def test_it_comes_back_and_is_told_everything(project, quick_run, tracking, tmp_path):
+    def away_for_a_while(run):
         tracking.stop()
-        wait_for("is gone", said, run)
+        wait_for("is gone", run)
         run.send_signal(signal.SIGSTOP)  # or it may be through before the server is back
         tracking.start()
         run.send_signal(signal.SIGCONT)
 
-    said = unlearn_while(project, tracking, tmp_path, away_for_a_while)
+    said = unlearn_while(project, quick_run, tracking, tmp_path, away_for_a_while)
     assert "MLflow's server is back: it has been told everything" in said
     with client_of(tracking.address) as client:
         (run,) = client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
@@ -106,8 +103,8 @@ def test_it_comes_back_and_is_told_everything(project, tracking, tmp_path):
         assert mlflow.pyfunc.load_model("models:/erasediff-erasediff/1") is not None
 
 
-def test_it_stays_away_and_the_run_says_what_it_was_not_told(project, tracking, tmp_path):
-    said = unlearn_while(project, tracking, tmp_path, lambda run, said: tracking.stop())
+def test_it_stays_away_and_the_run_says_what_it_was_not_told(project, quick_run, tracking, tmp_path):
+    said = unlearn_while(project, quick_run, tracking, tmp_path, lambda run: tracking.stop())
     missing = said.split("MLflow was not told: ")[1]
     for what in (
         "points of the curves",

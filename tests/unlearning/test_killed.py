@@ -16,7 +16,7 @@ from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.runs import build, small, weights_of
 
 pytestmark = pytest.mark.slow
-STEPS = {"steps": 20, "checkpoint_every": 1, "ema_decay": 0.5, "schedule": "one_cycle"}
+STEPS = {"steps": 12, "checkpoint_every": 1, "ema_decay": 0.5, "schedule": "one_cycle"}
 MOMENTS = 10
 
 

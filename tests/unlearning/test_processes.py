@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from conftest import build_toy_unet, draw_toy_images
 from end_to_end.fixtures import PATIENCE
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.processes import Share, share_of
+from toys import build_toy_unet, draw_toy_images
 from unlearning.runs import STEPPED, Killed, kill_at, run
 
 SCRIPT = Path(__file__).with_name("two_processes.py")

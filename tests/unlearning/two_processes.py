@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import build_toy_unet, draw_toy_images
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.ranks import rank
 from erasediff_pipeline.unlearning.method import TrainingData
 from erasediff_pipeline.unlearning.store import FeatureStore
+from toys import build_toy_unet, draw_toy_images
 from unlearning.runs import run
 
 folder, methods = Path(sys.argv[1]), sys.argv[2:]

@@ -14,6 +14,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.store.db.db_types import DATABASE_ENGINES, SQLITE
+from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
 from sqlalchemy import NullPool, create_engine
 
 from erasediff_pipeline.loader import tracking_uri
@@ -52,17 +53,26 @@ class TrackAnyway(MlflowHook):
     def before_node_run(
         self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any], is_async: bool
     ) -> None:
-        """Log the parameters; kedro-mlflow would ask the server for the run, which is open here already."""
+        """Log the parameters in one message; kedro-mlflow would send one for each.
+
+        It would also ask the server for the run, which is open here already.
+        """
         run_id = self.run_id
         if mlflow.active_run() is not None:
             self.run_id = None  # it does not ask then
+        self.parameters: dict[str, Any] = {}
         try:
             super().before_node_run(node, catalog, inputs, is_async)
         finally:
             self.run_id = run_id
+        if self.parameters:
+            outbox.send("parameters", partial(mlflow.log_params, self.parameters))
 
     def _log_param(self, name: str, value: Any) -> None:
-        outbox.send("parameters", partial(super()._log_param, name, value))
+        if len(str(value)) <= MAX_PARAM_VAL_LENGTH:
+            self.parameters[name] = value
+        else:  # what becomes of it is a setting of kedro-mlflow's
+            outbox.send("parameters", partial(super()._log_param, name, value))
 
     @hook_impl
     def after_pipeline_run(

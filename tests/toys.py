@@ -1,0 +1,189 @@
+"""Toy data and toy models, small enough that the mathematics can be checked by hand."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from torch import nn
+from torch.nn.functional import linear
+
+from erasediff_pipeline.config import (
+    AutoencoderSettings,
+    DenoiserSettings,
+    TextEncoderSettings,
+    TextToImageSettings,
+)
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_conditional
+from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
+from erasediff_pipeline.diffusion.text_to_image import TextToImage
+
+
+class Call(NamedTuple):
+    """One call of the denoiser."""
+
+    x_t: torch.Tensor
+    t: torch.Tensor
+    c: torch.Tensor
+    prediction: torch.Tensor
+    grad: bool
+
+
+class ToyModel(DiffusionModel):
+    """A diffusion model whose denoiser is any function; it remembers what it was asked."""
+
+    def __init__(self, predict, parameters, shape, classes, **scheduler):
+        super().__init__()
+        self.predict, self.shape, self.classes = predict, shape, classes
+        self.scheduler = DDPMScheduler(**scheduler)
+        self.calls, self.noised = [], []
+        for name, value in parameters.items():
+            self.register_parameter(name, nn.Parameter(value))
+
+    def encode(self, images):
+        return images.float() / 127.5 - 1
+
+    def decode(self, x0):
+        return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+    def noise(self, x0, t, eps):
+        self.noised.append(x0.clone())
+        return super().noise(x0, t, eps)
+
+    def condition(self, labels):
+        return labels
+
+    def null_condition(self, n):
+        return torch.full((n,), self.classes, device=self.device)
+
+    def denoise(self, x_t, t, c):
+        return self.record(x_t, t, c, self.predict(self, x_t, t, c))
+
+    def record(self, x_t, t, c, prediction):
+        self.evaluations += len(x_t)
+        self.calls.append(Call(x_t.clone(), t.clone(), c, prediction.detach(), torch.is_grad_enabled()))
+        return prediction
+
+    def trainable(self, subset):
+        return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
+
+    def embed_condition(self, c):
+        raise NotImplementedError
+
+    def denoise_embedded(self, x_t, t, e):
+        raise NotImplementedError
+
+    def to_pipeline(self):
+        raise NotImplementedError
+
+    @property
+    def sample_shape(self):
+        return self.shape
+
+    @property
+    def image_shape(self):
+        return self.shape
+
+
+class LinearModel(ToyModel):
+    """ε(x_t, t, c) = W·x_t + b_c; b_c is the embedding of c."""
+
+    def embed_condition(self, c):
+        return self.bias[c]
+
+    def denoise_embedded(self, x_t, t, e):
+        """Recorded as asked under the condition that lies nearest."""
+        nearest = torch.cdist(e.detach(), self.bias.detach()).argmin(dim=1)
+        return self.record(x_t, t, nearest, (linear(x_t.flatten(1), self.weight) + e).view_as(x_t))
+
+
+def predict_linearly(model, x_t, t, c):
+    return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
+
+
+def build_toy_unet(seed=0, dropout=0.0):
+    """The real model, tiny: three classes of 8×8 images."""
+    torch.manual_seed(seed)
+    return build_class_conditional(DenoiserSettings(channels=(8, 16), dropout=dropout), (1, 8, 8), 3)
+
+
+def draw_toy_images():
+    """120 images of 8×8 in three classes: class k lights its own quadrant."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    images = rng.integers(0, 60, (120, 1, 8, 8), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        top, left = divmod(int(label), 2)
+        image[0, 4 * top : 4 * top + 4, 4 * left : 4 * left + 4] += 190
+    return LabelledImages(images, labels)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def toy_model():
+    """``toy_model(predict)``: a model with this denoiser."""
+
+    def make(predict, shape=(1, 8, 8), classes=3, **scheduler):
+        return ToyModel(predict, {"dummy": torch.zeros(1)}, shape, classes, **scheduler)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def linear_model():
+    """``linear_model(seed)``: ε(x_t, t, c) = W·x_t + b_c on 2×2 images, three classes and the null class."""
+
+    def make(seed=0, shape=(1, 2, 2), classes=3, **scheduler):
+        generator = torch.Generator().manual_seed(seed)
+        size = math.prod(shape)
+        parameters = {
+            "weight": torch.randn(size, size, generator=generator) / 2,
+            "bias": torch.randn(classes + 1, size, generator=generator),
+        }
+        return LinearModel(predict_linearly, parameters, shape, classes, **scheduler)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def unet_model():
+    """``unet_model(seed)``: see ``build_toy_unet``."""
+
+    return build_toy_unet
+
+
+@pytest.fixture(scope="session")
+def text_model():
+    """``text_model(prompts)``: the parts of Stable Diffusion, tiny, for images of 16×16 in colour."""
+
+    def make(prompts, seed=0, **options):
+        torch.manual_seed(seed)
+        settings = DenoiserSettings(
+            channels=(8, 16),
+            text_to_image=TextToImageSettings(
+                autoencoder=AutoencoderSettings(channels=(8, 8)),
+                text_encoder=TextEncoderSettings(width=16, layers=1, heads=2, context_length=12),
+            ),
+        )
+        built = build_text_to_image(settings, (3, 16, 16), sorted({*prompts, "a photo of the number 3"}))
+        return TextToImage.from_pipeline(built.to_pipeline(), prompts, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def alpha_bar():
+    """ᾱ of the linear schedule from 1e-4 to 0.02 over 1,000 steps (arXiv 2006.11239, section 4)."""
+    return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), dim=0)
+
+
+@pytest.fixture(scope="session")
+def toy_images():
+    return draw_toy_images()
