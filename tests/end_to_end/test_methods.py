@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def shared(earlier, tmp_path_factory):
+def one_project(earlier, tmp_path_factory):
     """One project for all of them: each writes to places of its own."""
     target = copy_clone(earlier.project, tmp_path_factory.mktemp("methods") / "project")
     configure(target, {**TINY, "tracking": {"registered_model": None}})
@@ -23,13 +23,13 @@ def shared(earlier, tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS if method not in ("erasediff", "uce")])
-def test_method(shared, quick_run, method):
-    others = {name: hash_tree(shared / "data" / name) for name in ("03_primary", "06_models/base")}
-    run = quick_run(shared, f"--pipeline={METHODS[method].pipeline}")
+def test_method(one_project, quick_run, method):
+    others = {name: hash_tree(one_project / "data" / name) for name in ("03_primary", "06_models/base")}
+    run = quick_run(one_project, f"--pipeline={METHODS[method].pipeline}")
     assert run.code == 0, run.output
     assert f"{method}: forgot class 0" in run.output
 
-    report = shared / "data/08_reporting" / method
+    report = one_project / "data/08_reporting" / method
     metrics = json.loads((report / "metrics.json").read_text())
     assert metrics["method"] == method
     assert set(metrics["base"]) == set(metrics["erased"]) == KEYS
@@ -42,15 +42,15 @@ def test_method(shared, quick_run, method):
     assert list(curves["step"]) == ([0, 1])
     assert np.isfinite(curves).all(axis=None)
 
-    folder = shared / "data/06_models" / method
+    folder = one_project / "data/06_models" / method
     erased, base = (
         DDPMPipeline.from_pretrained(path, use_safetensors=True, local_files_only=True).unet
-        for path in (folder, shared / "data/06_models/base")
+        for path in (folder, one_project / "data/06_models/base")
     )
     assert not all(map(np.array_equal, *(state(unet) for unet in (erased, base))))
     (entry,) = json.loads((folder / "request_history.json").read_text())
     assert (entry["method"], entry["classes"]) == (method, [0])
-    assert others == {name: hash_tree(shared / "data" / name) for name in others}
+    assert others == {name: hash_tree(one_project / "data" / name) for name in others}
 
 
 def state(unet):

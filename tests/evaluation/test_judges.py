@@ -62,8 +62,9 @@ def test_it_is_saved_and_loaded(judge, cat, tmp_path):
     again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
     assert isinstance(again, ImageNetJudge)
     assert not list(tmp_path.glob("*.bin"))
-    assert torch.equal(class_probabilities(again, cat), class_probabilities(judge, cat))
     assert hash_weights(again) == hash_weights(judge)
+    # Mapped from a file, the same weights lie elsewhere in memory: on some CPUs the last digit differs.
+    torch.testing.assert_close(class_probabilities(again, cat), class_probabilities(judge, cat))
     assert again.config["classes"] == 1000
 
 
