@@ -11,6 +11,8 @@ os.environ.pop("TQDM_DISABLE", None)  # a bar that the caller has switched off i
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
 PLUGINS = ("toys", "end_to_end.fixtures", "services.servers")
+SLOW = 60
+"""Seconds after which a test is named."""
 
 
 def pytest_configure(config):
@@ -18,6 +20,20 @@ def pytest_configure(config):
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         for name in PLUGINS:
             config.pluginmanager.import_plugin(name)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(SlowTests(config))
+
+
+class SlowTests:
+    """Named as they end, so that a run that is cut off has said where its time went."""
+
+    def __init__(self, config):
+        self.config = config
+
+    def pytest_runtest_logreport(self, report):
+        if report.duration > SLOW:
+            terminal = self.config.get_terminal_writer()
+            terminal.line(f"\n{report.duration:.0f} s: {report.nodeid} ({report.when})")
 
 
 def pytest_collection_finish():

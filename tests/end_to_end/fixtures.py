@@ -19,7 +19,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_in
+from end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -323,35 +323,39 @@ def copy(earlier, tmp_path):
 
 
 class QuickStart:
-    """``kedro run`` in children of one process that has imported the libraries; see ``fork_server.py``.
+    """Commands in children of one process that has imported the libraries; see ``fork_server.py``.
 
-    ``path``: a ``PATH`` where ``kedro`` is one of them, too.
+    ``path``: a ``PATH`` where ``kedro`` and ``dvc`` are such children, too.
     """
 
     def __init__(self, address, directory):
         self.address, self.directory = address, directory
-        write_stand_in(directory, address)
+        write_stand_ins(directory, address)
         self.path = os.pathsep.join([str(directory), str(BIN), os.environ["PATH"]])
 
     def __call__(self, project, *arguments, **options):
         """``kedro run`` with these arguments, to its end."""
-        return self.start(project, "run", *arguments, **options).finish()
-
-    def script(self, project, *arguments):
-        """``python`` with these arguments, to its end."""
-        return self.command(project, *map(str, arguments))
+        return self.command(project, "run", *arguments, **options)
 
     def command(self, project, *arguments, **options):
         """``kedro`` with these arguments, to its end."""
-        return self.start(project, *arguments, **options).finish()
+        return self.start(project, "kedro", *arguments, **options).finish()
 
-    def start(self, project, *arguments, cwd=None, **changes):
-        """``kedro`` with these arguments, while it runs; ``changes`` are those of its environment."""
+    def dvc(self, project, *arguments, **options):
+        """``dvc`` with these arguments, to its end."""
+        return self.start(project, "dvc", *arguments, **options).finish()
+
+    def script(self, project, *arguments, **options):
+        """``python`` with these arguments, to its end."""
+        return self.start(project, *map(str, arguments), **options).finish()
+
+    def start(self, project, *command, cwd=None, **changes):
+        """This command, while it runs; ``changes`` are those of its environment."""
         log = self.directory / f"output-{time.monotonic_ns()}.txt"
         environment = clean_environment(project, **{"PATH": self.path, **changes})
         with log.open("wb") as sink, open(os.devnull) as nothing:
             streams = (nothing, sink, sink)
-            return Running(*begin(self.address, arguments, cwd or project, environment, streams), log)
+            return Running(*begin(self.address, command, cwd or project, environment, streams), log)
 
 
 class Running:

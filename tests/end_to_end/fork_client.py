@@ -1,4 +1,4 @@
-"""Asks ``fork_server.py`` for a command; as a program it is ``kedro`` to whoever finds it in ``PATH``."""
+"""Asks ``fork_server.py`` for a command; as a program it is ``kedro`` or ``dvc``, found in ``PATH``."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ PROGRAM = """#!{python}
 import sys
 sys.path.insert(0, {here!r})
 from fork_client import stand_in
-stand_in({address!r})
+stand_in({address!r}, {name!r})
 """
 
 
@@ -39,19 +39,25 @@ def begin(address, arguments, cwd, environment, streams):
     return connection, connection.recv()
 
 
-def stand_in(address):
-    """Be ``kedro`` with these arguments, by a child of the server: its streams, its exit code, Ctrl-C."""
+def stand_in(address, name):
+    """Be this program with these arguments, by a child of the server: its streams, its exit code, Ctrl-C."""
     streams = (sys.stdin, sys.stdout, sys.stderr)
-    connection, pid = begin(address, sys.argv[1:], Path.cwd(), dict(os.environ), streams)
+    connection, pid = begin(address, [name, *sys.argv[1:]], Path.cwd(), dict(os.environ), streams)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, _: os.kill(pid, received))
     code, _ = connection.recv()
     sys.exit(code if code >= 0 else 128 - code)
 
 
-def write_stand_in(directory, address):
-    """The program ``kedro`` in this directory."""
-    program = directory / "kedro"
+def write_program(name, address):
+    """Text of one that is this command."""
     here = str(Path(__file__).parent)
-    program.write_text(PROGRAM.format(python=sys.executable, here=here, address=address))
-    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    return PROGRAM.format(python=sys.executable, here=here, address=address, name=name)
+
+
+def write_stand_ins(directory, address):
+    """The programs ``kedro`` and ``dvc`` in this directory."""
+    for name in ("kedro", "dvc"):
+        program = directory / name
+        program.write_text(write_program(name, address))
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)

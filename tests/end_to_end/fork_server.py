@@ -1,11 +1,11 @@
-"""``kedro`` command after command, each in a process of its own, importing torch and the like only once.
+"""Command after command, ``kedro`` or ``dvc``, each in a process of its own, which has torch and the like.
 
 It prints the address of a UNIX socket, and listens there until nobody has held a lease for some time. A
 client, see ``fork_client.py``, asks for a lease, which lasts as long as its connection; or it sends a job:
-``args`` (of ``kedro``, or a script's path and its own), ``cwd``, ``env``; then the file descriptors of its
-standard streams. It is told the process' number at once, and at its end the exit code and the bytes of memory
-that it took; where the client is gone, the process is killed. Nothing of the project is imported before the
-fork, so a child is what ``kedro …`` is after its first seconds.
+``args`` (the program, or a script's path, and its arguments), ``cwd``, ``env``; then the file descriptors of
+its standard streams. It is told the process' number at once, and at its end the exit code and the bytes of
+memory that it took; where the client is gone, the process is killed. Nothing of the project is imported
+before the fork, so a child is what the command is after its first seconds.
 """
 
 import atexit
@@ -26,7 +26,10 @@ from tempfile import mkdtemp
 import accelerate  # noqa: F401
 import cryptography.hazmat.primitives.asymmetric.ec  # noqa: F401
 import diffusers  # noqa: F401
+import dvc.cli
+import dvc.repo
 import git  # noqa: F401
+import huggingface_hub.constants
 import IPython  # noqa: F401
 import kedro_mlflow.framework.hooks  # noqa: F401
 import kedro_viz.launchers.cli.main  # noqa: F401
@@ -39,12 +42,13 @@ import torch  # noqa: F401
 import torch_fidelity  # noqa: F401
 from diffusers import DDPMPipeline, UNet2DModel  # noqa: F401
 from fork_client import LISTENING
-from kedro.framework.cli.cli import main
+from kedro.framework.cli import cli as kedro_cli
 from kedro_datasets import json as json_datasets  # noqa: F401
 from mlflow.utils import requirements_utils
 from sklearn.model_selection import train_test_split  # noqa: F401
 
 fork = get_context("fork")
+PROGRAMS = {"kedro": kedro_cli.main, "dvc": dvc.cli.main}
 UNTIL_IT_ENDS = 30
 """Seconds without a lease."""
 
@@ -56,19 +60,20 @@ def become(job, streams):
     os.environ.update(job["env"])
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.dont_write_bytecode = False
+    # The library has read it as it was imported.
+    huggingface_hub.constants.HF_HUB_OFFLINE = job["env"].get("HF_HUB_OFFLINE") == "1"
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
+    sys.argv = list(job["args"])
     try:
-        if job["args"][0].endswith(".py"):
-            sys.argv = list(job["args"])
+        if sys.argv[0] in PROGRAMS:
+            sys.exit(PROGRAMS[sys.argv[0]]())
+        else:
             sys.path[0] = os.path.dirname(os.path.abspath(sys.argv[0]))
             # What PYTHONPATH of the job says; the interpreter has read that of the server.
             sys.path[1:1] = job["env"]["PYTHONPATH"].split(os.pathsep)
             runpy.run_path(sys.argv[0], run_name="__main__")
-        else:
-            sys.argv = ["kedro", *job["args"]]
-            main()
     finally:
         # multiprocessing ends without; the interpreter's own end would copy every page of what was imported.
         atexit._run_exitfuncs()

@@ -213,7 +213,7 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
 
 def interrupt(project, quick_run, how):
     """Start a run, and end it once it has begun to replace the earlier result; its exit code."""
-    run = quick_run.start(project, "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
+    run = quick_run.start(project, "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
     wait_until(lambda: is_written(project / "data/.replaced"), run, run.log, every=0.01)
     run.send_signal(how)
     return run.finish().code

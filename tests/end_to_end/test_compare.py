@@ -284,7 +284,7 @@ def test_a_method_that_fails_leaves_the_earlier_comparison(own, quick_run):
 
 def kill_after_the_first_trial(project, quick_run):
     """Start the comparison and kill it as soon as one trial has been trained; which ones have."""
-    run, finished = quick_run.start(project, "run", "--pipeline=compare"), f"*/*/trained/{KEY}"
+    run, finished = quick_run.start(project, "kedro", "run", "--pipeline=compare"), f"*/*/trained/{KEY}"
     done = wait_until(lambda: list((project / STORE).glob(finished)), run, run.log, every=0.01)
     run.send_signal(signal.SIGKILL)
     assert run.finish().code == -signal.SIGKILL

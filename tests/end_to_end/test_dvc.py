@@ -13,7 +13,6 @@ import yaml
 from diffusers import DDPMPipeline
 
 from end_to_end.fixtures import (
-    BIN,
     PATIENCE,
     SHORT,
     clean_environment,
@@ -56,10 +55,16 @@ def own(project, tmp_path):
     return copy_clone(project, tmp_path / "project")
 
 
-def dvc(project, *arguments, **environment):
-    run = run_command(project, BIN / "dvc", *arguments, env=clean_environment(project, **environment))
-    assert run.code == 0, run.output
-    return run.output
+@pytest.fixture(scope="module")
+def dvc(quick_run):
+    """What ``dvc`` says."""
+
+    def run_dvc(project, *arguments, **environment):
+        run = quick_run.dvc(project, *arguments, **environment)
+        assert run.code == 0, run.output
+        return run.output
+
+    return run_dvc
 
 
 def md5_of(path):
@@ -133,7 +138,7 @@ def test_compare_finds_the_retrained_model_that_was_pulled(pulled):
     assert made_from["base_model_sha256"] == fingerprint_pipeline(base)
 
 
-def test_a_corrupted_file_is_noticed(own):
+def test_a_corrupted_file_is_noticed(own, dvc):
     weights = own / "data/06_models/base/unet/diffusion_pytorch_model.safetensors"
     weights.chmod(0o644)
     content = bytearray(weights.read_bytes())
@@ -144,11 +149,13 @@ def test_a_corrupted_file_is_noticed(own):
     assert "data/06_models/base" in dvc(own, "status")
 
 
-def stand_in_for_setup(project):
-    """So that ``make`` does not build a virtual environment."""
-    stamp = project / ".venv/.installed"
+@pytest.fixture
+def make(own, quick_run):
+    """``make`` in that project; the stamp keeps it from building a virtual environment."""
+    stamp = own / ".venv/.installed"
     stamp.parent.mkdir()
     stamp.touch()
+    return lambda target: run_command(own, "make", target, env=clean_environment(own, PATH=quick_run.path))
 
 
 MANIFEST = "data/03_primary/manifest.parquet"
@@ -165,18 +172,18 @@ def damage(store, path, project):
     target.chmod(0o444)
 
 
-def test_a_corrupted_object_of_the_store_is_not_laid_out(own):
+def test_a_corrupted_object_of_the_store_is_not_laid_out(own, quick_run):
     damage("reference_store", MANIFEST, own)
     shutil.rmtree(own / ".dvc/cache")
     (own / MANIFEST).unlink()
     others = hash_tree(own / "data")
-    run = run_command(own, BIN / "dvc", "pull", MANIFEST)
+    run = quick_run.dvc(own, "pull", MANIFEST)
     assert run.code != 0
     assert MANIFEST in run.output
     assert hash_tree(own / "data") == others
 
 
-def test_a_corrupted_object_of_the_cache_is_fetched_anew(own):
+def test_a_corrupted_object_of_the_cache_is_fetched_anew(own, dvc, make):
     """DVC lays out what is read-only without a look at it; ``make pull`` makes it look."""
     good = (own / MANIFEST).read_bytes()
     damage(".dvc/cache", MANIFEST, own)
@@ -184,8 +191,7 @@ def test_a_corrupted_object_of_the_cache_is_fetched_anew(own):
     dvc(own, "checkout", MANIFEST)
     assert (own / MANIFEST).read_bytes() != good  # else the next lines prove nothing
     (own / MANIFEST).unlink()
-    stand_in_for_setup(own)
-    run = run_command(own, "make", "pull")
+    run = make("pull")
     assert run.code == 0, run.output
     assert (own / MANIFEST).read_bytes() == good
     assert wrong(own) == set()
@@ -200,7 +206,7 @@ def test_the_store_is_small(pulled):
     assert sum(sizes.values()) - fashion < 15e6
 
 
-def test_nothing_is_left_to_do(own):
+def test_nothing_is_left_to_do(own, dvc):
     before = hash_tree(own / "data")
     for options in (["--dry"], []):
         output = dvc(own, "repro", "--allow-missing", *options)
@@ -210,7 +216,7 @@ def test_nothing_is_left_to_do(own):
     assert not (own / "mlflow.db").exists()
 
 
-def test_a_changed_parameter_is_noticed(own):
+def test_a_changed_parameter_is_noticed(own, dvc):
     parameters = own / "conf/base/parameters.yml"
     parameters.write_text(parameters.read_text().replace("classes: [0]", "classes: [5]"))
     output = dvc(own, "repro", "--allow-missing", "--dry")
@@ -218,7 +224,7 @@ def test_a_changed_parameter_is_noticed(own):
     assert "Running stage 'pretrain'" not in output
 
 
-def test_metrics_diff(own):
+def test_metrics_diff(own, dvc):
     metrics = own / "data/08_reporting/erasediff/metrics.json"
     document = json.loads(metrics.read_text())
     document["erased"]["retain_accuracy"] = 0.125
@@ -241,7 +247,7 @@ def set_to(values):
     return [word for key, value in values.items() for word in ("-S", f"{key}={value}")]
 
 
-def test_an_experiment_is_recorded(own, quick_run):
+def test_an_experiment_is_recorded(own, quick_run, dvc):
     output = dvc(own, "exp", "run", *set_to(SMALL), PATH=quick_run.path)
     assert "Running stage 'unlearn'" in output
     assert "Running stage 'pretrain'" not in output
@@ -251,7 +257,7 @@ def test_an_experiment_is_recorded(own, quick_run):
     assert len(recorded) == 4  # header, workspace, main, the experiment
 
 
-def run_queued(project, experiments, **environment):
+def run_queued(dvc, project, experiments, **environment):
     """DVC's worker, which goes on by itself, until all have succeeded; a row for each of them.
 
     A worker that does not tell DVC within a second that it is busy is ended after its experiment.
@@ -285,19 +291,19 @@ def tracking(own, quick_run):
     return {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}", "PATH": quick_run.path}
 
 
-def test_a_sweep_is_queued_and_run_by_a_worker(own, tracking):
+def test_a_sweep_is_queued_and_run_by_a_worker(own, tracking, dvc):
     parameters = "conf/base/parameters.yml"
     grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": 3})
     # Of one stage: a seed is also that of the data's split and of the base model.
     dvc(own, "exp", "run", "--queue", "--single-item", *grid, "unlearn", **tracking)
-    found = run_queued(own, 2, **tracking)
+    found = run_queued(dvc, own, 2, **tracking)
     assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == [("[1]", 3), ("[2]", 3)]
     assert found["erased.fid"].nunique() == 2
     runs = tracked_runs(tracking["MLFLOW_TRACKING_URI"])
     assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[2]"]
 
 
-def test_methods_are_an_axis_of_a_sweep(own, tracking):
+def test_methods_are_an_axis_of_a_sweep(own, tracking, dvc):
     methods = "conf/base/parameters_methods.yml"
     asked = {
         "conf/base/parameters.yml:forget.classes": [1],
@@ -307,7 +313,7 @@ def test_methods_are_an_axis_of_a_sweep(own, tracking):
     }
     stage = "benchmarks/dvc.yaml:table"
     dvc(own, "exp", "run", "--queue", "--single-item", *set_to({**SMALL, **asked}), stage, **tracking)
-    found = run_queued(own, 2, **tracking)
+    found = run_queued(dvc, own, 2, **tracking)
     assert sorted(found["compare.methods"]) == ["['finetune']", "['neggrad']"]
     assert set(found["forget.classes"]) == {"[1]"}
     for commit, methods in zip(found["rev"], found["compare.methods"], strict=True):
@@ -324,30 +330,29 @@ def test_methods_are_an_axis_of_a_sweep(own, tracking):
     ]
 
 
-def test_plots_show(own):
+def test_plots_show(own, dvc):
     output = dvc(own, "plots", "show")
     page = own / "dvc_plots/index.html"
     assert page.name in output
     assert "forget_loss" in page.read_text()
 
 
-def test_make_pull_brings_what_is_missing_and_leaves_a_run_of_your_own(own):
+def test_make_pull_brings_what_is_missing_and_leaves_a_run_of_your_own(own, dvc, make):
     """`make unlearn` twice, or `make test` after it: a plain `dvc pull` would refuse to overwrite."""
-    stand_in_for_setup(own)
     erased = own / "data/06_models/erasediff/unet/config.json"
     erased.unlink()
     erased.write_text("{}")
     shutil.rmtree(own / "data/06_models/classifier")
-    run = run_command(own, "make", "pull")
+    run = make("pull")
     assert run.code == 0, run.output
     assert "data/06_models/classifier" in run.output
     assert erased.read_text() == "{}"
     assert wrong(own) == {"data/06_models/erasediff"}
-    assert run_command(own, "make", "pull").output.strip() == ""
+    assert make("pull").output.strip() == ""
 
     words = own / "data/06_models/tiny_text_to_image/base"
     shutil.rmtree(words)
-    assert run_command(own, "make", "pull-words").code == 0
+    assert make("pull-words").code == 0
     assert (words / "model_index.json").exists()
     assert erased.read_text() == "{}"
 

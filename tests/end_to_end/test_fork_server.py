@@ -3,24 +3,27 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
 
 from end_to_end.fixtures import PATIENCE, clean_environment, run_command, wait_until
+from end_to_end.fork_client import write_program
 
 SLEEPER = "import os, pathlib, time; pathlib.Path('pid').write_text(f'{os.getpid()}.'); time.sleep(600)"
 
 
 @pytest.fixture
 def sleeper(clone, quick_run, tmp_path):
-    """The program ``kedro`` of a child that sleeps, and the child's number."""
+    """The program that stands in for a child that sleeps, and the child's number."""
     (tmp_path / "sleep.py").write_text(SLEEPER)
-    environment = clean_environment(clone, PATH=quick_run.path)
+    program = write_program("sleep.py", quick_run.address)
+    environment = clean_environment(clone)
     log, told = tmp_path / "log.txt", tmp_path / "pid"
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            ["kedro", "sleep.py"], cwd=tmp_path, env=environment, stdout=sink, stderr=sink
+            [sys.executable, "-c", program], cwd=tmp_path, env=environment, stdout=sink, stderr=sink
         )
     try:
         wait_until(lambda: told.exists() and told.read_text().endswith("."), process, log)
@@ -43,6 +46,17 @@ def test_output_and_exit_code(clone, quick_run):
     assert run.code == 2
     assert "No such command 'nosuch'" in run.output
     assert run_command(clone, "kedro", "--version", env=environment).output.startswith("kedro, version")
+    run = run_command(clone, "dvc", "status", "nosuch", env=environment)
+    assert run.code == 1
+    assert "'nosuch' does not exist" in run.output
+
+
+@pytest.mark.parametrize("value", ["0", "1"])
+def test_the_hub_is_offline_where_the_environment_says_so(clone, quick_run, tmp_path, value):
+    script = tmp_path / "ask.py"
+    script.write_text("import huggingface_hub.constants as told; print(told.is_offline_mode())")
+    run = quick_run.script(clone, script, HF_HUB_OFFLINE=value)
+    assert run.output.split()[-1] == str(value == "1")
 
 
 def test_memory_is_the_childs(quick_run, clone, tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import BIN, QUICK, assert_one_line, copy_clone, git, hash_tree, run_command
+from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, git, hash_tree
 
 ENVIRONMENT = "--env=image_folder"
 pytestmark = pytest.mark.slow
@@ -78,14 +78,14 @@ def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
         ["add", *places],
         ["push", *places],
     ):
-        done = run_command(project, BIN / "dvc", *command)
+        done = quick_run.dvc(project, *map(str, command))
         assert done.code == 0, done.output
     git(project, "add", ".")
     git(project, "commit", "--quiet", "--message", "our images")
     assert not any(name.startswith(places[0] + "/") for name in git(project, "ls-files").splitlines())
     git(tmp_path, "clone", "--quiet", str(project), "fresh")
     fresh = tmp_path / "fresh"
-    done = run_command(fresh, BIN / "dvc", "pull", *places)
+    done = quick_run.dvc(fresh, "pull", *places)
     assert done.code == 0, done.output
     assert hash_tree(fresh / kept / "images") == hash_tree(project / kept / "images") != {}
 

@@ -72,6 +72,14 @@ def test_precision_is_of_the_generated_and_recall_of_the_real():
     assert (reversed_roles["precision"], reversed_roles["recall"]) == (0.5, 1)
 
 
+def test_many_images_are_compared_in_parts(monkeypatch):
+    x, y = (torch.from_numpy(np.random.default_rng(seed).standard_normal((45, 6))) for seed in (0, 1))
+    whole = fidelity(x, y, 3)
+    monkeypatch.setattr("erasediff_pipeline.evaluation.fidelity.BATCH_SIZE", 20)
+    assert fidelity(x, y, 3) == whole
+    assert 0 < whole["precision"] < 1
+
+
 @pytest.mark.parametrize(("generated", "real"), [(3, 50), (50, 3)])
 def test_too_few_images_are_refused(generated, real):
     with pytest.raises(ValueError, match=f"{generated} generated and {real} real images: more than 3"):

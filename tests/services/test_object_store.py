@@ -6,7 +6,7 @@ import pytest
 from boto3.exceptions import S3UploadFailedError
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
-from end_to_end.fixtures import BIN, clean_environment, copy_clone, git, hash_tree, run_command
+from end_to_end.fixtures import copy_clone, git, hash_tree
 from services.servers import BUCKET, KEYS
 
 pytestmark = pytest.mark.slow
@@ -14,11 +14,7 @@ WRONG = [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}
 PULLED = ("data/03_primary/images", "data/06_models/base", "data/06_models/classifier")
 
 
-def dvc(project, *arguments, **changes):
-    return run_command(project, BIN / "dvc", *arguments, env=clean_environment(project, **changes))
-
-
-def name_remote(project, store):
+def name_remote(dvc, project, store):
     """The commands of the README, and the address of a store that is not Amazon's."""
     for arguments in (
         ("remote", "add", "-d", "mine", f"s3://{BUCKET}/store"),
@@ -29,36 +25,36 @@ def name_remote(project, store):
 
 
 @pytest.fixture(scope="module")
-def pushed(project, object_store, tmp_path_factory):
+def pushed(project, object_store, quick_run, tmp_path_factory):
     """A project whose reference data and models were pushed to the object store."""
     own = copy_clone(project, tmp_path_factory.mktemp("pushed") / "project")
-    name_remote(own, object_store)
-    done = dvc(own, "push", *PULLED, **object_store.environment)
+    name_remote(quick_run.dvc, own, object_store)
+    done = quick_run.dvc(own, "push", *PULLED, **object_store.environment)
     assert done.code == 0, done.output
     return own
 
 
-def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, tmp_path):
+def test_what_was_pushed_is_pulled_in_a_fresh_clone(pushed, object_store, quick_run, tmp_path):
     assert any(object_store.folder.joinpath("store/files/md5").iterdir())
     fresh = tmp_path / "fresh"
     git(tmp_path, "clone", "--quiet", str(pushed), str(fresh))
     shutil.rmtree(fresh / "reference_store")
-    name_remote(fresh, object_store)
-    done = dvc(fresh, "pull", *PULLED, **object_store.environment)
+    name_remote(quick_run.dvc, fresh, object_store)
+    done = quick_run.dvc(fresh, "pull", *PULLED, **object_store.environment)
     assert done.code == 0, done.output
     for name in PULLED:
         assert hash_tree(fresh / name) == hash_tree(pushed / name) != {}
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_wrong_keys_are_refused(pushed, object_store, wrong, tmp_path):
+def test_wrong_keys_are_refused(pushed, object_store, quick_run, wrong, tmp_path):
     own = copy_clone(pushed, tmp_path / "project")
     before = hash_tree(object_store.folder)
     shutil.rmtree(own / ".dvc/cache")
     shutil.rmtree(own / "data/06_models/base")
     keys = {**object_store.environment, **wrong}
     for command in ("pull", "push"):
-        done = dvc(own, command, "data/06_models/base", **keys)
+        done = quick_run.dvc(own, command, "data/06_models/base", **keys)
         assert done.code != 0, done.output
         assert KEYS["AWS_SECRET_ACCESS_KEY"] not in done.output
     assert not (own / "data/06_models/base").exists()

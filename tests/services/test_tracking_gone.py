@@ -71,7 +71,7 @@ def unlearn_while(project, quick_run, tracking, tmp_path, meanwhile):
     """A run, what it said, and ``meanwhile`` once it has taken its first steps."""
     own = copy_clone(project, tmp_path / "project")
     parameters = QUICK.replace("unlearn.steps=2", f"unlearn.steps={STEPS}")
-    arguments = ["run", "--pipeline=unlearn", f"--params={parameters}"]
+    arguments = ["kedro", "run", "--pipeline=unlearn", f"--params={parameters}"]
     run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=tracking.address)
     wait_for(f"3/{STEPS} [", run)
     meanwhile(run)
