@@ -1,5 +1,6 @@
 """What the command line says of an error; None is a bug, which keeps its traceback."""
 
+import socket
 import sqlite3
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
@@ -99,6 +100,8 @@ def test_a_connection_without_a_server_of_mlflows_is_not_called_one(monkeypatch)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     refused = raised(requests.ConnectionError("the hub"), ConnectionRefusedError(111, "Connection refused"))
     assert explain(refused) == "network: Connection refused"
+    unnamed = raised(RuntimeError("the hub"), socket.gaierror(-3, "Temporary failure in name resolution"))
+    assert explain(unnamed) == "network: Temporary failure in name resolution"
 
 
 @pytest.mark.parametrize(

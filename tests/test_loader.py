@@ -152,6 +152,17 @@ def test_the_server_is_told_user_and_password_and_its_address_has_neither(addres
     assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:planted@secret').decode()}"}
 
 
+def test_a_password_that_is_not_in_the_address_stays(address, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "of another server")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me@{address}")
+    take_out_credentials()
+    assert tracking_uri() == f"http://{address}"
+    Guarded.asked_by.clear()
+    mlflow.MlflowClient(tracking_uri()).search_experiments()
+    assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:secret').decode()}"}
+
+
 @pytest.mark.parametrize(
     "uri", ["http://host:5000", "sqlite:////data/a@b.db", "postgresql://me:secret@host/mlflow", "databricks"]
 )

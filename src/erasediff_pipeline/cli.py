@@ -2,6 +2,8 @@
 
 import functools
 import re
+import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,8 @@ from erasediff_pipeline.tracking.hooks import say_what_is_missing
 from erasediff_pipeline.tracking.outbox import is_gone, outbox, unless_gone
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
+NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+
 
 @click.group()
 def cli() -> None:
@@ -36,7 +40,7 @@ def explain(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.strerror:
-            where = "network" if isinstance(cause, ConnectionError | TimeoutError) else "disk"
+            where = "network" if isinstance(cause, NETWORK) else "disk"
             return f"{cause.filename or where}: {cause.strerror}"
         if isinstance(cause, OperationalError):
             return " ".join(f"MLflow's store: {cause.orig}".split())

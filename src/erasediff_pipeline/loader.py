@@ -18,13 +18,17 @@ def tracking_uri() -> str:
 
 
 def take_out_credentials() -> None:
-    """Give MLflow a server's user and password apart: it prints the address in ``MLFLOW_TRACKING_URI``."""
+    """Give MLflow a server's user and password apart: it prints the address in ``MLFLOW_TRACKING_URI``.
+
+    Without a password there, ``MLFLOW_TRACKING_PASSWORD`` stays what it is: MLflow sends neither alone.
+    """
     parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
     userinfo, at, host = parts.netloc.rpartition("@")
     if at and parts.scheme in ("http", "https"):
         user, _, password = userinfo.partition(":")
         os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
+        if password:
+            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
         os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=host).geturl()
 
 

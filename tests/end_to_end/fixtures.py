@@ -372,9 +372,9 @@ class Running:
             self.connection.close()
         return self.told and self.told[0]
 
-    def finish(self):
-        """It, at its end."""
-        code = self.poll(PATIENCE)
+    def finish(self, patience=PATIENCE):
+        """It, at its end; hung where that takes longer."""
+        code = self.poll(patience)
         seconds = time.perf_counter() - self.started
         if code is None:
             self.send_signal(signal.SIGKILL)

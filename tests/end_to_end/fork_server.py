@@ -104,18 +104,17 @@ def listen(door):
             connection = Connection(door.accept()[0].detach())
             try:
                 job = connection.recv()
-            except EOFError:  # it was killed as it asked
-                connection.close()
-                continue
-            if job is None:
-                connection.send(None)
-                leases.append(connection)
-            else:
+                if job is None:
+                    connection.send(None)
+                    leases.append(connection)
+                    continue
                 fork.Process(target=serve, args=(connection, job)).start()
-                connection.close()
+            except (EOFError, OSError):  # it was killed as it asked, or there is no memory for it
+                pass
+            connection.close()
 
 
-signal.signal(signal.SIGINT, signal.SIG_DFL)  # that of whoever started the tests
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the tests is meant: then the leases end
 # Each process would look these up anew: dynaconf asks for the first, MLflow for the second.
 inspect.stack()
 requirements_utils._init_packages_to_modules_map()

@@ -216,7 +216,7 @@ def interrupt(project, quick_run, how):
     run = quick_run.start(project, "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
     wait_until(lambda: is_written(project / "data/.replaced"), run, run.log, every=0.01)
     run.send_signal(how)
-    return run.finish().code
+    return run.finish(patience=60).code
 
 
 @pytest.mark.slow

@@ -270,7 +270,7 @@ def run_queued(dvc, project, experiments, **environment):
             assert "Failed" not in status, status
             assert time.monotonic() < deadline, status
             polls_without = polls_without + 1 if "0 active, 0 idle" in status else 0
-            if polls_without == 3:
+            if polls_without and polls_without % 3 == 0:
                 dvc(project, "queue", "start", "--jobs", "1", **environment)
             time.sleep(3)
     finally:

@@ -1,4 +1,7 @@
-"""A child of the server is to its caller what the command itself would be."""
+"""A child of the server is to its caller what the command itself would be.
+
+But for a script that Ctrl-C ends: its status is 1, as that of ``kedro``, not 130.
+"""
 
 import os
 import signal

@@ -73,10 +73,11 @@ def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
     run = quick_run(project, ENVIRONMENT, "--pipeline=prepare", f"--params=source.path={folder}")
     assert run.code == 0, run.output
     places = [f"{kept}/images", f"{kept}/manifest.parquet"]
+    files = [f"{place}.dvc" for place in places]
     for command in (
-        ["remote", "add", "-d", "mine", tmp_path / "remote"],
+        ["remote", "add", "mine", tmp_path / "remote"],
         ["add", *places],
-        ["push", *places],
+        ["push", "-r", "mine", *files],
     ):
         done = quick_run.dvc(project, *map(str, command))
         assert done.code == 0, done.output
@@ -85,7 +86,9 @@ def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
     assert not any(name.startswith(places[0] + "/") for name in git(project, "ls-files").splitlines())
     git(tmp_path, "clone", "--quiet", str(project), "fresh")
     fresh = tmp_path / "fresh"
-    done = quick_run.dvc(fresh, "pull", *places)
+    done = quick_run.dvc(fresh, "pull", "-r", "mine", *files)
+    assert done.code == 0, done.output
+    done = quick_run.dvc(fresh, "pull", "data/06_models/base")  # from where it was
     assert done.code == 0, done.output
     assert hash_tree(fresh / kept / "images") == hash_tree(project / kept / "images") != {}
 

@@ -76,7 +76,10 @@ def test_many_images_are_compared_in_parts(monkeypatch):
     x, y = (torch.from_numpy(np.random.default_rng(seed).standard_normal((45, 6))) for seed in (0, 1))
     whole = fidelity(x, y, 3)
     monkeypatch.setattr("erasediff_pipeline.evaluation.fidelity.BATCH_SIZE", 20)
+    distances, compared = torch.cdist, []
+    monkeypatch.setattr(torch, "cdist", lambda a, b: compared.append((len(a), len(b))) or distances(a, b))
     assert fidelity(x, y, 3) == whole
+    assert max(max(pair) for pair in compared) == 20
     assert 0 < whole["precision"] < 1
 
 

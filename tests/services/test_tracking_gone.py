@@ -75,7 +75,7 @@ def unlearn_while(project, quick_run, tracking, tmp_path, meanwhile):
     run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=tracking.address)
     wait_for(f"3/{STEPS} [", run)
     meanwhile(run)
-    finished = run.finish()
+    finished = run.finish(patience=300)
     said = " ".join(finished.output.split())
     assert finished.code == 0, said
     assert said.count("MLflow's server is gone: the run goes on") == 1

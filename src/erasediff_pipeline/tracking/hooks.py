@@ -14,8 +14,8 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from mlflow.store.db.db_types import DATABASE_ENGINES, SQLITE
+from mlflow.store.db.utils import create_sqlalchemy_engine
 from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
-from sqlalchemy import NullPool, create_engine
 
 from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.tracking.outbox import outbox, unless_gone
@@ -113,7 +113,9 @@ def connect_once(uri: str) -> None:
     """
     engine = urlsplit(uri).scheme.partition("+")[0]
     if engine in DATABASE_ENGINES and engine != SQLITE:
-        create_engine(uri, poolclass=NullPool).connect().close()
+        database = create_sqlalchemy_engine(uri)
+        database.connect().close()
+        database.dispose()
 
 
 def say_what_is_missing(missing: list[str]) -> None:
