@@ -68,7 +68,7 @@ def test_a_wrong_password_of_the_database_is_refused_at_once(project, quick_run,
     run = quick_run(project, "--pipeline=unlearn", MLFLOW_TRACKING_URI=wrong)
     assert_one_line(run, "MLflow's store: ", 'password authentication failed for user "mlflow"')
     assert "planted" not in run.output
-    assert "will be retried" not in run.output
+    assert run.seconds < 90  # MLflow by itself goes on trying for 100, and says nothing
     connect_once(database)
 
 
