@@ -14,7 +14,6 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import (
     Noised,
     denoising_loss,
-    draw_dropped,
     drop_condition,
     noise_batch,
 )
@@ -52,8 +51,7 @@ def released_passes(model: DiffusionModel, data: TrainingData) -> Iterator[float
 
     def retain_loss() -> Tensor:
         noised, labels = batch(data.retain, "retain")
-        dropped = draw_dropped(len(labels), CONDITION_DROPOUT, generator)
-        c = drop_condition(model, model.condition(labels), dropped)
+        c = drop_condition(model, model.condition(labels), CONDITION_DROPOUT, generator)
         return denoising_loss(model, noised, c)
 
     def step(loss: Tensor) -> None:

@@ -30,7 +30,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.conditions import list_conditions, training_set
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import denoising_loss, draw_dropped, drop_condition, noise_batch
+from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.seeding import make_generator
@@ -97,8 +97,7 @@ def step_overhead(bench: Bench) -> Measured:
         noised = noise_batch(model, model.encode(pixels), make_generator(0, "benchmark"))
         sides.append((noised, model.condition(labels)))
     (retain, c_retain), (forget, c_forget) = sides
-    dropped = draw_dropped(len(c_retain), settings.condition_dropout, make_generator(0, "drop"))
-    c_retain = drop_condition(model, c_retain, dropped)
+    c_retain = drop_condition(model, c_retain, settings.condition_dropout, make_generator(0, "drop"))
     null = model.null_condition(settings.batch_size)
     parameters = list(model.parameters())
 

@@ -68,14 +68,21 @@ def test_a_teacher_is_followed_under_every_condition(linear_model):
     assert model.evaluations == 2 * len(retain.labels)
 
 
-def test_without_a_condition_nothing_is_taken_from_the_teacher(linear_model):
-    """It still draws there what is to be forgotten."""
+def test_without_a_condition_the_teacher_is_followed_under_the_retained_ones(linear_model):
+    """The target is the teacher's mean over the retained classes; its own null condition says nothing."""
     model, (_, retain) = linear_model(), batches(0)
     teacher = copy.deepcopy(model)
     with torch.no_grad():
-        teacher.trainable("full")["bias"] += 100
-    taught = training_loss(model, retain, 1.0, generator(), teacher)
-    assert taught.item() == training_loss(model, retain, 1.0, generator()).item()
+        teacher.trainable("full")["bias"][NULL] += 100
+    loss = training_loss(model, retain, 1.0, generator(), teacher)
+    weights = Weights(model)
+    gap = weights.bias[NULL] - weights.bias[retain.labels.numpy()]
+    assert loss.item() == pytest.approx((gap**2).mean(), rel=1e-5)
+
+    _, bias_slope = torch.autograd.grad(loss, [model.trainable("full")[name] for name in ("weight", "bias")])
+    expected = np.zeros_like(weights.bias)
+    expected[NULL] = 2 * (weights.bias[NULL] - weights.bias[retain.labels.numpy()].mean(0)) / gap[0].size
+    np.testing.assert_allclose(bias_slope, expected, atol=1e-6)
 
 
 def left_of(model, condition, images):

@@ -62,9 +62,10 @@ class UnlearnSettings(MethodSettings):
 
     retain_loss: Literal["denoising", "distillation"] = "denoising"
     """L_r. ``denoising``: the paper's, towards the noise that was added. ``distillation``: towards what the
-    model predicted before the first step, with the retained condition; it has no gradient until forgetting
-    moves it, so that what is kept does not wander. A class or prompt of ``forget_target`` is then aimed at as
-    it was drawn before, too. It takes a second copy of the weights, and one more forward pass a step."""
+    model predicted before the first step under the retained condition, also where the condition is dropped.
+    Where it is not, there is no gradient until forgetting moves it, so that what is kept does not wander. A
+    class or prompt of ``forget_target`` is then aimed at as it was drawn before, too. It takes a second copy
+    of the weights, and one more forward pass a step."""
 
     inner_steps: int = Field(2, ge=1)
     """K, descent steps on the forget loss; they run only under ``control: value_gap``."""

@@ -38,19 +38,11 @@ def in_parts(noised: Noised, c: Tensor, parts: int) -> Iterator[tuple[Noised, Te
         yield Noised(x_t, t, target), of_these
 
 
-def draw_dropped(n: int, probability: float, generator: Generator) -> Tensor:
-    """Which of n conditions to drop, ``[n]`` bool, each with the given probability (arXiv 2207.12598)."""
-    return torch.rand(n, generator=generator, device=generator.device) < probability
-
-
-def drop_condition(model: DiffusionModel, c: Tensor, dropped: Tensor) -> Tensor:
-    """Replace the conditions that are to be dropped by the null condition."""
-    return torch.where(along(dropped, c), model.null_condition(len(c)), c)
-
-
-def along(chosen: Tensor, batch: Tensor) -> Tensor:
-    """``[N]`` → ``[N, 1, …]``, on the device and with the dimensions of ``batch``."""
-    return chosen.to(batch.device).view(-1, *[1] * (batch.dim() - 1))
+def drop_condition(model: DiffusionModel, c: Tensor, probability: float, generator: Generator) -> Tensor:
+    """Put the null condition in the place of each condition with the given probability (arXiv 2207.12598)."""
+    dropped = torch.rand(len(c), generator=generator, device=generator.device) < probability
+    dropped = dropped.to(c.device).view(-1, *[1] * (c.dim() - 1))
+    return torch.where(dropped, model.null_condition(len(c)), c)
 
 
 def denoising_loss(model: DiffusionModel, noised: Noised, c: Tensor) -> Tensor:

@@ -11,9 +11,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel, Trainable
 from erasediff_pipeline.diffusion.objective import (
     Noised,
-    along,
     denoising_loss,
-    draw_dropped,
     drop_condition,
     noise_batch,
 )
@@ -63,25 +61,28 @@ def training_loss(
     """
     noised = noise_batch(model, batch.x0, generator)
     c = model.condition(batch.labels)
-    dropped = draw_dropped(len(c), condition_dropout, generator)
     if teacher is not None:
-        noised = teach(teacher, noised, batch.labels, dropped)
+        noised = teach(teacher, noised, batch.labels)
         model.evaluations += len(c)
-    loss = denoising_loss(model, noised, drop_condition(model, c, dropped))
+    loss = denoising_loss(model, noised, drop_condition(model, c, condition_dropout, generator))
     if batch.forgotten_before is None:
         return loss
     return loss + indifference(model, batch.x0, model.condition(batch.forgotten_before), generator)
 
 
 @torch.no_grad()
-def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor, dropped: Tensor) -> Noised:
+def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor) -> Noised:
     """Put the teacher's predictions under ``labels`` in the noise's place (arXiv 1606.09282, section 3).
 
-    Where the condition is dropped the noise stays: the teacher's null condition still draws what is to be
-    forgotten, and the retain set does not show it.
+    Also where the condition is dropped: the teacher's null condition still draws what is to be forgotten. The
+    mean of these targets over the retained images that x_t may come from,
+
+        E[ε_T(x_t, y) | x_t] = Σ_y p(y | x_t, retained) ε_T(x_t, y),
+
+    is what a model of the retain set predicts without a condition, as the mean of the noise is, and it
+    varies less.
     """
-    predicted = teacher.denoise(noised.x_t, noised.t, teacher.condition(labels)).float()
-    return noised._replace(target=torch.where(along(dropped, predicted), noised.target, predicted))
+    return noised._replace(target=teacher.denoise(noised.x_t, noised.t, teacher.condition(labels)).float())
 
 
 def indifference(model: DiffusionModel, x0: Tensor, c: Tensor, generator: Generator) -> Tensor:
