@@ -11,6 +11,8 @@ from erasediff_pipeline.pipeline_registry import register_pipelines
 from erasediff_pipeline.unlearning.registry import METHODS
 
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
+NAMES = {"source_report@names"}
+"""Of the classes; there may be none."""
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +35,7 @@ def test_default_needs_no_data_and_makes_everything(pipelines):
 
 
 def test_unlearn_starts_from_models_and_data(pipelines):
-    assert inputs(pipelines["unlearn"]) == MODELS_AND_DATA
+    assert inputs(pipelines["unlearn"]) == MODELS_AND_DATA | NAMES
 
 
 def test_unlearn_writes_models_metrics_and_report(pipelines):
@@ -104,7 +106,7 @@ def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
     chain = pipelines[METHODS[method].pipeline]
     names = ("split", "erased_model", "base_metrics", "erased_metrics", "metrics", "run", "report")
     assert {f"{method}.{name}" for name in names} <= chain.all_outputs()
-    assert inputs(chain) == MODELS_AND_DATA
+    assert inputs(chain) == MODELS_AND_DATA | NAMES
 
 
 def test_compare_starts_from_what_unlearn_starts_from(pipelines):

@@ -44,6 +44,18 @@ def test_frame_is_at_the_row_and_not_at_the_label(toy_images):
         assert [frame.get_y() for frame in frames(axes)] == [8.5]
 
 
+def test_classes_have_the_names_of_their_source(toy_images):
+    """Once, on the left; a class without a name, or whose name is its number, is its number."""
+    figure = draw_grid(toy_images, toy_images, [2], 4, {0: "T-shirt/top", 1: "1", 2: "Coat"})
+    left, right = ([text.get_text() for text in axes.get_yticklabels()] for axes in figure.axes)
+    assert left == ["0 T-shirt/top", "1", "2 Coat"]
+    assert right == ["0", "1", "2"]
+    assert figure.texts[0].get_text() == "framed: forgotten (2 Coat)"
+    plain = draw_grid(toy_images, toy_images, [2], 4)
+    assert figure.get_figwidth() > plain.get_figwidth()
+    assert [text.get_text() for text in plain.axes[0].get_yticklabels()] == right
+
+
 def test_nothing_is_marked_where_no_class_is_forgotten(toy_images):
     figure = draw_grid(toy_images, toy_images, [], columns=4)
     assert not any(frames(axes) for axes in figure.axes)

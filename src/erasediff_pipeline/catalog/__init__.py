@@ -1,5 +1,6 @@
 """Kedro datasets of this project."""
 
+from erasediff_pipeline.catalog.class_names import ClassNames
 from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.folder import Folder
 from erasediff_pipeline.catalog.image_store import ImageStore, ImageStoreDataset
@@ -8,6 +9,7 @@ from erasediff_pipeline.catalog.registered_model import RegisteredModel, Registe
 from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
 
 __all__ = [
+    "ClassNames",
     "DiffusersDirectory",
     "Folder",
     "ImageStore",

@@ -1,6 +1,6 @@
 """The before/after grid and the curves."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,21 @@ CURVES = {
 }
 
 
-def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int], columns: int) -> Figure:
-    """Samples before (left) and after (right): a row a class, column by column from the same noise."""
+def draw_grid(
+    base: LabelledImages,
+    erased: LabelledImages,
+    forgotten: list[int],
+    columns: int,
+    names: Mapping[int, str] | None = None,
+) -> Figure:
+    """Samples before (left) and after (right): a row a class, column by column from the same noise.
+
+    ``names`` are written behind the numbers of the classes, once.
+    """
     classes = base.classes
-    figure = Figure(figsize=(0.42 * (2 * columns + 3), 0.42 * len(classes) + 0.8), dpi=160)
+    titles = [name_class(label, names or {}) for label in classes]
+    width = 0.42 * (2 * columns + 3) + 0.08 * (max(map(len, titles)) - 1)
+    figure = Figure(figsize=(width, 0.42 * len(classes) + 0.8), dpi=160)
     left, right = figure.subplots(1, 2)
     for axes, samples, title in ((left, base, "before"), (right, erased, "after")):
         axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
@@ -31,14 +42,19 @@ def draw_grid(base: LabelledImages, erased: LabelledImages, forgotten: list[int]
         axes.set_xticks([])
         height = samples.shape[1] + 1
         axes.set_yticks([height * row + height / 2 for row in range(len(classes))])
-        axes.set_yticklabels([str(label) for label in classes], fontsize=9)
+        axes.set_yticklabels(titles if axes is left else map(str, classes), fontsize=9)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         frame_rows(axes, [label in forgotten for label in classes], height)
     if forgotten:
-        name_framed(figure, forgotten)
+        name_framed(figure, [name_class(label, names or {}) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03, 1, 0.98))
     return figure
+
+
+def name_class(label: int, names: Mapping[int, str]) -> str:
+    """The number of a class, and what its source calls it, where that is something else."""
+    return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"
 
 
 def frame_rows(axes: Axes, forgotten: Sequence[bool], height: int) -> None:
@@ -53,10 +69,10 @@ def frame_rows(axes: Axes, forgotten: Sequence[bool], height: int) -> None:
             frame.set_clip_on(False)
 
 
-def name_framed(figure: Figure, forgotten: Sequence[int | str]) -> None:
+def name_framed(figure: Figure, forgotten: Sequence[str]) -> None:
     """Say at the bottom what the frames mean."""
-    names = ", ".join(str(label) for label in forgotten)
-    figure.text(0.5, 0.01, f"framed: forgotten ({names})", ha="center", fontsize=8, color=FORGOTTEN)
+    text = f"framed: forgotten ({', '.join(forgotten)})"
+    figure.text(0.5, 0.01, text, ha="center", fontsize=8, color=FORGOTTEN)
 
 
 def draw_pairs(

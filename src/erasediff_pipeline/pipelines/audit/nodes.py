@@ -358,9 +358,10 @@ def write_report(
     leaks: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
+    names: dict[int, str],
 ) -> tuple[Figure, str]:
     """The curves of the audits, and the page of the run that made the model, with them."""
-    grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings)
+    grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings, names)
     figure = draw_audit(relearning, inversion, leaks)
     return figure, render_report(evidence, grid, draw_curves(curves), figure)
 

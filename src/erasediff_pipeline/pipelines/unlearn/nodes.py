@@ -114,7 +114,10 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
         seed: int,
         machine: MachineSettings = PLAIN,
     ) -> tuple[DiffusionPipeline, pd.DataFrame, dict[str, Any]]:
-        """Unlearn the forget set; return the erased model, the curves and the cost."""
+        """Unlearn the forget set; return the erased model, the curves and the cost.
+
+        It is the weights of ``starting_model`` that move: Kedro hands each node a copy of its own.
+        """
         model = model_of(starting_model, list(conditions["prompt"]))
         entry_of_request = history_entry(request, split, method, hash_pipeline(starting_model))
         data = TrainingData(
@@ -303,21 +306,26 @@ def write_report(
     curves: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
+    names: dict[int, str],
 ) -> tuple[Figure, Figure, str]:
     """The before/after grid, the curves, and one self-contained page with both."""
-    grid = draw_samples_of(base, erased, forgotten_classes(request), settings)
+    grid = draw_samples_of(base, erased, forgotten_classes(request), settings, names)
     lines = draw_curves(curves)
     return grid, lines, render_report(evidence, grid, lines)
 
 
 def draw_samples_of(
-    base: LabelledImages, erased: LabelledImages, forgotten: list[int], settings: ReportSettings
+    base: LabelledImages,
+    erased: LabelledImages,
+    forgotten: list[int],
+    settings: ReportSettings,
+    names: dict[int, str],
 ) -> Figure:
     """The grid, without the rows of forgotten classes where they are hidden."""
     if settings.hide_forgotten:
         base, erased = (images.select(~np.isin(images.labels, forgotten)) for images in (base, erased))
         forgotten = []
-    return draw_grid(base, erased, forgotten, settings.grid_columns)
+    return draw_grid(base, erased, forgotten, settings.grid_columns, names)
 
 
 def version_model(

@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
-SHARED = {"base_model", "images", "manifest", "classifier"}
+SHARED = {"base_model", "images", "manifest", "classifier", "source_report@names"}
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
@@ -61,7 +61,15 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             node(nodes.fill_card(method), ["erased_model", "evidence"], "model_card", name="card"),
             node(
                 nodes.write_report,
-                ["base_samples", "erased_samples", "request", "curves", "evidence", "params:report"],
+                [
+                    "base_samples",
+                    "erased_samples",
+                    "request",
+                    "curves",
+                    "evidence",
+                    "params:report",
+                    "source_report@names",
+                ],
                 ["grid", "curves_figure", "report"],
                 name="report",
             ),
