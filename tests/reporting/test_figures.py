@@ -1,3 +1,5 @@
+from io import BytesIO
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -54,6 +56,13 @@ def test_classes_have_the_names_of_their_source(toy_images):
     plain = draw_grid(toy_images, toy_images, [2], 4)
     assert figure.get_figwidth() > plain.get_figwidth()
     assert [text.get_text() for text in plain.axes[0].get_yticklabels()] == right
+
+
+def test_a_dollar_in_a_name_is_no_mathematics(toy_images):
+    figure = draw_grid(toy_images, toy_images, [0, 2], 4, {0: r"$\nothing$", 2: "5$"})
+    figure.savefig(BytesIO())
+    image = toy_images.images[0].repeat(3, axis=0)
+    draw_pairs([(image, image)], [r"$\nothing$"], 1, forgotten=[r"$\nothing$"]).savefig(BytesIO())
 
 
 def test_nothing_is_marked_where_no_class_is_forgotten(toy_images):

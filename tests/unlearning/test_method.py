@@ -69,7 +69,7 @@ def test_a_teacher_is_followed_under_every_condition(linear_model):
 
 
 def test_without_a_condition_the_teacher_is_followed_under_the_retained_ones(linear_model):
-    """The target is the teacher's mean over the retained classes; its own null condition says nothing."""
+    """The target is the teacher's mean over the retained images; its own null condition says nothing."""
     model, (_, retain) = linear_model(), batches(0)
     teacher = copy.deepcopy(model)
     with torch.no_grad():

@@ -64,8 +64,9 @@ class UnlearnSettings(MethodSettings):
     """L_r. ``denoising``: the paper's, towards the noise that was added. ``distillation``: towards what the
     model predicted before the first step under the retained condition, also where the condition is dropped.
     Where it is not, there is no gradient until forgetting moves it, so that what is kept does not wander. A
-    class or prompt of ``forget_target`` is then aimed at as it was drawn before, too. It takes a second copy
-    of the weights, and one more forward pass a step."""
+    class or prompt of ``forget_target`` is then aimed at as it was drawn before, too. It is for whole classes
+    or words: where single images are to be forgotten, what was predicted under their class has them in it. It
+    takes a second copy of the weights, and one more forward pass a step."""
 
     inner_steps: int = Field(2, ge=1)
     """K, descent steps on the forget loss; they run only under ``control: value_gap``."""

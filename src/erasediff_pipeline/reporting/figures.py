@@ -42,7 +42,7 @@ def draw_grid(
         axes.set_xticks([])
         height = samples.shape[1] + 1
         axes.set_yticks([height * row + height / 2 for row in range(len(classes))])
-        axes.set_yticklabels(titles if axes is left else map(str, classes), fontsize=9)
+        axes.set_yticklabels(titles if axes is left else map(str, classes), fontsize=9, parse_math=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         frame_rows(axes, [label in forgotten for label in classes], height)
@@ -72,7 +72,7 @@ def frame_rows(axes: Axes, forgotten: Sequence[bool], height: int) -> None:
 def name_framed(figure: Figure, forgotten: Sequence[str]) -> None:
     """Say at the bottom what the frames mean."""
     text = f"framed: forgotten ({', '.join(forgotten)})"
-    figure.text(0.5, 0.01, text, ha="center", fontsize=8, color=FORGOTTEN)
+    figure.text(0.5, 0.01, text, ha="center", fontsize=8, color=FORGOTTEN, parse_math=False)
 
 
 def draw_pairs(
@@ -100,7 +100,7 @@ def draw_pairs(
         height = samples.shape[1] + 1
         axes.set_xticks([])
         axes.set_yticks([height * row + height / 2 for row in range(len(names))])
-        axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8)
+        axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8, parse_math=False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
         frame_rows(axes, [name.casefold() in forgotten for name in names], height)

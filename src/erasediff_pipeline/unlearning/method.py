@@ -79,8 +79,9 @@ def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor) -> Noised:
 
         E[ε_T(x_t, y) | x_t] = Σ_y p(y | x_t, retained) ε_T(x_t, y),
 
-    is what a model of the retain set predicts without a condition, as the mean of the noise is, and it
-    varies less.
+    is what an exact model of the retain set predicts without a condition, where the teacher is exact and all
+    images of a retained condition are retained; the noise has the same mean, and varies more. Under the class
+    of single images that are forgotten the teacher's prediction still has them in it.
     """
     return noised._replace(target=teacher.denoise(noised.x_t, noised.t, teacher.condition(labels)).float())
 

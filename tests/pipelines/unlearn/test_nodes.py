@@ -59,11 +59,12 @@ def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
     assert auc == pytest.approx(measure(256), abs=1e-9)
 
 
-@pytest.mark.parametrize(("hidden", "rows"), [(False, ["0", "1", "2"]), (True, ["0", "2"])])
+@pytest.mark.parametrize(("hidden", "rows"), [(False, ["0 boot", "1", "2"]), (True, ["0 boot", "2"])])
 def test_no_row_of_a_forgotten_class_is_drawn_where_it_is_hidden(toy_images, hidden, rows):
     settings = ReportSettings(grid_columns=2, hide_forgotten=hidden)
-    for axes in nodes.draw_samples_of(toy_images, toy_images, [1], settings, {}).axes:
-        assert [label.get_text() for label in axes.get_yticklabels()] == rows
+    figure = nodes.draw_samples_of(toy_images, toy_images, [1], settings, {0: "boot"})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == rows
+    for axes in figure.axes:
         assert axes.images[0].get_array().shape[0] == 9 * len(rows)
 
 

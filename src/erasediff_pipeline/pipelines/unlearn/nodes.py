@@ -116,7 +116,8 @@ def erase_with(method: str, on_log: OnLog = log_scalars) -> Callable:
     ) -> tuple[DiffusionPipeline, pd.DataFrame, dict[str, Any]]:
         """Unlearn the forget set; return the erased model, the curves and the cost.
 
-        It is the weights of ``starting_model`` that move: Kedro hands each node a copy of its own.
+        It is the weights of ``starting_model`` that move: the catalog hands out a deep copy, other callers
+        bring one.
         """
         model = model_of(starting_model, list(conditions["prompt"]))
         entry_of_request = history_entry(request, split, method, hash_pipeline(starting_model))
