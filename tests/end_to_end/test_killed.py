@@ -14,7 +14,7 @@ PRETRAIN = [
     "--params=pretrain.steps=60,pretrain.batch_size=32,pretrain.checkpoint_every=1",
 ]
 KILLS = 3
-REPORTED = ("curves.csv", "metrics.json", "grid.png")
+REPORTED = ("curves.csv", "metrics.json")
 
 
 def changed(path):
