@@ -59,10 +59,14 @@ def test_classes_have_the_names_of_their_source(toy_images):
 
 
 def test_a_dollar_in_a_name_is_no_mathematics(toy_images):
-    figure = draw_grid(toy_images, toy_images, [0, 2], 4, {0: r"$\nothing$", 2: "5$"})
-    figure.savefig(BytesIO())
     image = toy_images.images[0].repeat(3, axis=0)
-    draw_pairs([(image, image)], [r"$\nothing$"], 1, forgotten=[r"$\nothing$"]).savefig(BytesIO())
+    for figure in (
+        draw_grid(toy_images, toy_images, [0, 2], 4, {0: r"$\nothing$", 2: "5$"}),
+        draw_pairs([(image, image)], [r"$\nothing$"], 1, forgotten=[r"$\nothing$"]),
+    ):
+        figure.savefig(BytesIO())
+        labels = [label for axes in figure.axes for label in axes.get_yticklabels()]
+        assert not any(text.get_parse_math() for text in [*figure.texts, *labels])
 
 
 def test_nothing_is_marked_where_no_class_is_forgotten(toy_images):

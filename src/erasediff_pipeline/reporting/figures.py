@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from erasediff_pipeline.data.images import LabelledImages
 
 FORGOTTEN = "#b3261e"
+NO_NAMES: Mapping[int, str] = {}
 CURVES = {
     "loss": "Loss",
     "retain_loss": "Retain loss L_r",
@@ -25,14 +26,14 @@ def draw_grid(
     erased: LabelledImages,
     forgotten: list[int],
     columns: int,
-    names: Mapping[int, str] | None = None,
+    names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
     """Samples before (left) and after (right): a row a class, column by column from the same noise.
 
     ``names`` are written behind the numbers of the classes, once.
     """
     classes = base.classes
-    titles = [name_class(label, names or {}) for label in classes]
+    titles = [name_class(label, names) for label in classes]
     width = 0.42 * (2 * columns + 3) + 0.08 * (max(map(len, titles)) - 1)
     figure = Figure(figsize=(width, 0.42 * len(classes) + 0.8), dpi=160)
     left, right = figure.subplots(1, 2)
@@ -47,7 +48,7 @@ def draw_grid(
         axes.spines[:].set_visible(False)
         frame_rows(axes, [label in forgotten for label in classes], height)
     if forgotten:
-        name_framed(figure, [name_class(label, names or {}) for label in forgotten])
+        name_framed(figure, [name_class(label, names) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03, 1, 0.98))
     return figure
 
