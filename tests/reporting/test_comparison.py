@@ -275,11 +275,22 @@ def test_ten_grids_fill_two_rows(toy_images):
     assert len({round(each.get_position().y0, 3) for each in axes}) == 2
 
 
+def test_rows_are_numbered_at_the_left_of_each_line_of_grids(toy_images):
+    samples = {f"method {n}": toy_images for n in range(7)}
+    numbered = [
+        [label.get_text() for label in axes.get_yticklabels()]
+        for axes in draw_grids(samples, [1], columns=2).axes[:7]
+    ]
+    names = [str(label) for label in toy_images.classes]
+    assert numbered == [names if place in (0, 5) else [""] * len(names) for place in range(7)]
+
+
 def test_empty_places_in_the_last_row_stay_white(toy_images):
     samples = {f"method {n}": toy_images for n in range(6)}
     axes = draw_grids(samples, [0], columns=2).axes
     assert [len(each.images) for each in axes] == [1] * 6 + [0] * 4
-    assert not any(each.axison for each in axes)
+    assert not any(each.axison for each in axes[6:])
+    assert not any(spine.get_visible() for each in axes[:6] for spine in each.spines.values())
 
 
 def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():

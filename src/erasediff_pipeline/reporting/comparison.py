@@ -12,7 +12,7 @@ from matplotlib.ticker import LogFormatter
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, mark_front
-from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
+from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
 from erasediff_pipeline.reporting.summary import ROWS, name_request
 
@@ -62,7 +62,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
 
 
 def draw_grids(samples: dict[str, LabelledImages], forgotten: list[int], columns: int) -> Figure:
-    """A grid a method, a row a class; the same place shows the same noise in every grid.
+    """A grid a method, a numbered row a class; the same place shows the same noise in every grid.
 
     Args:
         samples: By method.
@@ -75,14 +75,12 @@ def draw_grids(samples: dict[str, LabelledImages], forgotten: list[int], columns
     width, height = 0.22 * columns + 0.3, 0.24 * len(classes) + 0.4
     figure = Figure(figsize=(width * across, height * down), dpi=150)
     panels = list(figure.subplots(down, across, squeeze=False).flat)
-    for axes, (method, drawn) in zip(panels, samples.items(), strict=False):
-        axes.imshow(tile(drawn, columns), cmap="gray", vmin=0, vmax=255)
+    framed = [label in forgotten for label in classes]
+    for place, (axes, (method, drawn)) in enumerate(zip(panels, samples.items(), strict=False)):
         axes.set_title(method, fontsize=8)
-        side = drawn.shape[1] + 1
-        for row, label in enumerate(classes):
-            if label in forgotten:
-                axes.axhspan(side * row - 0.5, side * (row + 1) - 0.5, fill=False, color=FORGOTTEN, lw=1.4)
-    for axes in panels:
+        names = [str(label) if place % across == 0 else "" for label in classes]
+        show_rows(axes, drawn, columns, names, framed, size=7)
+    for axes in panels[len(samples) :]:
         axes.set_axis_off()
     figure.tight_layout()
     return figure

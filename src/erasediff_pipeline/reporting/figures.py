@@ -38,15 +38,9 @@ def draw_grid(
     figure = Figure(figsize=(width, 0.42 * len(classes) + 0.8), dpi=160)
     left, right = figure.subplots(1, 2)
     for axes, samples, title in ((left, base, "before"), (right, erased, "after")):
-        axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
         axes.set_title(title, fontsize=10)
-        axes.set_xticks([])
-        height = samples.shape[1] + 1
-        axes.set_yticks([height * row + height / 2 for row in range(len(classes))])
-        axes.set_yticklabels(titles if axes is left else map(str, classes), fontsize=9, parse_math=False)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        frame_rows(axes, [label in forgotten for label in classes], height)
+        words = titles if axes is left else list(map(str, classes))
+        show_rows(axes, samples, columns, words, [label in forgotten for label in classes])
     if forgotten:
         name_framed(figure, [name_class(label, names) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03, 1, 0.98))
@@ -58,8 +52,22 @@ def name_class(label: int, names: Mapping[int, str]) -> str:
     return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"
 
 
-def frame_rows(axes: Axes, forgotten: Sequence[bool], height: int) -> None:
-    """Frame the rows of forgotten classes, each ``height`` pixels, and stress their names."""
+def show_rows(
+    axes: Axes,
+    samples: LabelledImages,
+    columns: int,
+    names: Sequence[str],
+    forgotten: Sequence[bool],
+    size: float = 9,
+) -> None:
+    """A row a class, its name beside it, ``size`` points; forgotten ones are framed and stressed."""
+    height = samples.shape[1] + 1
+    axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
+    axes.set_xticks([])
+    axes.set_yticks([height * row + height / 2 for row in range(len(names))])
+    axes.set_yticklabels(names, fontsize=size, parse_math=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
     for row, (gone, text) in enumerate(zip(forgotten, axes.get_yticklabels(), strict=True)):
         if gone:
             text.set_color(FORGOTTEN)
@@ -96,15 +104,9 @@ def draw_pairs(
     columns = min(columns, int(np.bincount(rows).max()))
     figure = Figure(figsize=(1.1 * columns + 1.5, 0.55 * len(names) + 0.6), dpi=160)
     for axes, samples, title in zip(figure.subplots(1, 2), (before, after), ("before", "after"), strict=True):
-        axes.imshow(tile(samples, columns))
         axes.set_title(title, fontsize=10)
-        height = samples.shape[1] + 1
-        axes.set_xticks([])
-        axes.set_yticks([height * row + height / 2 for row in range(len(names))])
-        axes.set_yticklabels(names if title == "before" else [""] * len(names), fontsize=8, parse_math=False)
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        frame_rows(axes, [name.casefold() in forgotten for name in names], height)
+        words = names if title == "before" else [""] * len(names)
+        show_rows(axes, samples, columns, words, [name.casefold() in forgotten for name in names], size=8)
     framed = [name for name in names if name.casefold() in forgotten]
     if framed:
         name_framed(figure, framed)
