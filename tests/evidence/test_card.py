@@ -34,6 +34,12 @@ def test_it_says_what_was_done_and_what_fails(evidence):
         assert words in text
 
 
+def test_it_names_the_classes_as_their_source_does(evidence):
+    text = write_card(evidence, "kedro run", TASK, {0: "Coat"})
+    assert "forget class 0 Coat (142 images), by" in text
+    assert ModelCard(text).data.model_name == "erasediff: class 0 Coat (142 images) forgotten"
+
+
 def test_the_same_figures_give_the_same_bytes(evidence, run):
     first = write_card(evidence, "kedro run", TASK)
     evidence["provenance"]["git_commit"] = "another"

@@ -72,6 +72,21 @@ def test_audits_are_told_beside_each_other(evidence):
     assert_self_contained(page)
 
 
+def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
+    kept = {"8": dict.fromkeys(("retain_accuracy", "fid", "precision", "recall"), 0.5)}
+    found = FOUND | {"sha256": "e" * 64, "damage": FOUND["damage"] | {"by_class": kept}}
+    audit = {"samples": 100, "not_checked": [], "models": {"base": found, "erased": found}}
+    pictures = [Figure(figsize=(1, 1)) for _ in range(3)]
+    names = {0: "<b>Coat", 3: "Dress", 8: "Bag"}
+    page = render_report(evidence(audit), *pictures, names)
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "stop drawing class 0 &lt;b&gt;Coat, 3 Dress (142 images)." in words
+    assert "the embedding of class 3 Dress brought it back" in words
+    rows = [row[0] for row in Reader(page).rows if row]
+    assert {"… of class 0 <b>Coat", "… of class 3 Dress", "8 Bag"} <= set(rows)
+    assert_self_contained(page)
+
+
 def test_every_figure_is_that_of_the_metrics(render, metrics):
     shown = {key: name for key, name in NAMES.items() if metrics["base"][key] is not None}
     assert len(shown) == 7

@@ -23,6 +23,13 @@ def test_earlier_requests_are_named(metrics):
     assert name_request({**metrics["forget"], "earlier": earlier}) == "class 0, 3 (142 images), after 1, 4, 7"
 
 
+def test_classes_have_the_names_of_their_source(metrics):
+    names = {0: "Coat", 3: "3", 7: "Bag"}
+    forget = {**metrics["forget"], "earlier": [{"by": "classes", "classes": [1, 7]}]}
+    assert name_request(forget, names) == "class 0 Coat, 3 (142 images), after 1, 7 Bag"
+    assert [row[0] for row in list_rows(metrics, names)[1:3]] == ["… of class 0 Coat", "… of class 3"]
+
+
 def test_each_of_several_forgotten_classes_has_a_row_below_the_accuracy_of_all(metrics):
     rows = list_rows(metrics)
     assert [row[0] for row in rows[:4]] == [

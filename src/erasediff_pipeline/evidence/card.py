@@ -1,11 +1,12 @@
 """The model card, in Hugging Face's format, which lies next to the weights."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED
-from erasediff_pipeline.reporting.summary import format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.summary import NO_NAMES, format_metric, list_rows, name_request
 
 TEMPLATE = """---
 {{ card_data }}
@@ -44,15 +45,18 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 """
 
 
-def write_card(evidence: dict[str, Any], pipeline: str, task: str) -> str:
+def write_card(
+    evidence: dict[str, Any], pipeline: str, task: str, names: Mapping[int, str] = NO_NAMES
+) -> str:
     """The card's text; the same bytes for the same figures, so nothing of the run itself.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.
         pipeline: What ran, for example ``kedro run --pipeline=unlearn``.
         task: The Hub's name of what the model is for, for example ``text-to-image``.
+        names: What the source calls its classes, by label.
     """
-    request, erased = name_request(evidence["request"]), evidence["metrics"]["erased"]
+    request, erased = name_request(evidence["request"], names), evidence["metrics"]["erased"]
     title = f"{evidence['method']}: {request} forgotten"
     results = [
         EvalResult(
@@ -83,7 +87,7 @@ def write_card(evidence: dict[str, Any], pipeline: str, task: str) -> str:
         base_sha256=evidence["provenance"]["base_model_sha256"],
         rows=[
             f"{name} ({hint}) | {format_metric(before)} | {format_metric(after)}"
-            for name, before, after, hint in list_rows(evidence["metrics"])
+            for name, before, after, hint in list_rows(evidence["metrics"], names)
         ],
         counts=(
             f"{erased['forget_samples']} samples of what was forgotten, {erased['retain_samples']} of "

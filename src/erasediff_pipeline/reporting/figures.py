@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.reporting.summary import NO_NAMES, name_class
 
 FORGOTTEN = "#b3261e"
-NO_NAMES: Mapping[int, str] = {}
 CURVES = {
     "loss": "Loss",
     "retain_loss": "Retain loss L_r",
@@ -45,11 +45,6 @@ def draw_grid(
         name_framed(figure, [name_class(label, names) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03, 1, 0.98))
     return figure
-
-
-def name_class(label: int, names: Mapping[int, str]) -> str:
-    """The number of a class, and what its source calls it, where that is something else."""
-    return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"
 
 
 def show_rows(

@@ -3,17 +3,30 @@
 import base64
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
-from erasediff_pipeline.reporting.summary import ROWS, format_cost, format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.summary import (
+    NO_NAMES,
+    ROWS,
+    format_cost,
+    format_metric,
+    list_rows,
+    name_class,
+    name_request,
+)
 
 
 def render_report(
-    evidence: dict[str, Any], grid: Figure, curves: Figure, audits: Figure | None = None
+    evidence: dict[str, Any],
+    grid: Figure,
+    curves: Figure,
+    audits: Figure | None = None,
+    names: Mapping[int, str] = NO_NAMES,
 ) -> str:
     """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched.
 
@@ -22,6 +35,7 @@ def render_report(
         grid: Samples before and after.
         curves: Of the training.
         audits: Curves of the audits, where the model was audited.
+        names: What the source calls its classes, by label.
     """
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
@@ -30,22 +44,23 @@ def render_report(
     findings = {which: list_findings(found) for which, found in audited.items()}
     spread = {}
     for which, figures in evidence["figures"].items():
-        names = {name: key for key, (name, _) in ROWS.items()}
+        shown = {name: key for key, (name, _) in ROWS.items()}
         spread[which] = list_intervals(
-            figures, names | figures_of_rows(audited.get(which, {"inversion": {}}))
+            figures, shown | figures_of_rows(audited.get(which, {"inversion": {}}))
         )
     return environment.get_template("report.html").render(
         evidence=evidence,
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
-        request=name_request(evidence["request"]),
-        rows=list_rows(evidence["metrics"]),
+        request=name_request(evidence["request"], names),
+        rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
         spread=spread,
         findings=findings,
         cost=format_cost(evidence["cost"]),
         provenance=evidence["provenance"],
         audit_provenance=evidence["audit_provenance"],
+        name=lambda label: name_class(int(label), names),
         as_json=lambda value: json.dumps(value, indent=2, sort_keys=True),
         grid=embed(grid),
         curves=embed(curves),

@@ -1,9 +1,12 @@
 """The short table at the end of a run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
+
+NO_NAMES: Mapping[int, str] = {}
 
 ROWS = {
     "forget_accuracy": ("forget accuracy", "0 is gone"),
@@ -33,9 +36,14 @@ PROMPT_ROWS = {
 """Of a list of prompts."""
 
 
-def name_request(forget: dict[str, Any]) -> str:
-    """The request in words."""
-    classes = ", ".join(str(label) for label in forget["classes"])
+def name_class(label: int, names: Mapping[int, str]) -> str:
+    """The number of a class, and what its source calls it, where that is something else."""
+    return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"
+
+
+def name_request(forget: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> str:
+    """The request in words; ``names`` are what the source calls its classes."""
+    classes = ", ".join(name_class(label, names) for label in forget["classes"])
     if forget["by"] == "prompts":
         named = " and ".join(f'"{word}"' for word in forget["prompts"])
         words = f"{named}, class {classes} ({forget['forget_images']} images)"
@@ -44,18 +52,23 @@ def name_request(forget: dict[str, Any]) -> str:
     else:
         words = f"{forget['forget_images']} images of class {classes}"
     before = [entry for entry in forget.get("earlier", []) if entry["by"] != "ids"]
-    earlier = [str(label) for entry in before for label in entry["classes"]]
+    earlier = [name_class(label, names) for entry in before for label in entry["classes"]]
     return f"{words}, after {', '.join(earlier)}" if earlier else words
 
 
-def list_rows(metrics: dict[str, Any]) -> list[tuple[str, float | None, float | None, str]]:
+def list_rows(
+    metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES
+) -> list[tuple[str, float | None, float | None, str]]:
     """Name, before, after and hint of all that was measured; each class where several are forgotten."""
     base, erased = metrics["base"], metrics["erased"]
     rows = [(name, base.get(key), erased.get(key), hint) for key, (name, hint) in ROWS.items()]
     by_class = base["forget_accuracy_by_class"] or {}
     if len(by_class) > 1:
         after = erased["forget_accuracy_by_class"]
-        rows[1:1] = [(f"… of class {c}", value, after[c], "0 is gone") for c, value in by_class.items()]
+        rows[1:1] = [
+            (f"… of class {name_class(int(c), names)}", value, after[c], "0 is gone")
+            for c, value in by_class.items()
+        ]
     return [row for row in rows if row[1] is not None]
 
 

@@ -363,7 +363,7 @@ def write_report(
     """The curves of the audits, and the page of the run that made the model, with them."""
     grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings, names)
     figure = draw_audit(relearning, inversion, leaks)
-    return figure, render_report(evidence, grid, draw_curves(curves), figure)
+    return figure, render_report(evidence, grid, draw_curves(curves), figure, names)
 
 
 def tell_registry(models: dict[str, DiffusionPipeline], evidence: dict[str, Any], report: str) -> Verdict:

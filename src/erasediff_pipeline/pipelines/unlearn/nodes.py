@@ -291,11 +291,11 @@ def hold_gates(
 def fill_card(method: str) -> Callable:
     """The node that writes the model card, which lies next to the weights that ``method`` has saved."""
 
-    def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any]) -> str:
+    def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any], names: dict[int, str]) -> str:
         """``README.md`` of the model's folder; the same bytes for the same figures."""
         by_words = isinstance(erased_model, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
-        return write_card(evidence, kedro_run(METHODS[method].pipeline), task)
+        return write_card(evidence, kedro_run(METHODS[method].pipeline), task, names)
 
     return fill
 
@@ -312,7 +312,7 @@ def write_report(
     """The before/after grid, the curves, and one self-contained page with both."""
     grid = draw_samples_of(base, erased, forgotten_classes(request), settings, names)
     lines = draw_curves(curves)
-    return grid, lines, render_report(evidence, grid, lines)
+    return grid, lines, render_report(evidence, grid, lines, names=names)
 
 
 def draw_samples_of(

@@ -58,7 +58,12 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 "evidence",
                 name="gates",
             ),
-            node(nodes.fill_card(method), ["erased_model", "evidence"], "model_card", name="card"),
+            node(
+                nodes.fill_card(method),
+                ["erased_model", "evidence", "source_report@names"],
+                "model_card",
+                name="card",
+            ),
             node(
                 nodes.write_report,
                 [
