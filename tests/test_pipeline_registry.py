@@ -11,7 +11,7 @@ from erasediff_pipeline.pipeline_registry import register_pipelines
 from erasediff_pipeline.unlearning.registry import METHODS
 
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
-NAMES = {"source_report@names"}
+NAMES = {"source_report"}
 """Of the classes; there may be none."""
 
 

@@ -8,6 +8,7 @@ from erasediff_pipeline.reporting.summary import (
     format_metric,
     list_rows,
     name_request,
+    names_in,
 )
 
 
@@ -24,7 +25,8 @@ def test_earlier_requests_are_named(metrics):
 
 
 def test_classes_have_the_names_of_their_source(metrics):
-    names = {0: "Coat", 3: "3", 7: "Bag"}
+    rows = [{"label": 0, "name": "Coat"}, {"label": 3, "name": "3"}, {"label": 7, "name": "Bag"}]
+    names = names_in({"classes": rows})
     forget = {**metrics["forget"], "earlier": [{"by": "classes", "classes": [1, 7]}]}
     assert name_request(forget, names) == "class 0 Coat, 3 (142 images), after 1, 7 Bag"
     assert [row[0] for row in list_rows(metrics, names)[1:3]] == ["… of class 0 Coat", "… of class 3"]

@@ -1,15 +1,14 @@
 """Kedro datasets of this project."""
 
-from erasediff_pipeline.catalog.class_names import ClassNames
 from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.folder import Folder
 from erasediff_pipeline.catalog.image_store import ImageStore, ImageStoreDataset
 from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
 from erasediff_pipeline.catalog.registered_model import RegisteredModel, RegisteredVerdict
+from erasediff_pipeline.catalog.source_report import SourceReport
 from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
 
 __all__ = [
-    "ClassNames",
     "DiffusersDirectory",
     "Folder",
     "ImageStore",
@@ -17,6 +16,7 @@ __all__ = [
     "LabelledImagesDataset",
     "RegisteredModel",
     "RegisteredVerdict",
+    "SourceReport",
     "TrialStore",
     "TrialStoreDataset",
     "history_of",

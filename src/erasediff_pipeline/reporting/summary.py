@@ -36,6 +36,11 @@ PROMPT_ROWS = {
 """Of a list of prompts."""
 
 
+def names_in(source_report: dict[str, Any]) -> dict[int, str]:
+    """What the source calls its classes, by label, from ``source.json``."""
+    return {row["label"]: row["name"] for row in source_report["classes"]}
+
+
 def name_class(label: int, names: Mapping[int, str]) -> str:
     """The number of a class, and what its source calls it, where that is something else."""
     return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"

@@ -61,7 +61,7 @@ from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
-from erasediff_pipeline.reporting.summary import name_request
+from erasediff_pipeline.reporting.summary import name_request, names_in
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -358,9 +358,10 @@ def write_report(
     leaks: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
-    names: dict[int, str],
+    source_report: dict[str, Any],
 ) -> tuple[Figure, str]:
     """The curves of the audits, and the page of the run that made the model, with them."""
+    names = names_in(source_report)
     grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings, names)
     figure = draw_audit(relearning, inversion, leaks)
     return figure, render_report(evidence, grid, draw_curves(curves), figure, names)

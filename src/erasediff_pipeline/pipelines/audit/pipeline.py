@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.audit import nodes
 from erasediff_pipeline.pipelines.compare.nodes import lay_out
 from erasediff_pipeline.pipelines.unlearn.nodes import split_data
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report@names", "compare.store"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "compare.store"}
 
 
 def create_pipeline() -> Pipeline:
@@ -90,7 +90,7 @@ def create_pipeline() -> Pipeline:
                     "leakage_table",
                     "evidence",
                     "params:report",
-                    "source_report@names",
+                    "source_report",
                 ],
                 ["figure", "report"],
                 name="report",

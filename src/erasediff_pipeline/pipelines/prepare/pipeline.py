@@ -15,6 +15,6 @@ def create_pipeline() -> Pipeline:
                 ["images", "found", "params:source", "params:captions", "params:seed"],
                 "manifest",
             ),
-            node(report_source, ["images", "manifest", "found", "params:source"], "source_report@json"),
+            node(report_source, ["images", "manifest", "found", "params:source"], "source_report"),
         ]
     )

@@ -58,7 +58,7 @@ from erasediff_pipeline.paths import checkpoint_path, feature_path, kedro_run
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
 from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
-from erasediff_pipeline.reporting.summary import name_request
+from erasediff_pipeline.reporting.summary import name_request, names_in
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.unlearning.loop import PLAIN, OnLog, edit, train
@@ -291,11 +291,11 @@ def hold_gates(
 def fill_card(method: str) -> Callable:
     """The node that writes the model card, which lies next to the weights that ``method`` has saved."""
 
-    def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any], names: dict[int, str]) -> str:
+    def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any], source_report: dict[str, Any]) -> str:
         """``README.md`` of the model's folder; the same bytes for the same figures."""
         by_words = isinstance(erased_model, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
-        return write_card(evidence, kedro_run(METHODS[method].pipeline), task, names)
+        return write_card(evidence, kedro_run(METHODS[method].pipeline), task, names_in(source_report))
 
     return fill
 
@@ -307,9 +307,10 @@ def write_report(
     curves: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
-    names: dict[int, str],
+    source_report: dict[str, Any],
 ) -> tuple[Figure, Figure, str]:
     """The before/after grid, the curves, and one self-contained page with both."""
+    names = names_in(source_report)
     grid = draw_samples_of(base, erased, forgotten_classes(request), settings, names)
     lines = draw_curves(curves)
     return grid, lines, render_report(evidence, grid, lines, names=names)

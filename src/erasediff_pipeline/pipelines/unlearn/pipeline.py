@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
-SHARED = {"base_model", "images", "manifest", "classifier", "source_report@names"}
+SHARED = {"base_model", "images", "manifest", "classifier", "source_report"}
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
@@ -60,7 +60,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.fill_card(method),
-                ["erased_model", "evidence", "source_report@names"],
+                ["erased_model", "evidence", "source_report"],
                 "model_card",
                 name="card",
             ),
@@ -73,7 +73,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                     "curves",
                     "evidence",
                     "params:report",
-                    "source_report@names",
+                    "source_report",
                 ],
                 ["grid", "curves_figure", "report"],
                 name="report",
