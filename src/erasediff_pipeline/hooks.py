@@ -63,6 +63,8 @@ WITHOUT_TRAINING = {
     "manifest": "draw them with `{generate}`, or read yours with `{prepare}`",
 }
 """Where ``denoiser.pretrained`` names a base model that exists."""
+OPTIONAL = {"source_report"}
+"""Inputs that a run goes on without: classes have no names then, only numbers."""
 PULLED = {
     "": "run `dvc pull`, or ",
     "tiny_text_to_image/": "run `make pull-words`, or ",
@@ -123,7 +125,7 @@ class CheckFirst:
         # The models first: the rest is missing with them.
         for name in sorted(pipeline.inputs(), key=lambda name: (not name.endswith("_model"), name)):
             path = file_of(catalog, name)
-            if path is not None and not catalog.exists(name):
+            if path is not None and name not in OPTIONAL and not catalog.exists(name):
                 raise MissingInput(
                     f"{name}: {relative(path)} is missing: {find_remedy(name, self.parameters)}"
                 )

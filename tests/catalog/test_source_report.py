@@ -14,5 +14,5 @@ def test_it_is_read_as_it_was_written(tmp_path):
 
 def test_a_source_that_was_not_prepared_here_has_no_classes(tmp_path):
     report = SourceReport(filepath=str(tmp_path / "source.json"))
-    assert report.exists()
+    assert not report.exists()
     assert report.load() == {"classes": []}

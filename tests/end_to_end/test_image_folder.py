@@ -65,6 +65,11 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
     assert metrics["forget"]["classes"] == [2]
     assert metrics["forget"]["forget_images"] == 16
     assert 0 <= metrics["erased"]["forget_accuracy"] <= 1
+    for page in (
+        "08_reporting/image_folder/erasediff/report.html",
+        "06_models/image_folder/erasediff/README.md",
+    ):
+        assert "class 2 sky (16 images)" in (own / "data" / page).read_text()
 
 
 def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):

@@ -14,7 +14,7 @@ def evidence(metrics, run):
 
 
 def test_the_hub_reads_it(evidence):
-    card = ModelCard(write_card(evidence, "kedro run --pipeline=unlearn", TASK))
+    card = ModelCard(write_card(evidence, "kedro run --pipeline=unlearn", TASK, {}))
     assert card.data.library_name == "diffusers"
     assert card.data.pipeline_tag == TASK
     assert card.data.tags == ["machine-unlearning"]
@@ -23,7 +23,7 @@ def test_the_hub_reads_it(evidence):
 
 
 def test_it_says_what_was_done_and_what_fails(evidence):
-    text = write_card(evidence, "kedro run --pipeline=unlearn", TASK)
+    text = write_card(evidence, "kedro run --pipeline=unlearn", TASK, {})
     for words in (
         "forget class 0 (142 images), by `erasediff`",
         "b" * 64,
@@ -41,7 +41,7 @@ def test_it_names_the_classes_as_their_source_does(evidence):
 
 
 def test_the_same_figures_give_the_same_bytes(evidence, run):
-    first = write_card(evidence, "kedro run", TASK)
+    first = write_card(evidence, "kedro run", TASK, {})
     evidence["provenance"]["git_commit"] = "another"
     evidence["cost"]["wall_seconds"] = 99.0
-    assert write_card(evidence, "kedro run", TASK) == first
+    assert write_card(evidence, "kedro run", TASK, {}) == first

@@ -25,7 +25,7 @@ INTERVAL = r"(?<=\.\d{4})\d\.\d{4} to \d\.\d{4}$"
 
 @pytest.fixture
 def render(evidence):
-    return lambda: render_report(evidence(), *(Figure(figsize=(1, 1)) for _ in range(2)))
+    return lambda: render_report(evidence(), *(Figure(figsize=(1, 1)) for _ in range(2)), {})
 
 
 def figures_in(page):
@@ -58,8 +58,8 @@ def test_the_verdict_and_what_was_not_checked_are_told(render):
 def test_audits_are_told_beside_each_other(evidence):
     models = {name: FOUND | {"sha256": "e" * 64} for name in ("base", "erased", "retrained")}
     audit = {"samples": 100, "not_checked": [], "models": models}
-    pictures = [Figure(figsize=(1, 1)) for _ in range(3)]
-    page = render_report(evidence(audit), *pictures)
+    grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
+    page = render_report(evidence(audit), grid, curves, {}, audits)
     row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3: best"])
     found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
     assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
@@ -76,14 +76,18 @@ def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
     kept = {"8": dict.fromkeys(("retain_accuracy", "fid", "precision", "recall"), 0.5)}
     found = FOUND | {"sha256": "e" * 64, "damage": FOUND["damage"] | {"by_class": kept}}
     audit = {"samples": 100, "not_checked": [], "models": {"base": found, "erased": found}}
-    pictures = [Figure(figsize=(1, 1)) for _ in range(3)]
-    names = {0: "<b>Coat", 3: "Dress", 8: "Bag"}
-    page = render_report(evidence(audit), *pictures, names)
+    grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
+    names = {0: "<b>Coat", 3: "Dress", 5: "Sandal", 8: "Bag"}
+    page = render_report(evidence(audit), grid, curves, names, audits)
     words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
     assert "stop drawing class 0 &lt;b&gt;Coat, 3 Dress (142 images)." in words
     assert "the embedding of class 3 Dress brought it back" in words
-    rows = [row[0] for row in Reader(page).rows if row]
+    rows = {row[0]: row[1] for row in Reader(page).rows if len(row) > 1}
     assert {"… of class 0 <b>Coat", "… of class 3 Dress", "8 Bag"} <= set(rows)
+    assert rows["… under the worst of them"].startswith("5 Sandal: 0.1000")
+    assert rows["worst retained class"].startswith("8 Bag: 0.9500")
+    interval = evidence(audit)["figures"]["base"]["inversion_accuracy"]
+    assert rows["inversion, class 3 Dress: best"].endswith(f"{interval['low']:.4f} to {interval['high']:.4f}")
     assert_self_contained(page)
 
 

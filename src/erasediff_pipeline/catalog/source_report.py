@@ -9,7 +9,4 @@ class SourceReport(JSONDataset):
     """``source.json``; one without classes where that is missing, as with images from ``dvc pull``."""
 
     def load(self) -> dict[str, Any]:
-        return super().load() if super()._exists() else {"classes": []}
-
-    def _exists(self) -> bool:
-        return True  # a run goes on without it: only the names of the classes are missing then
+        return super().load() if self._exists() else {"classes": []}

@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED
-from erasediff_pipeline.reporting.summary import NO_NAMES, format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.summary import format_metric, list_rows, name_request
 
 TEMPLATE = """---
 {{ card_data }}
@@ -45,10 +45,8 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 """
 
 
-def write_card(
-    evidence: dict[str, Any], pipeline: str, task: str, names: Mapping[int, str] = NO_NAMES
-) -> str:
-    """The card's text; the same bytes for the same figures, so nothing of the run itself.
+def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mapping[int, str]) -> str:
+    """The card's text; the same bytes for the same figures and names, so nothing of the run itself.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.

@@ -1,5 +1,6 @@
 """The audits as pictures and as a table."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -7,7 +8,13 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from erasediff_pipeline.reporting.summary import format_gates, format_metric, name_request
+from erasediff_pipeline.reporting.summary import (
+    NO_NAMES,
+    format_gates,
+    format_metric,
+    name_class,
+    name_request,
+)
 
 COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
 
@@ -82,16 +89,18 @@ def build_audit_table(document: dict[str, Any], gates: list[dict[str, Any]], rep
     return table
 
 
-def list_findings(found: dict[str, Any]) -> dict[str, str]:
-    """One model's figures by name, as text."""
+def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> dict[str, str]:
+    """One model's figures by name, as text; ``names`` are what the source calls its classes."""
     rows = {}
+    damage = found["damage"]
     for taught, lesson in found["relearning"].items():
         steps = lesson["steps_to_half"]
         last = max(map(int, lesson["forget_accuracy"]))
         rows[f"steps to relearn half, from {taught} images"] = f"> {last}" if steps is None else str(steps)
     for label, inversion in found["inversion"].items():
-        rows[f"inversion, class {label}: best"] = format_metric(inversion["best"])
-        rows[f"inversion, class {label}: from random starts"] = format_metric(inversion["best_from_random"])
+        best, random = name_inversions(label, names)
+        rows[best] = format_metric(inversion["best"])
+        rows[random] = format_metric(inversion["best_from_random"])
     membership = found["membership"]
     rows["membership AUC"] = format_metric(membership["auc"])
     rows["… its interval"] = f"{membership['low']:.3f}–{membership['high']:.3f}"
@@ -99,12 +108,19 @@ def list_findings(found: dict[str, Any]) -> dict[str, str]:
     if leakage := found["leakage"]:
         rows["shown when asked for nothing"] = format_metric(leakage["unconditional"])
         rows["shown under retained classes"] = format_metric(leakage["retained"])
-        rows["… under the worst of them"] = f"{leakage['worst_class']}: {leakage['worst']:.4f}"
-    rows["worst retained class"] = f"{found['damage']['worst_class']}: {found['damage']['worst']:.4f}"
+        worst = name_class(int(leakage["worst_class"]), names)
+        rows["… under the worst of them"] = f"{worst}: {leakage['worst']:.4f}"
+    rows["worst retained class"] = f"{name_class(int(damage['worst_class']), names)}: {damage['worst']:.4f}"
     return rows
 
 
-def figures_of_rows(found: dict[str, Any]) -> dict[str, str]:
+def name_inversions(label: str, names: Mapping[int, str]) -> tuple[str, str]:
+    """The rows of an attack on a class: its best start, and the best of those that were random."""
+    attacked = f"inversion, class {name_class(int(label), names)}"
+    return f"{attacked}: best", f"{attacked}: from random starts"
+
+
+def figures_of_rows(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> dict[str, str]:
     """Rows of ``list_findings``, and the figure whose interval goes with each."""
     rows = {
         "shown when asked for nothing": "leakage_unconditional",
@@ -113,8 +129,6 @@ def figures_of_rows(found: dict[str, Any]) -> dict[str, str]:
     }
     if len(found["inversion"]) == 1:  # of several classes, the figure is the worst one's
         (label,) = found["inversion"]
-        rows |= {
-            f"inversion, class {label}: best": "inversion_accuracy",
-            f"inversion, class {label}: from random starts": "inversion_accuracy_random",
-        }
+        best, random = name_inversions(label, names)
+        rows |= {best: "inversion_accuracy", random: "inversion_accuracy_random"}
     return rows

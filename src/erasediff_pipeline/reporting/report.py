@@ -11,7 +11,6 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
 from erasediff_pipeline.reporting.summary import (
-    NO_NAMES,
     ROWS,
     format_cost,
     format_metric,
@@ -25,8 +24,8 @@ def render_report(
     evidence: dict[str, Any],
     grid: Figure,
     curves: Figure,
+    names: Mapping[int, str],
     audits: Figure | None = None,
-    names: Mapping[int, str] = NO_NAMES,
 ) -> str:
     """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched.
 
@@ -34,19 +33,19 @@ def render_report(
         evidence: ``evidence.json``: no figure on the page comes from elsewhere.
         grid: Samples before and after.
         curves: Of the training.
-        audits: Curves of the audits, where the model was audited.
         names: What the source calls its classes, by label.
+        audits: Curves of the audits, where the model was audited.
     """
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
     audited = evidence["audits"] or {}
-    findings = {which: list_findings(found) for which, found in audited.items()}
+    findings = {which: list_findings(found, names) for which, found in audited.items()}
     spread = {}
     for which, figures in evidence["figures"].items():
         shown = {name: key for key, (name, _) in ROWS.items()}
         spread[which] = list_intervals(
-            figures, shown | figures_of_rows(audited.get(which, {"inversion": {}}))
+            figures, shown | figures_of_rows(audited.get(which, {"inversion": {}}), names)
         )
     return environment.get_template("report.html").render(
         evidence=evidence,
@@ -60,7 +59,7 @@ def render_report(
         cost=format_cost(evidence["cost"]),
         provenance=evidence["provenance"],
         audit_provenance=evidence["audit_provenance"],
-        name=lambda label: name_class(int(label), names),
+        name_class=lambda label: name_class(int(label), names),
         as_json=lambda value: json.dumps(value, indent=2, sort_keys=True),
         grid=embed(grid),
         curves=embed(curves),

@@ -1,4 +1,4 @@
-"""The short table at the end of a run."""
+"""Requests, classes and figures in words, and the short table at the end of a run."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -364,7 +364,7 @@ def write_report(
     names = names_in(source_report)
     grid = draw_samples_of(base, erased, forgotten_classes(evidence["request"]), settings, names)
     figure = draw_audit(relearning, inversion, leaks)
-    return figure, render_report(evidence, grid, draw_curves(curves), figure, names)
+    return figure, render_report(evidence, grid, draw_curves(curves), names, figure)
 
 
 def tell_registry(models: dict[str, DiffusionPipeline], evidence: dict[str, Any], report: str) -> Verdict:

@@ -292,7 +292,7 @@ def fill_card(method: str) -> Callable:
     """The node that writes the model card, which lies next to the weights that ``method`` has saved."""
 
     def fill(erased_model: DiffusionPipeline, evidence: dict[str, Any], source_report: dict[str, Any]) -> str:
-        """``README.md`` of the model's folder; the same bytes for the same figures."""
+        """``README.md`` of the model's folder; the same bytes for the same figures and names."""
         by_words = isinstance(erased_model, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
         return write_card(evidence, kedro_run(METHODS[method].pipeline), task, names_in(source_report))
@@ -313,7 +313,7 @@ def write_report(
     names = names_in(source_report)
     grid = draw_samples_of(base, erased, forgotten_classes(request), settings, names)
     lines = draw_curves(curves)
-    return grid, lines, render_report(evidence, grid, lines, names=names)
+    return grid, lines, render_report(evidence, grid, lines, names)
 
 
 def draw_samples_of(
