@@ -107,9 +107,10 @@ ELSEWHERE = {
     "kedro run --env=tiny_text_to_image --pipeline=prompts": (
         "end_to_end/test_prompts.py::test_table_and_grid"
     ),
-    "kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv": (
-        "end_to_end/test_unlearn.py::test_a_request_by_ids_measures_membership"
-    ),
+    (
+        "kedro run --pipeline=unlearn "
+        "--params=forget.ids_file=docs/example_ids.csv,unlearn.control=fixed,unlearn.fixed_lambda=0.2"
+    ): "end_to_end/test_unlearn.py::test_single_images_are_forgotten_and_their_class_is_kept",
     "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1": (
         "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
     ),

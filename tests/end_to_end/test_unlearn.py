@@ -130,6 +130,17 @@ def test_a_request_by_ids_measures_membership(copy, quick_run):
     assert "membership AUC" in run.output
 
 
+def test_single_images_are_forgotten_and_their_class_is_kept(copy, quick_run):
+    """README.md's request as it is typed there: at full length, its gates held."""
+    request = "forget.ids_file=docs/example_ids.csv,unlearn.control=fixed,unlearn.fixed_lambda=0.2"
+    run = quick_run(copy, "--pipeline=unlearn", f"--params={request}")
+    assert run.code == 0, run.output
+    metrics = json.loads((copy / "data/08_reporting/erasediff/metrics.json").read_text())
+    before, after = (metrics[which]["forget_membership_auc"] for which in ("base", "erased"))
+    assert abs(after - 0.5) <= 0.7 * abs(before - 0.5)
+    assert metrics["erased"]["retain_accuracy"] >= 0.99
+
+
 def test_another_environment_writes_one_folder_deeper(copy, quick_run):
     spec = importlib.util.spec_from_file_location("runs", copy / "benchmarks/runs.py")
     runs = importlib.util.module_from_spec(spec)

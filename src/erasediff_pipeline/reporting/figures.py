@@ -43,7 +43,7 @@ def draw_grid(
         show_rows(axes, samples, columns, words, [label in forgotten for label in classes])
     if forgotten:
         name_framed(figure, [name_class(label, names) for label in forgotten])
-    figure.tight_layout(rect=(0, 0.03, 1, 0.98))
+    figure.tight_layout(rect=(0, 0.03 if forgotten else 0, 1, 0.98))
     return figure
 
 
