@@ -91,6 +91,12 @@ def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
     assert_self_contained(page)
 
 
+def test_a_base_model_that_draws_nothing_known_is_doubted(render, metrics):
+    assert 'id="doubt"' not in render()
+    metrics["base"]["retain_accuracy"] = 0.1
+    assert "Beware: the model before draws what is to be kept in 10.0% of the samples only" in render()
+
+
 def test_every_figure_is_that_of_the_metrics(render, metrics):
     shown = {key: name for key, name in NAMES.items() if metrics["base"][key] is not None}
     assert len(shown) == 7

@@ -4,6 +4,7 @@ from rich.console import Console
 from erasediff_pipeline.reporting.summary import (
     ROWS,
     build_table,
+    doubt_base,
     format_gates,
     format_metric,
     list_rows,
@@ -79,6 +80,16 @@ def test_gates_in_words():
     assert counts == "gates: 1 failed, 1 passed, 1 not checked"
     assert failed == "gate failed: fid ≤ 1: missed by 0.5000"
     assert format_gates([]) == "gates: none set"
+
+
+@pytest.mark.parametrize(("accuracy", "doubted"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)])
+def test_a_base_model_that_draws_nothing_known_is_doubted(metrics, run, accuracy, doubted):
+    metrics["base"]["retain_accuracy"] = accuracy
+    assert bool(doubt_base(metrics)) is doubted
+    console = Console(width=300, record=True)
+    console.print(build_table(metrics, run, GATES, "data/report.html"))
+    words = " ".join(console.export_text().split())
+    assert (f"in {accuracy:.1%} of the samples only" in words) is doubted
 
 
 def test_table_holds_every_figure(metrics, run):

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
 from erasediff_pipeline.reporting.summary import (
     ROWS,
+    doubt_base,
     format_cost,
     format_metric,
     list_rows,
@@ -52,6 +53,7 @@ def render_report(
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
         request=name_request(evidence["request"], names),
+        doubt=doubt_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
         spread=spread,

@@ -36,6 +36,10 @@ PROMPT_ROWS = {
 """Of a list of prompts."""
 
 
+RECOGNISED = 0.5
+"""Retain accuracy of a base model below which its samples show too little to say what it has forgotten."""
+
+
 def names_in(source_report: dict[str, Any]) -> dict[int, str]:
     """What the source calls its classes, by label, from ``source.json``."""
     return {row["label"]: row["name"] for row in source_report["classes"]}
@@ -100,13 +104,31 @@ def format_gates(gates: list[dict[str, Any]]) -> str:
     return "\n".join([f"gates: {', '.join(counts) or 'none set'}", *failed])
 
 
+def doubt_base(metrics: dict[str, Any]) -> str:
+    """What to say of a base model whose samples the judge does not recognise; empty where it does."""
+    known = metrics["base"]["retain_accuracy"]
+    if known >= RECOGNISED:
+        return ""
+    return (
+        f"the model before draws what is to be kept in {known:.1%} of the samples only, as the judge sees "
+        "them: train it longer, until then these figures say little of what was forgotten"
+    )
+
+
 def build_table(
     metrics: dict[str, Any], run: dict[str, Any], gates: list[dict[str, Any]], report: str
 ) -> Table:
     """Before and after, whether the gates held, what it cost and where to look, for the terminal."""
+    lines = [
+        doubt_base(metrics),
+        format_gates(gates),
+        f"cost: {format_cost(run['cost'])}",
+        f"report: {report}",
+        "MLflow: make ui",
+    ]
     table = Table(
         title=f"{metrics['method']}: forgot {name_request(metrics['forget'])}",
-        caption=f"{format_gates(gates)}\ncost: {format_cost(run['cost'])}\nreport: {report}\nMLflow: make ui",
+        caption="\n".join(filter(None, lines)),
         caption_justify="left",
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
