@@ -67,7 +67,8 @@ def write_table(rows: pd.DataFrame, path: Path) -> None:
         f"{describe_origin('make fashion-table', rows)} {unfinished}"
         f"{int((verdicts == '').sum())} of {len(rows)} reach forget accuracy ≤ {FORGOTTEN}, retain accuracy "
         f"at most {LOST} below the base model's, FID ≤ {WORSE:.2f} × the base model's, and end in "
-        f"{MINUTES} minutes; the last column names what the others miss.",
+        f"{MINUTES} minutes; the last column names what the others miss. Each row is one draw: by how "
+        "much its FID varies with the seed is in docs/data.md.",
         "",
         "| class | forget accuracy before | after | retain accuracy before | after | FID before | after "
         "| minutes | misses |",
