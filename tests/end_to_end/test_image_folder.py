@@ -1,4 +1,4 @@
-"""The environment ``image_folder``: images of one's own, without a line of code."""
+"""``image_folder`` and ``image_folder_small``: images of one's own, without a line of code."""
 
 import json
 
@@ -33,41 +33,45 @@ def folder(tmp_path_factory):
 def own(project, folder, tmp_path_factory):
     """A project with settings of its own, small ones."""
     target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
-    file = target / "conf/image_folder/parameters.yml"
     small = {
         "denoiser": {"channels": [8, 16], "attention": [16]},
         "pretrain": {"steps": 2, "batch_size": 8},
         "classifier": {"epochs": 3, "batch_size": 10},
     }
-    settings = yaml.safe_load(file.read_text())
-    file.write_text(
-        yaml.safe_dump({key: {**settings.get(key, {}), **small.get(key, {})} for key in settings})
-    )
+    for environment in ("image_folder", "image_folder_small"):
+        file = target / "conf" / environment / "parameters.yml"
+        settings = yaml.safe_load(file.read_text())
+        file.write_text(
+            yaml.safe_dump({key: {**settings.get(key, {}), **small.get(key, {})} for key in settings})
+        )
     return target
 
 
-def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run):
+@pytest.mark.parametrize(("environment", "side"), [("image_folder", 32), ("image_folder_small", 16)])
+def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, environment, side):
     path = f"--params=source.path={folder}"
-    run = quick_run(own, ENVIRONMENT, "--pipeline=prepare", path)
+    run = quick_run(own, f"--env={environment}", "--pipeline=prepare", path)
     assert run.code == 0, run.output
     assert "class 1 is 'grass': 16 images to train on, 4 unseen" in " ".join(run.output.split())
-    report = json.loads((own / "data/08_reporting/image_folder/source.json").read_text())
+    report = json.loads((own / f"data/08_reporting/{environment}/source.json").read_text())
     assert report["sizes"] == {"36×36": 30, "36×40": 30}
     assert list(report["skipped"]) == ["apples/notes.txt"]
     assert [row["name"] for row in report["classes"]] == ["apples", "grass", "sky"]
-    manifest = pd.read_parquet(own / "data/03_primary/image_folder/manifest.parquet")
+    manifest = pd.read_parquet(own / f"data/03_primary/{environment}/manifest.parquet")
     assert len(manifest) == report["images"] == 60
+    images = np.load(own / f"data/03_primary/{environment}/images/images.npy", mmap_mode="r")
+    assert images.shape == (60, 3, side, side)
 
     for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn", f"--params={QUICK},forget.classes=2"]):
-        run = quick_run(own, ENVIRONMENT, *arguments)
+        run = quick_run(own, f"--env={environment}", *arguments)
         assert run.code == 0, run.output
-    metrics = json.loads((own / "data/08_reporting/image_folder/erasediff/metrics.json").read_text())
+    metrics = json.loads((own / f"data/08_reporting/{environment}/erasediff/metrics.json").read_text())
     assert metrics["forget"]["classes"] == [2]
     assert metrics["forget"]["forget_images"] == 16
     assert 0 <= metrics["erased"]["forget_accuracy"] <= 1
     for page in (
-        "08_reporting/image_folder/erasediff/report.html",
-        "06_models/image_folder/erasediff/README.md",
+        f"08_reporting/{environment}/erasediff/report.html",
+        f"06_models/{environment}/erasediff/README.md",
     ):
         assert "class 2 sky (16 images)" in (own / "data" / page).read_text()
 
