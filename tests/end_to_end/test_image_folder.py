@@ -33,12 +33,12 @@ def folder(tmp_path_factory):
 def own(project, folder, tmp_path_factory):
     """A project with settings of its own, small ones."""
     target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
-    small = {
-        "denoiser": {"channels": [8, 16], "attention": [16]},
-        "pretrain": {"steps": 2, "batch_size": 8},
-        "classifier": {"epochs": 3, "batch_size": 10},
-    }
-    for environment in ("image_folder", "image_folder_small"):
+    for environment, epochs in (("image_folder", 3), ("image_folder_small", 20)):
+        small = {
+            "denoiser": {"channels": [8, 16], "attention": [16]},
+            "pretrain": {"steps": 2, "batch_size": 8},
+            "classifier": {"epochs": epochs, "batch_size": 10},
+        }
         file = target / "conf" / environment / "parameters.yml"
         settings = yaml.safe_load(file.read_text())
         file.write_text(
