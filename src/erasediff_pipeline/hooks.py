@@ -37,7 +37,7 @@ from erasediff_pipeline.paths import PROJECT_ROOT, relative
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
-from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
+from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table, names_in
 from erasediff_pipeline.unlearning.acceleration import choose_kernels
 from erasediff_pipeline.unlearning.optimiser import optimiser_class
 
@@ -432,11 +432,12 @@ class ShowSummary:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 gates = catalog.load(f"{method}.evidence")["gates"]
-                Console().print(build_table(metrics, run, gates, report))
+                Console().print(build_table(metrics, run, gates, report, classes_in(catalog)))
         if {"audit.document", "audit.evidence"} <= made:
             report = relative(file_of(catalog, "audit.report") or Path())
             gates = catalog.load("audit.evidence")["gates"]
-            Console().print(build_audit_table(catalog.load("audit.document"), gates, report))
+            document = catalog.load("audit.document")
+            Console().print(build_audit_table(document, gates, report, classes_in(catalog)))
         if "release.document" in made:
             record = relative(file_of(catalog, "release.document") or Path())
             Console().print(build_release_table(catalog.load("release.document"), record))
@@ -453,10 +454,16 @@ class ShowSummary:
         if {"compare.summary", "compare.report"} <= made:
             report = relative(file_of(catalog, "compare.report") or Path())
             request = catalog.load("compare.comparison")["forget"]
-            Console().print(build_comparison(catalog.load("compare.summary"), request, report))
+            summary = catalog.load("compare.summary")
+            Console().print(build_comparison(summary, request, report, classes_in(catalog)))
         for name in sorted(made):
             if name.endswith(".evidence"):
                 enforce_gates(catalog.load(name), relative(file_of(catalog, name) or Path()))
+
+
+def classes_in(catalog: CatalogProtocol) -> dict[int, str]:
+    """What the source calls its classes, by label; none where ``prepare`` has not told."""
+    return names_in(catalog.load("source_report"))
 
 
 def enforce_gates(evidence: dict[str, Any], where: str) -> None:

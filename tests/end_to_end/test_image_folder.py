@@ -65,6 +65,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
     for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn", f"--params={QUICK},forget.classes=2"]):
         run = quick_run(own, f"--env={environment}", *arguments)
         assert run.code == 0, run.output
+    assert "erasediff: forgot class 2 sky (16 images)" in " ".join(run.output.split())
     metrics = json.loads((own / f"data/08_reporting/{environment}/erasediff/metrics.json").read_text())
     assert metrics["forget"]["classes"] == [2]
     assert metrics["forget"]["forget_images"] == 16

@@ -35,9 +35,10 @@ def test_the_table_names_what_was_not_checked():
         },
     }
     console = Console(width=100, record=True)
-    console.print(build_audit_table(document, [], "report.html"))
+    console.print(build_audit_table(document, [], "report.html", {3: "bag", 8: "boot"}))
     text = console.export_text()
-    assert "audit of erasediff: 7 images of class 3 forgotten" in text
+    assert "audit of erasediff: 7 images of class 3 bag forgotten" in text
+    assert "8 boot: 0.9500" in text
     assert "not checked: inversion: a request by ids keeps its classes" in text
     assert "steps to relearn" not in text
 

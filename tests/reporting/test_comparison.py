@@ -296,9 +296,9 @@ def test_empty_places_in_the_last_row_stay_white(toy_images):
 def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():
     console = Console(width=120, record=True)
     summary = summary_of().sort_values("distance")
-    console.print(build_comparison(summary, REQUEST, "the/report.html"))
+    console.print(build_comparison(summary, REQUEST, "the/report.html", {0: "bag"}))
     text = console.export_text()
-    assert "compare: class 0 (142 images) forgotten" in text
+    assert "compare: class 0 bag (142 images) forgotten" in text
     assert "report: the/report.html" in text
     methods = [line.split()[1] for line in text.splitlines() if line.startswith("│")]
     assert methods == ["retrain", "erasediff", "esd", "base", "finetune", "neggrad"]

@@ -68,12 +68,17 @@ def colour_of(model: str, models: list[str]) -> Any:
     return COLOURS.get(model) or colormaps["tab10"](models.index(model) % 10)
 
 
-def build_audit_table(document: dict[str, Any], gates: list[dict[str, Any]], report: str) -> Table:
+def build_audit_table(
+    document: dict[str, Any],
+    gates: list[dict[str, Any]],
+    report: str,
+    names: Mapping[int, str] = NO_NAMES,
+) -> Table:
     """The audits side by side, for the terminal."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
     table = Table(
-        title=f"audit of {document['model']}: {name_request(document['forget'])} forgotten",
+        title=f"audit of {document['model']}: {name_request(document['forget'], names)} forgotten",
         caption=f"{format_gates(gates)}\nreport: {report}\nMLflow: make ui{missing}",
         caption_justify="left",
     )
@@ -82,7 +87,7 @@ def build_audit_table(document: dict[str, Any], gates: list[dict[str, Any]], rep
         table.add_column(name, justify="right")
     rows: dict[str, list[str]] = {}
     for found in models.values():
-        for row, value in list_findings(found).items():
+        for row, value in list_findings(found, names).items():
             rows.setdefault(row, []).append(value)
     for row, values in rows.items():
         table.add_row(row, *values)

@@ -116,7 +116,11 @@ def doubt_base(metrics: dict[str, Any]) -> str:
 
 
 def build_table(
-    metrics: dict[str, Any], run: dict[str, Any], gates: list[dict[str, Any]], report: str
+    metrics: dict[str, Any],
+    run: dict[str, Any],
+    gates: list[dict[str, Any]],
+    report: str,
+    names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
     """Before and after, whether the gates held, what it cost and where to look, for the terminal."""
     lines = [
@@ -127,13 +131,13 @@ def build_table(
         "MLflow: make ui",
     ]
     table = Table(
-        title=f"{metrics['method']}: forgot {name_request(metrics['forget'])}",
+        title=f"{metrics['method']}: forgot {name_request(metrics['forget'], names)}",
         caption="\n".join(filter(None, lines)),
         caption_justify="left",
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for name, before, after, hint in list_rows(metrics):
+    for name, before, after, hint in list_rows(metrics, names):
         table.add_row(name, format_metric(before), format_metric(after), hint)
     return table
 
@@ -157,10 +161,12 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
     return table
 
 
-def build_comparison(summary: pd.DataFrame, request: dict[str, Any], report: str) -> Table:
+def build_comparison(
+    summary: pd.DataFrame, request: dict[str, Any], report: str, names: Mapping[int, str] = NO_NAMES
+) -> Table:
     """The methods, in the order of the summary, for the terminal."""
     table = Table(
-        title=f"compare: {name_request(request)} forgotten",
+        title=f"compare: {name_request(request, names)} forgotten",
         caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
         caption_justify="left",
     )
