@@ -110,7 +110,7 @@ def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
 
 
 def test_compare_starts_from_what_unlearn_starts_from(pipelines):
-    assert inputs(pipelines["compare"]) == MODELS_AND_DATA | {"compare.store"}
+    assert inputs(pipelines["compare"]) == MODELS_AND_DATA | NAMES | {"compare.store"}
 
 
 def test_compare_tries_the_base_model_and_every_method(pipelines):

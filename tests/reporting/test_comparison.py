@@ -21,7 +21,7 @@ from erasediff_pipeline.reporting.comparison import (
     with_interval,
 )
 from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
-from erasediff_pipeline.reporting.summary import build_comparison
+from erasediff_pipeline.reporting.summary import NO_NAMES, build_comparison
 from reporting.page import Reader, assert_self_contained
 
 POINTS = {  # forget accuracy, FID
@@ -68,7 +68,8 @@ def render():
         compare = CompareSettings(seeds=options.get("seeds", 1))
         pictures = Figure(figsize=(1, 1)), Figure(figsize=(1, 1))
         provenance = {"python": "3.12", "parameters": {}} if provenance is None else provenance
-        return render_comparison(summary, request, *pictures, compare, provenance)
+        names = options.get("names", NO_NAMES)
+        return render_comparison(summary, request, *pictures, compare, provenance, names)
 
     return make
 
@@ -165,6 +166,7 @@ def test_values_are_escaped(render):
         {"by": "classes", "classes": [EVIL], "forget_images": EVIL},
         {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1, "parameters": {EVIL: EVIL}},
         summary=add_distances(summarise(rows, 0.95), classes=10),
+        names={EVIL: f"name {EVIL}"},
     )
     assert "script" not in Reader(page).tags
     assert "<script" not in page
@@ -283,6 +285,12 @@ def test_rows_are_numbered_at_the_left_of_each_line_of_grids(toy_images):
     ]
     names = [str(label) for label in toy_images.classes]
     assert numbered == [names if place in (0, 5) else [""] * len(names) for place in range(7)]
+
+
+def test_rows_and_request_have_the_names_of_their_source(toy_images, render):
+    axes = draw_grids({"base": toy_images}, [1], 2, names={1: "bag"}).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1 bag", "2"]
+    assert "class 0 shirt (142 images) forgotten" in render(names={0: "shirt"})
 
 
 def test_empty_places_in_the_last_row_stay_white(toy_images):

@@ -82,6 +82,14 @@ def test_gates_in_words():
     assert format_gates([]) == "gates: none set"
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "told"), [(-0.0307, 0.0107, " at the worse end of -0.0307 to 0.0107"), (0.5, 0.5, "")]
+)
+def test_a_missed_gate_tells_the_interval_that_was_held_against_it(low, high, told):
+    gate = GATES[0] | {"value": -0.01, "low": low, "high": high}
+    assert format_gates([gate]).splitlines()[1] == f"gate failed: fid ≤ 1: missed by 0.5000{told}"
+
+
 @pytest.mark.parametrize(("accuracy", "doubted"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)])
 def test_a_base_model_that_draws_nothing_known_is_doubted(metrics, run, accuracy, doubted):
     metrics["base"]["retain_accuracy"] = accuracy

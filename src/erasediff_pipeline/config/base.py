@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 ModelFolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """Name of a model's folder below ``data/06_models``."""
@@ -17,6 +17,17 @@ class Settings(BaseModel):
 def as_words(value: Any) -> Any:
     """The same for words; ``3`` is the word "3", which the command line takes for a number."""
     return [str(v) if isinstance(v, int) else v for v in as_list(value)] if value is not None else None
+
+
+def as_label(value: Any) -> Any:
+    """Refuse the name of a class, which only the source knows."""
+    if isinstance(value, str) and not value.strip().lstrip("-").isdigit():
+        raise ValueError("allowed is a class's number: `source.json` in data/08_reporting lists them")
+    return value
+
+
+Label = Annotated[int, BeforeValidator(as_label)]
+"""The number of a class."""
 
 
 def as_list(value: Any) -> Any:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from erasediff_pipeline.config.base import Settings, as_list, as_words
+from erasediff_pipeline.config.base import Label, Settings, as_list, as_words
 
 
 class CaptionSettings(Settings):
@@ -42,7 +42,7 @@ def check_templates(templates: list[str]) -> None:
 class ForgetRequest(Settings):
     """What the model must forget: exactly one of ``classes``, ``ids_file`` and ``prompts``."""
 
-    classes: Annotated[list[int] | None, BeforeValidator(as_list)] = None
+    classes: Annotated[list[Label] | None, BeforeValidator(as_list)] = None
     """Class labels to forget, for example ``[0]``; every training image of the class is forgotten."""
 
     ids_file: str | None = None

@@ -1,6 +1,7 @@
 """The comparison for people: the trade-off, the grids side by side, one page."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,7 +15,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
-from erasediff_pipeline.reporting.summary import ROWS, name_request
+from erasediff_pipeline.reporting.summary import NO_NAMES, ROWS, name_class, name_request
 
 SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
@@ -61,13 +62,19 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
     return figure
 
 
-def draw_grids(samples: dict[str, LabelledImages], forgotten: list[int], columns: int) -> Figure:
-    """A grid a method, a numbered row a class; the same place shows the same noise in every grid.
+def draw_grids(
+    samples: dict[str, LabelledImages],
+    forgotten: list[int],
+    columns: int,
+    names: Mapping[int, str] = NO_NAMES,
+) -> Figure:
+    """A grid a method, a row a class, named at the left; the same place shows the same noise in every grid.
 
     Args:
         samples: By method.
         forgotten: Classes whose rows are framed.
         columns: Images of each class.
+        names: What the source calls its classes, by label.
     """
     across = min(5, len(samples))
     down = -(-len(samples) // across)
@@ -78,8 +85,8 @@ def draw_grids(samples: dict[str, LabelledImages], forgotten: list[int], columns
     framed = [label in forgotten for label in classes]
     for place, (axes, (method, drawn)) in enumerate(zip(panels, samples.items(), strict=False)):
         axes.set_title(method, fontsize=8)
-        names = [str(label) if place % across == 0 else "" for label in classes]
-        show_rows(axes, drawn, columns, names, framed, size=7)
+        words = [name_class(label, names) if place % across == 0 else "" for label in classes]
+        show_rows(axes, drawn, columns, words, framed, size=7)
     for axes in panels[len(samples) :]:
         axes.set_axis_off()
     figure.tight_layout()
@@ -93,6 +100,7 @@ def render_comparison(
     grids: Figure,
     compare: CompareSettings,
     provenance: dict[str, Any],
+    names: Mapping[int, str] = NO_NAMES,
 ) -> str:
     """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched."""
     environment = Environment(
@@ -100,7 +108,7 @@ def render_comparison(
     )
     measured = [name for name in METRICS if summary[name].notna().any()]
     return environment.get_template("comparison.html").render(
-        request=name_request(request),
+        request=name_request(request, names),
         columns=[ROWS[name][0] for name in measured],
         rows=[describe_row(row, measured) for _, row in summary.iterrows()],
         has_gold=GOLD in set(summary["method"]),

@@ -100,8 +100,16 @@ def format_gates(gates: list[dict[str, Any]]) -> str:
     for gate in gates:
         by_status.setdefault(gate["status"], []).append(gate)
     counts = [f"{len(found)} {status}" for status, found in by_status.items()]
-    failed = [f"gate failed: {g['figure']} {g['limit']}: {g['why']}" for g in by_status.get("failed", [])]
+    failed = [f"gate failed: {describe_miss(gate)}" for gate in by_status.get("failed", [])]
     return "\n".join([f"gates: {', '.join(counts) or 'none set'}", *failed])
+
+
+def describe_miss(gate: dict[str, Any]) -> str:
+    """Figure, limit and by how much; and the interval, whose worse end is what was held against the limit."""
+    words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
+    if gate.get("low") == gate.get("high"):  # without an interval, or not held at all
+        return words
+    return f"{words} at the worse end of {gate['low']:.4g} to {gate['high']:.4g}"
 
 
 def doubt_base(metrics: dict[str, Any]) -> str:

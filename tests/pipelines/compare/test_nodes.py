@@ -93,13 +93,15 @@ def test_report_is_of_the_first_seed_and_of_what_was_tried(trials, unet_model):
         ReportSettings(grid_columns=2),
         {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}},
         (base := unet_model().to_pipeline()),
+        {"classes": [{"label": 0, "name": "zero"}]},
         *trials,
     )
     titles = [axes.get_title() for axes in grids.axes]
     assert titles == list(METRICS_OF)
     assert "FID" in trade_off.axes[0].get_ylabel()
     assert page.startswith("<!doctype html>")
-    for told in ("f0f0", "1e1e", hash_weights(base.unet), "negative_guidance", "sampling"):
+    assert grids.axes[0].get_yticklabels()[0].get_text() == "0 zero"
+    for told in ("class 0 zero", "f0f0", "1e1e", hash_weights(base.unet), "negative_guidance", "sampling"):
         assert told in page
     assert "mask_fraction" not in page  # of a method that was not tried
 
@@ -115,6 +117,7 @@ def test_forgotten_rows_can_be_left_out(trials, unet_model):
             ReportSettings(grid_columns=2, hide_forgotten=hidden),
             {},
             unet_model().to_pipeline(),
+            {"classes": []},
             *trials,
         )[1]
         .axes[0]

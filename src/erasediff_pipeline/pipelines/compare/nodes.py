@@ -27,6 +27,7 @@ from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, trai
 from erasediff_pipeline.pipelines.unlearn.nodes import as_plain, settings_of
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
 from erasediff_pipeline.reporting.provenance import describe_provenance
+from erasediff_pipeline.reporting.summary import names_in
 from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def report_comparison(
     report: ReportSettings,
     parameters: dict[str, Any],
     base_model: DiffusionPipeline,
+    source_report: dict[str, Any],
     *trials: Trials,
 ) -> tuple[Figure, Figure, str]:
     """The trade-off, the grids of the first seed, and one self-contained page with both and the table."""
@@ -132,7 +134,8 @@ def report_comparison(
     if report.hide_forgotten:
         samples = {m: drawn.select(~np.isin(drawn.labels, forgotten)) for m, drawn in samples.items()}
         forgotten = []
-    grids = draw_grids(samples, forgotten, report.grid_columns)
+    names = names_in(source_report)
+    grids = draw_grids(samples, forgotten, report.grid_columns, names)
     trade_off = draw_trade_off(summary, by_ids=request["by"] == "ids")
     provenance = {
         "base_model_sha256": hash_pipeline(base_model),
@@ -140,7 +143,8 @@ def report_comparison(
         "retain_sha256": request["retain_sha256"],
         **describe_provenance(settings_of(parameters, *(name for name in samples if name in METHODS))),
     }
-    return trade_off, grids, render_comparison(summary, request, trade_off, grids, compare, provenance)
+    page = render_comparison(summary, request, trade_off, grids, compare, provenance, names)
+    return trade_off, grids, page
 
 
 def track_methods(summary: pd.DataFrame, parameters: dict[str, Any], *trials: Trials) -> None:

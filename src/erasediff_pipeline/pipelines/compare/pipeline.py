@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.compare import nodes
 from erasediff_pipeline.pipelines.unlearn.nodes import split_data
 from erasediff_pipeline.unlearning.registry import METHODS
 
-INPUTS = {"base_model", "images", "manifest", "classifier"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "source_report"}
 
 
 def create_pipeline(methods: list[str] | None = None) -> Pipeline:
@@ -63,6 +63,7 @@ def create_pipeline(methods: list[str] | None = None) -> Pipeline:
                     "params:report",
                     "parameters",
                     "base_model",
+                    "source_report",
                     *trials,
                 ],
                 ["trade_off", "grids", "report"],
