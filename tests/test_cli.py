@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from kedro.io import DatasetError
 from sqlalchemy.exc import OperationalError
 
-from erasediff_pipeline.cli import cli, explain, hide_credentials, with_one_line_errors
+from erasediff_pipeline.cli import cli, explain, with_one_line_errors
 
 
 def raised(error, cause=None):
@@ -102,18 +102,6 @@ def test_a_connection_without_a_server_of_mlflows_is_not_called_one(monkeypatch)
     assert explain(refused) == "network: Connection refused"
     unnamed = raised(RuntimeError("the hub"), socket.gaierror(-3, "Temporary failure in name resolution"))
     assert explain(unnamed) == "network: Temporary failure in name resolution"
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("see http://user:a@c@host:5000/x?y=@z", "see http://host:5000/x?y=@z"),
-        ("postgresql://me:secret@db/mlflow is gone", "postgresql://db/mlflow is gone"),
-        ("http://host/a@b", "http://host/a@b"),
-    ],
-)
-def test_credentials_are_hidden(address, said):
-    assert hide_credentials(address) == said
 
 
 def test_an_unknown_pipeline():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from kedro.pipeline import node, pipeline
 from pydantic import ValidationError
+from rich.table import Table
 
 from erasediff_pipeline import hooks, paths
 from erasediff_pipeline.config import Parameters
@@ -19,6 +20,7 @@ from erasediff_pipeline.hooks import (
     check_shape,
     explain_validation,
     find_remedy,
+    show,
 )
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -174,6 +176,16 @@ def test_killed_run_is_put_right_by_the_next(keep):
     for name in ("model", "metrics.json", "fresh.json"):
         save(keep, name)
     start(keep)
+    assert contents(keep) == EARLIER
+
+
+def test_what_a_killed_run_was_writing_goes(keep):
+    keep.before_dataset_saved("model")
+    names = (".model-k3x_9a2b", ".model-k3x_9a2b.earlier", ".model2-k3x_9a2b", "model-k3x_9a2b")
+    for name in names:
+        (keep.project / "data" / name / "fresh").mkdir(parents=True)
+    start(keep)
+    assert [(keep.project / "data" / name).exists() for name in names] == [False, True, True, True]
     assert contents(keep) == EARLIER
 
 
@@ -414,3 +426,12 @@ def test_a_remedy_is_a_command_of_this_environment(monkeypatch, environment, nam
     monkeypatch.setattr(paths, "environment", environment)
     parameters = Parameters.model_validate({"denoiser": {"pretrained": pretrained}})
     assert find_remedy(name, parameters) == said
+
+
+@pytest.mark.parametrize("name", ["[red]x[/red]", "[/b]", ":bug:", "a[1]"])
+def test_words_are_printed_as_they_are(capsys, name):
+    table = Table(title=f"forgot {name}", caption=f"gate failed: {name}", width=60)
+    table.add_row(name)
+    show(table)
+    show(name)
+    assert capsys.readouterr().out.count(name) == 4

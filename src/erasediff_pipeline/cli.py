@@ -1,7 +1,6 @@
 """``kedro run``, with what a user can mend said in one line instead of a traceback; keys; versions."""
 
 import functools
-import re
 import socket
 import ssl
 from pathlib import Path
@@ -17,7 +16,7 @@ from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.errors import UserError, hide_credentials
 from erasediff_pipeline.hooks import KeepEarlierResult
 from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.paths import PROJECT_ROOT
@@ -51,11 +50,6 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
         return " ".join(str(error).split())
     return None
-
-
-def hide_credentials(text: str) -> str:
-    """The same without what stands before the host of an address."""
-    return re.sub(r"(?<=://)[^/\s]+@", "", text)
 
 
 def with_one_line_errors(command: click.Command) -> click.Command:

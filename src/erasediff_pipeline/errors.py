@@ -1,5 +1,7 @@
 """The errors a user can cause, each shown as one line and a non-zero exit status."""
 
+import re
+
 import click
 
 
@@ -25,3 +27,8 @@ class GatesFailed(UserError):
 
 class MissingInput(UserError):
     """A file or model that the pipeline reads is not there, or is not what it should be."""
+
+
+def hide_credentials(text: str) -> str:
+    """The same without what stands before the host of an address."""
+    return re.sub(r"(?<=://)[^/\s]+@", "", text)

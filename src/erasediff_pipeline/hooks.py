@@ -1,6 +1,7 @@
 """Around a run: check before work begins, keep an earlier result until the new one is whole, sum up."""
 
 import fcntl
+import glob
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.table import Table
 
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
@@ -353,6 +355,8 @@ class KeepEarlierResult:
             except json.JSONDecodeError:
                 continue  # cut short by a kill as it was written: nothing had been moved yet
             path = Path(entry["path"])
+            for unfinished in unfinished_of(path):
+                remove(unfinished)
             if aside_of(path).exists():
                 remove(path)
                 aside_of(path).rename(path)
@@ -364,6 +368,11 @@ class KeepEarlierResult:
 def aside_of(path: Path) -> Path:
     """Beside ``path``, so that setting aside is a rename on the same disk."""
     return path.with_name(f".{path.name}.earlier")
+
+
+def unfinished_of(path: Path) -> list[Path]:
+    """What ``atomic_directory`` was writing to when it was killed: eight characters are ``mkdtemp``'s."""
+    return list(path.parent.glob(f".{glob.escape(path.name)}-????????"))
 
 
 def remove(path: Path) -> None:
@@ -432,33 +441,37 @@ class ShowSummary:
                 report = relative(file_of(catalog, f"{method}.report") or Path())
                 metrics, run = catalog.load(name), catalog.load(f"{method}.run")
                 gates = catalog.load(f"{method}.evidence")["gates"]
-                Console().print(build_table(metrics, run, gates, report, classes_in(catalog)))
+                show(build_table(metrics, run, gates, report, classes_in(catalog)))
         if {"audit.document", "audit.evidence"} <= made:
             report = relative(file_of(catalog, "audit.report") or Path())
             gates = catalog.load("audit.evidence")["gates"]
             document = catalog.load("audit.document")
-            Console().print(build_audit_table(document, gates, report, classes_in(catalog)))
+            show(build_audit_table(document, gates, report, classes_in(catalog)))
         if "release.document" in made:
             record = relative(file_of(catalog, "release.document") or Path())
-            Console().print(build_release_table(catalog.load("release.document"), record))
+            show(build_release_table(catalog.load("release.document"), record))
         if "signing.model_signature" in made:
             names = ("model_folder", "evidence_folder", "model_signature", "evidence_signature")
             places = (file_of(catalog, f"signing.{name}") or Path() for name in names)
-            Console().print(describe_signed(*map(relative, places)))
+            show(describe_signed(*map(relative, places)))
         if "signing.verified" in made:
-            Console().print(describe_verified(catalog.load("signing.verified")))
+            show(describe_verified(catalog.load("signing.verified")))
         if "prompts.metrics" in made:
             places = (file_of(catalog, f"prompts.{name}") or Path() for name in ("images", "grid"))
-            table = build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places))
-            Console().print(table)
+            show(build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places)))
         if {"compare.summary", "compare.report"} <= made:
             report = relative(file_of(catalog, "compare.report") or Path())
             request = catalog.load("compare.comparison")["forget"]
             summary = catalog.load("compare.summary")
-            Console().print(build_comparison(summary, request, report, classes_in(catalog)))
+            show(build_comparison(summary, request, report, classes_in(catalog)))
         for name in sorted(made):
             if name.endswith(".evidence"):
                 enforce_gates(catalog.load(name), relative(file_of(catalog, name) or Path()))
+
+
+def show(what: Table | str) -> None:
+    """Print as it is: a word, or the name of a class, may look like markup or like an emoji."""
+    Console(markup=False, emoji=False).print(what)
 
 
 def classes_in(catalog: CatalogProtocol) -> dict[int, str]:

@@ -6,6 +6,7 @@ import subprocess
 import threading
 from contextlib import contextmanager
 
+import mlflow
 import pytest
 import torch
 from diffusers import DDPMPipeline
@@ -235,3 +236,20 @@ def test_the_next_run_puts_a_killed_one_right(copy, quick_run):
     run = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
     assert run.code == 0, run.output
     assert set(hash_tree(copy / "data")) == set(before)
+
+
+@pytest.mark.slow
+def test_a_second_run_at_once_is_refused_and_harms_nothing(copy, quick_run):
+    first = quick_run.start(copy, "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
+    wait_until(lambda: is_written(copy / "data/.replaced"), first, first.log, every=0.01)
+    first.send_signal(signal.SIGSTOP)
+    before = kept(copy)
+    second = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
+    assert_one_line(second, "data: another run writes there")
+    assert kept(copy) == before
+    first.send_signal(signal.SIGCONT)
+    finished = first.finish()
+    assert finished.code == 0, finished.output
+    client = mlflow.MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
+    runs = client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
+    assert {run.info.status for run in runs} == {"FINISHED"}

@@ -1,6 +1,8 @@
 """A run that is killed in its training, and the same command once more."""
 
+import random
 import signal
+import time
 
 import pytest
 
@@ -14,7 +16,8 @@ PRETRAIN = [
     "--params=pretrain.steps=60,pretrain.batch_size=32,pretrain.checkpoint_every=1",
 ]
 KILLS = 3
-REPORTED = ("curves.csv", "metrics.json")
+BASE = ["06_models/base"]
+ERASED = ["06_models/erasediff", "08_reporting/erasediff/curves.csv", "08_reporting/erasediff/metrics.json"]
 
 
 def changed(path):
@@ -39,14 +42,7 @@ def kill_in_training(project, quick_run, arguments, checkpoint):
 
 @pytest.mark.parametrize(
     ("arguments", "training", "made"),
-    [
-        (
-            UNLEARN,
-            "erasediff",
-            ["06_models/erasediff", *(f"08_reporting/erasediff/{name}" for name in REPORTED)],
-        ),
-        (PRETRAIN, "pretrain", ["06_models/base"]),
-    ],
+    [(UNLEARN, "erasediff", ERASED), (PRETRAIN, "pretrain", BASE)],
     ids=["unlearn", "pretrain"],
 )
 def test_the_same_command_goes_on_to_the_same_bytes(project, quick_run, tmp_path, arguments, training, made):
@@ -70,3 +66,26 @@ def test_the_same_command_goes_on_to_the_same_bytes(project, quick_run, tmp_path
 def files(path):
     """The hash of each file, or the bytes of this one."""
     return hash_tree(path) if path.is_dir() else path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "made"), [(UNLEARN, ERASED), (PRETRAIN, BASE)], ids=["unlearn", "pretrain"]
+)
+def test_ten_kills_at_random_moments_leave_no_trace(project, quick_run, tmp_path, arguments, made):
+    """Of the whole command: while it reads, trains, draws, judges or writes."""
+    whole, own = (copy_clone(project, tmp_path / name) for name in ("whole", "killed"))
+    run = quick_run(whole, *arguments)
+    assert run.code == 0, run.output
+    seconds = run.seconds
+    moments = random.Random(0)
+    killed = 0
+    for _ in range(10):
+        run = quick_run.start(own, "kedro", "run", *arguments)
+        time.sleep(moments.uniform(0, 1) * seconds)
+        run.send_signal(signal.SIGKILL)
+        killed += run.finish().code == -signal.SIGKILL
+    assert killed > 5  # one that has come further may be through before its moment
+    last = quick_run(own, *arguments)
+    assert last.code == 0, last.output
+    assert set(hash_tree(own / "data")) == set(hash_tree(whole / "data"))
+    assert [files(own / "data" / name) for name in made] == [files(whole / "data" / name) for name in made]

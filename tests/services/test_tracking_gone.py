@@ -81,7 +81,8 @@ def unlearn_while_gone(project, quick_run, tracking, tmp_path, then=lambda run: 
     own = copy_clone(project, tmp_path / "project")
     parameters = QUICK.replace("unlearn.steps=2", f"unlearn.steps={STEPS}")
     arguments = ["kedro", "run", "--pipeline=unlearn", f"--params={parameters}"]
-    run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=tracking.address)
+    address = tracking.address.replace("://", "://user:planted-secret@")
+    run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=address)
     wait_for(rf"[1-9]\d*/{STEPS} \[", run)  # any step: the bar leaves some out
     with held(run):
         tracking.stop()
@@ -90,6 +91,7 @@ def unlearn_while_gone(project, quick_run, tracking, tmp_path, then=lambda run: 
     finished = run.finish(patience=300)
     said = " ".join(finished.output.split())
     assert finished.code == 0, said
+    assert "planted-secret" not in finished.output
     assert said.count("MLflow's server is gone: the run goes on") == 1
     assert (own / "data/08_reporting/erasediff/report.html").exists()
     return said

@@ -1,10 +1,12 @@
 """A run against ``mlflow server`` in front of PostgreSQL and an object store, as a team has it."""
 
 import json
+from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pandas as pd
+import psycopg2
 import pytest
 
 from end_to_end.fixtures import QUICK, assert_one_line, copy_clone
@@ -70,6 +72,31 @@ def test_a_wrong_password_of_the_database_is_refused_at_once(project, quick_run,
     assert "planted" not in run.output
     assert run.seconds < 90  # MLflow by itself goes on trying for 100, and says nothing
     connect_once(database)
+
+
+@pytest.fixture
+def own_database(database):
+    """The URI of another database of that server; its name beside it."""
+    with closing(psycopg2.connect(database.replace("+psycopg2", ""))) as connection:
+        connection.autocommit = True
+        connection.cursor().execute("CREATE DATABASE direct")
+    return database.removesuffix("/postgres") + "/direct"
+
+
+def test_a_database_without_a_server_is_not_told_of_either(project, quick_run, own_database, tmp_path):
+    own = copy_clone(project, tmp_path / "project")
+    run = quick_run(own, "--pipeline=unlearn", f"--params={QUICK}", MLFLOW_TRACKING_URI=own_database)
+    assert run.code == 0, run.output
+    with closing(psycopg2.connect(own_database.replace("+psycopg2", ""))) as connection:
+        cursor = connection.cursor()
+        told = []
+        for table in ("params", "tags", "experiments", "runs", "model_versions", "logged_model_tags"):
+            cursor.execute(f"SELECT * FROM {table}")
+            told += cursor.fetchall()
+    assert len(told) > 50
+    files = [path for path in own.rglob("*") if path.is_file() and ".git/" not in str(path)]
+    texts = [run.output, str(told), *(path.read_bytes().decode(errors="replace") for path in files)]
+    assert not [text for text in texts if "planted-postgres-secret" in text]
 
 
 def test_no_secret_is_told(told, run, object_store):

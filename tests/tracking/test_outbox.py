@@ -78,7 +78,7 @@ def test_what_never_got_through_is_named_once(server, caplog):
 
 
 def refuse():
-    raise MlflowException("no such run", error_code=RESOURCE_DOES_NOT_EXIST)
+    raise MlflowException("no such run at http://me:planted@host", error_code=RESOURCE_DOES_NOT_EXIST)
 
 
 def test_a_message_that_is_wrong_is_an_error_and_does_not_come_again(server):
@@ -98,7 +98,7 @@ def test_a_server_that_comes_back_without_its_store_does_not_end_the_run(server,
     clock[0] += module.PAUSE + 1
     outbox.send("report", refuse)
     assert server.told == ["a"]
-    assert caplog.messages[-1] == "MLflow's server is back, and refuses: no such run"
+    assert caplog.messages[-1] == "MLflow's server is back, and refuses: no such run at http://host"
     assert outbox.close() == ["points", "report"]
 
 

@@ -26,7 +26,7 @@ def build_release_table(document: dict[str, Any], record: str) -> Table:
 def describe_signed(model: str, evidence: str, model_signature: str, evidence_signature: str) -> str:
     """What was signed, where the signatures are, and what to hand over."""
     return (
-        f"[bold]signed[/bold]: {model}: {model_signature}\n"
+        f"signed: {model}: {model_signature}\n"
         f"        {evidence}: {evidence_signature}\n"
         "hand over both folders, both signatures and the public key"
     )
@@ -35,7 +35,7 @@ def describe_signed(model: str, evidence: str, model_signature: str, evidence_si
 def describe_verified(document: dict[str, Any]) -> str:
     """What holds, in a few lines."""
     return (
-        f"[bold]verified[/bold]: {document['files']} files of {document['model']} and {document['evidence']} "
+        f"verified: {document['files']} files of {document['model']} and {document['evidence']} "
         f"are what was signed\nrequest: {name_request(document['request'])}\ngates: {document['verdict']}\n"
         f"weights: {document['erased_model_sha256']}"
     )

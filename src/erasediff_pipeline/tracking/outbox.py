@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import requests
 from mlflow.exceptions import RestException
 
+from erasediff_pipeline.errors import hide_credentials
+
 logger = logging.getLogger(__name__)
 PAUSE = 30.0
 """Seconds, at least, between two tries while the server is gone; in a try, nothing is trained."""
@@ -68,7 +70,8 @@ class Outbox:
         if self.gone and refused is None:
             logger.warning("MLflow's server is back: it has been told everything")
         elif self.gone:
-            logger.warning("MLflow's server is back, and refuses: %s", " ".join(str(refused).split()))
+            said = " ".join(hide_credentials(str(refused)).split())
+            logger.warning("MLflow's server is back, and refuses: %s", said)
         self.gone = self.gone and refused is not None
 
     def note_that_it_is_gone(self, started: float) -> None:
