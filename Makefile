@@ -46,11 +46,20 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 	$(COMPILE)
 	touch $@
 
-# DVC lays out a read-only object of its cache without a look at it, and hashes a writable one first.
+# DVC lays out what is read-only in its cache without a look at it: what is damaged there goes, to be fetched anew.
+define DROP_DAMAGED
+import hashlib, pathlib
+for kept in pathlib.Path(".dvc/cache/files/md5").glob("*/*"):
+    if hashlib.md5(kept.read_bytes()).hexdigest() != kept.parent.name + kept.name.removesuffix(".dir"):
+        print(f"{kept} is damaged: it is fetched anew")
+        kept.unlink()
+endef
+export DROP_DAMAGED
+
 pull: setup  ## digits, manifest, base model and classifier from the reference store in the repository
 	@missing=$$(for path in $(REFERENCE); do [ -e $$path ] || echo $$path; done); \
 	if [ -n "$$missing" ]; then \
-		if [ -d .dvc/cache/files ]; then chmod -R u+w .dvc/cache/files; fi; \
+		python -c "$$DROP_DAMAGED"; \
 		echo "dvc pull" $$missing; dvc pull --quiet $$missing; \
 	fi
 

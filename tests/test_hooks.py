@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pandas as pd
 import pytest
+from kedro.io import DataCatalog
 from kedro.pipeline import node, pipeline
+from kedro_datasets.json import JSONDataset
 from pydantic import ValidationError
 from rich.table import Table
 
@@ -16,12 +18,15 @@ from erasediff_pipeline.evaluation.judges import ImageNetJudge
 from erasediff_pipeline.hooks import (
     CheckFirst,
     FlatParameters,
+    Follow,
+    GoTogether,
     KeepEarlierResult,
     check_shape,
     explain_validation,
     find_remedy,
     show,
 )
+from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -435,3 +440,19 @@ def test_words_are_printed_as_they_are(capsys, name):
     show(table)
     show(name)
     assert capsys.readouterr().out.count(name) == 4
+
+
+@pytest.mark.parametrize(("rank", "kept"), [(0, True), (1, False)])
+def test_of_two_processes_the_first_alone_writes(monkeypatch, rank, kept):
+    monkeypatch.setattr(hooks, "world_size", lambda: 2)
+    monkeypatch.setattr(hooks, "rank", lambda: rank)
+    monkeypatch.setattr(hooks, "process_state", lambda: SimpleNamespace(wait_for_everyone=lambda: None))
+    chain = pipeline([node(abs, "seen", "model", tags=[TRAINING]), node(len, "model", "metrics")])
+    names = ("seen", "model", "metrics")
+    catalog = DataCatalog({name: JSONDataset(filepath=f"{name}.json") for name in names})
+    (GoTogether() if rank == 0 else Follow()).before_pipeline_run(chain, catalog)
+    assert {name: isinstance(catalog.get(name), JSONDataset) for name in names} == {
+        "seen": True,
+        "model": kept,
+        "metrics": kept,
+    }

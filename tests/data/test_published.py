@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import logging
 import struct
+import tarfile
 from contextlib import contextmanager
 from functools import partial
 from io import BytesIO
@@ -227,13 +228,39 @@ def test_without_files_and_network_one_line_says_so(tmp_path, name):
     assert ("dataset-fashion-mnist" in said) == (name == "fashion_mnist")
 
 
-def test_a_download_of_other_bytes_is_refused(tmp_path, monkeypatch):
+def answer_with(monkeypatch, found):
+    """A network that has these bytes behind every address."""
+
     @contextmanager
     def answer(request, **options):
-        content = BytesIO(b"not the archive")
-        content.url, content.length, content.headers = request.full_url, 15, {}
+        content = BytesIO(found)
+        content.url, content.length, content.headers = request.full_url, len(found), {}
         yield content
 
     monkeypatch.setattr("urllib.request.urlopen", answer)
-    with pytest.raises(MissingInput, match=r"cannot be downloaded .*corrupted"):
-        read_published(of("cifar10", tmp_path))
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"])
+def test_a_download_of_other_bytes_is_refused(tmp_path, monkeypatch, name):
+    answer_with(monkeypatch, b"not the archive")
+    with pytest.raises(MissingInput, match=rf"source.name: {name}: .*cannot be downloaded"):
+        read_published(of(name, tmp_path / "own", side=8))
+    assert list(tmp_path.rglob("*")) in ([], [tmp_path / "own"])  # not a byte of it
+
+
+def test_a_download_shows_progress_and_is_read(tmp_path, monkeypatch, capfd):
+    folder = tmp_path / "there"
+    folder.mkdir()
+    pixels, labels, _ = write_cifar(folder, "cifar10", 3)
+    packed = tmp_path / "packed.tar.gz"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(folder / ARCHIVES["cifar10"].folder, ARCHIVES["cifar10"].folder)
+    whole = packed.read_bytes()
+    answer_with(monkeypatch, whole)
+    checked = ARCHIVES["cifar10"]._replace(md5=hashlib.md5(whole).hexdigest())
+    monkeypatch.setitem(ARCHIVES, "cifar10", checked)
+    images, _ = read_published(of("cifar10", tmp_path / "own", rgb=True))
+    np.testing.assert_array_equal(images.images, pixels)
+    assert images.labels.tolist() == labels.tolist()
+    shown = capfd.readouterr().err
+    assert "100%" in shown.split("read images")[0]

@@ -193,6 +193,9 @@ def test_a_corrupted_object_of_the_cache_is_fetched_anew(own, dvc, make):
     (own / MANIFEST).unlink()
     run = make("pull")
     assert run.code == 0, run.output
+    md5 = locked(own)[MANIFEST]
+    assert f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]} is damaged: it is fetched anew" in run.output
+    assert run.output.count("is damaged") == 1
     assert (own / MANIFEST).read_bytes() == good
     assert wrong(own) == set()
 
@@ -293,14 +296,15 @@ def tracking(own, quick_run):
 
 def test_a_sweep_is_queued_and_run_by_a_worker(own, tracking, dvc):
     parameters = "conf/base/parameters.yml"
-    grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": 3})
+    grid = set_to({**SMALL, f"{parameters}:forget.classes": "[1],[2]", f"{parameters}:seed": "3,4"})
     # Of one stage: a seed is also that of the data's split and of the base model.
     dvc(own, "exp", "run", "--queue", "--single-item", *grid, "unlearn", **tracking)
-    found = run_queued(dvc, own, 2, **tracking)
-    assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == [("[1]", 3), ("[2]", 3)]
-    assert found["erased.fid"].nunique() == 2
+    found = run_queued(dvc, own, 4, **tracking)
+    crossed = [("[1]", 3), ("[1]", 4), ("[2]", 3), ("[2]", 4)]
+    assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == crossed
+    assert found["erased.fid"].nunique() == 4
     runs = tracked_runs(tracking["MLFLOW_TRACKING_URI"])
-    assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[2]"]
+    assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[1]", "[2]", "[2]"]
 
 
 def test_methods_are_an_axis_of_a_sweep(own, tracking, dvc):

@@ -94,7 +94,8 @@ def test_a_database_without_a_server_is_not_told_of_either(project, quick_run, o
             cursor.execute(f"SELECT * FROM {table}")
             told += cursor.fetchall()
     assert len(told) > 50
-    files = [path for path in own.rglob("*") if path.is_file() and ".git/" not in str(path)]
+    files = [path for name in ("data", "mlruns") for path in (own / name).rglob("*") if path.is_file()]
+    assert len(files) > 20
     texts = [run.output, str(told), *(path.read_bytes().decode(errors="replace") for path in files)]
     assert not [text for text in texts if "planted-postgres-secret" in text]
 

@@ -151,6 +151,31 @@ def test_checkpoint_of_another_seed_is_not_continued(unet_model, data, tmp_path)
     assert weights_of(other) == weights_of(fresh)
 
 
+@pytest.mark.parametrize("steps", [6, 1], ids=["keeps its own", "is through before it keeps one"])
+def test_checkpoint_of_other_settings_waits_for_them(unet_model, data, tmp_path, steps):
+    """A mistyped parameter does not cost what was trained before."""
+    whole, resumed, others = unet_model(), unet_model(), unet_model()
+    unlearn(whole, data, tmp_path / "a.safetensors")
+    folder = tmp_path / "own"
+    checkpoint = folder / "b.safetensors"
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, checkpoint, before_step=kill_at(5))
+    mistyped = {"learning_rate": 2e-3, "steps": steps}
+    if steps > 2:
+        with pytest.raises(Killed):
+            unlearn(unet_model(), data, checkpoint, before_step=kill_at(4), **mistyped)
+        assert len(list(folder.iterdir())) == 2
+    else:
+        unlearn(unet_model(), data, checkpoint, **mistyped)
+    _, method = unlearn(resumed, data, checkpoint)
+    assert len(method.calls) == 2
+    assert weights_of(resumed) == weights_of(whole)
+    if steps > 2:
+        _, method = unlearn(others, data, checkpoint, **mistyped)
+        assert len(method.calls) == 4
+    assert list(folder.iterdir()) == []
+
+
 @pytest.mark.parametrize("change", [{"learning_rate": 2e-3}, {"steps": 8}, {"control": "cosine"}])
 def test_checkpoint_of_other_settings_is_not_continued(unet_model, data, tmp_path, change):
     checkpoint = tmp_path / "b.safetensors"

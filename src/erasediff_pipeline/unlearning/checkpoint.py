@@ -41,6 +41,36 @@ class Progress:
     """Steps since S has last changed."""
 
 
+def beside(path: Path) -> Path:
+    """Where one of another configuration waits, a mistyped parameter must not cost its hours."""
+    return path.with_name(f"{path.stem}.other{path.suffix}")
+
+
+def whose(path: Path) -> str | None:
+    """The fingerprint of a checkpoint; None where there is none that can be read."""
+    try:
+        with safe_open(path, "pt") as saved:
+            return (saved.metadata() or {}).get("fingerprint", "")
+    except (FileNotFoundError, SafetensorError):
+        return None
+
+
+def why_not(path: Path) -> str:
+    """Why training does not go on from there, in words."""
+    try:
+        with safe_open(path, "pt"):
+            return f"is of another configuration, for which it is kept as {beside(path).name}"
+    except SafetensorError as error:
+        return f"is damaged ({error})"
+
+
+def remove_checkpoint(path: Path, fingerprint: str) -> None:
+    """At the end of a training: its own, wherever it is, and a damaged one."""
+    for place in (path, beside(path)):
+        if whose(place) in (None, fingerprint):
+            place.unlink(missing_ok=True)
+
+
 def _flatten(
     parameters: dict[str, nn.Parameter], optimiser: Optimizer, ema: EMAModel | None
 ) -> dict[str, Tensor]:
@@ -62,12 +92,14 @@ def save_checkpoint(
     optimiser: Optimizer,
     ema: EMAModel | None,
 ) -> None:
-    """Write the state to a temporary file, then rename it into place."""
+    """Write the state to a temporary file, then rename it into place; another configuration's makes way."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     metadata = {"fingerprint": fingerprint, "progress": json.dumps(asdict(progress))}
     try:
         save_file(_flatten(parameters, optimiser, ema), temporary, metadata)
+        if whose(path) not in (None, fingerprint):
+            os.replace(path, beside(path))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -101,18 +133,13 @@ def load_checkpoint(
         How far it has come; nowhere, where there is nothing to go on from, which includes a damaged
         checkpoint and one of another configuration: these are named in the log.
     """
-    if not path.exists():
+    place = next((p for p in (path, beside(path)) if whose(p) == fingerprint), None)
+    if place is None:
+        if path.exists():
+            logger.warning("%s %s: training starts anew", relative(path), why_not(path))
         return Progress()
-    try:
-        saved = safe_open(path, "pt")
-    except SafetensorError as error:
-        logger.warning("%s is damaged (%s): training starts anew", relative(path), error)
-        return Progress()
-    with saved:
-        metadata = saved.metadata() or {}
-        if metadata.get("fingerprint") != fingerprint:
-            logger.warning("%s is of another configuration: training starts anew", relative(path))
-            return Progress()
+    with safe_open(place, "pt") as saved:
+        metadata = saved.metadata()
         with torch.no_grad():
             for key in saved.keys():  # noqa: SIM118
                 kind, name = key.split("/", 1)
@@ -125,7 +152,7 @@ def load_checkpoint(
                     optimiser.state[parameter][kind] = state
     progress = Progress(**json.loads(metadata["progress"]))
     if ema:
-        with safe_open(path, "pt") as saved:
+        with safe_open(place, "pt") as saved:
             ema.shadow_params = [
                 saved.get_tensor(f"ema/{name}").to(p.device) for name, p in parameters.items()
             ]

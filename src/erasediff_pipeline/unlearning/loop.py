@@ -30,7 +30,12 @@ from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.ranks import process_state, rank
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.acceleration import accelerated, fit_to
-from erasediff_pipeline.unlearning.checkpoint import Progress, load_checkpoint, save_checkpoint
+from erasediff_pipeline.unlearning.checkpoint import (
+    Progress,
+    load_checkpoint,
+    remove_checkpoint,
+    save_checkpoint,
+)
 from erasediff_pipeline.unlearning.gradients import LossScale
 from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
 from erasediff_pipeline.unlearning.optimiser import lay_out_as_weights, optimiser_class
@@ -160,7 +165,7 @@ def train(
     model.recompute_activations(False)
     model.requires_grad_(True).eval()
     if rank() == 0:
-        checkpoint.unlink(missing_ok=True)
+        remove_checkpoint(checkpoint, fingerprint)
     seconds = preparation + before.seconds + time.perf_counter() - prepared
     return history, Cost(settings.steps, model.evaluations, seconds, peak_memory(model.device))
 
