@@ -45,6 +45,27 @@ def test_the_curve_is_that_of_one_process(both, alone):
     assert len(curves[0]) == 2
 
 
+def losses(project):
+    """The curve of the only run, as MLflow has it."""
+    with sqlite3.connect(project / "mlflow.db") as store:
+        return store.execute("select step, value from metrics where key = 'loss' order by step").fetchall()
+
+
+def test_a_base_model_is_trained_by_two_as_by_one(project, quick_run, tmp_path):
+    settings = "pretrain.steps=5,pretrain.batch_size=32,pretrain.log_every=1,pretrain.accumulation=2"
+    arguments = ["--pipeline=pretrain", "--to-outputs=base_model", f"--params={settings}"]
+    both, alone = (copy_clone(project, tmp_path / name) for name in ("two", "one"))
+    before = hash_tree(both / "data/06_models/base")
+    for run in (run_command(both, *TWICE, "-m", "kedro", "run", *arguments), quick_run(alone, *arguments)):
+        assert run.code == 0, run.output
+    curves = [losses(target) for target in (both, alone)]
+    assert curves[0] == [pytest.approx(point, rel=1e-3) for point in curves[1]]
+    assert [step for step, _ in curves[0]] == list(range(5))
+    after = hash_tree(both / "data/06_models/base")
+    assert set(after) == set(hash_tree(alone / "data/06_models/base"))
+    assert after != before
+
+
 def test_artefacts_are_those_of_one_process(both, alone):
     names = [set(hash_tree(target / "data")) for target in (both[0], alone)]
     assert names[0] == names[1]
