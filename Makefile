@@ -48,11 +48,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements-dev.lock
 
 # DVC lays out what is read-only in its cache without a look at it: what is damaged there goes, to be fetched anew.
 define DROP_DAMAGED
-import hashlib, pathlib
+import hashlib, pathlib, re
 for kept in pathlib.Path(".dvc/cache/files/md5").glob("*/*"):
-    if hashlib.md5(kept.read_bytes()).hexdigest() != kept.parent.name + kept.name.removesuffix(".dir"):
-        print(f"{kept} is damaged: it is fetched anew")
-        kept.unlink()
+    if re.fullmatch("[0-9a-f]{30}([.]dir)?", kept.name):
+        with kept.open("rb") as file:
+            digest = hashlib.file_digest(file, "md5").hexdigest()
+        if digest != kept.parent.name + kept.name[:30]:
+            print(f"{kept} is damaged: removed, to be fetched anew")
+            kept.unlink()
 endef
 export DROP_DAMAGED
 

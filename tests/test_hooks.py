@@ -1,5 +1,8 @@
+import os
 import re
+import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -192,6 +195,38 @@ def test_what_a_killed_run_was_writing_goes(keep):
     start(keep)
     assert [(keep.project / "data" / name).exists() for name in names] == [False, True, True, True]
     assert contents(keep) == EARLIER
+
+
+def test_a_run_killed_at_its_very_end_is_not_undone_by_the_next(keep, monkeypatch):
+    """What it had set aside is still there; the next one is killed as it begins to replace the result."""
+    save(keep, "metrics.json")
+    keep.RECORD.unlink()
+    start(keep)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda self, target: pytest.fail("killed before"))
+        with pytest.raises(pytest.fail.Exception):
+            keep.before_dataset_saved("metrics.json")
+    keep.restore()
+    assert contents(keep)["metrics.json"] == "new"
+
+
+def test_a_process_that_reads_batches_does_not_hold_the_lock(keep):
+    """As it lives on for a while after its parent was killed."""
+    there, here = os.pipe()
+    reader = os.fork()
+    if reader == 0:
+        os.write(here, b"!")
+        time.sleep(60)
+        os._exit(0)
+    try:
+        assert os.read(there, 1) == b"!"
+        keep.release_lock()
+        other = KeepEarlierResult()
+        start_again(other, keep)
+        other.release_lock()
+    finally:
+        os.kill(reader, signal.SIGKILL)
+        os.waitpid(reader, 0)
 
 
 def test_dataset_saved_twice_keeps_the_first_earlier_one(keep):

@@ -16,7 +16,7 @@ SOURCE = Path(erasediff_pipeline.__file__).parent
 FILES = sorted([*SOURCE.rglob("*.py"), *(PROJECT_ROOT / "benchmarks").glob("*.py")])
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "pandas.read_pickle", "pd.read_pickle"}
-RENAMED = {"torch": None, "numpy": "np"}
+IMPORTED_AS = {"torch": None, "numpy": "np"}
 """How these modules are imported everywhere."""
 NEEDED = {"torch.load": ("weights_only", True), "np.load": ("allow_pickle", False)}
 
@@ -32,11 +32,14 @@ def list_dangers(source):
             found += [f"import {name}" for name in modules if name.split(".")[0] in FORBIDDEN_MODULES]
             # By another name, the calls below would not be recognised.
             names = {alias.name: alias.asname for alias in node.names}
-            if isinstance(node, ast.ImportFrom) and node.module in RENAMED and "load" in names:
-                found.append(f"from {node.module} import load")
+            package = getattr(node, "module", None) or ""
+            if package.split(".")[0] in IMPORTED_AS and {"load", "*"} & set(names):
+                found.append(f"from {package} import load")
             if isinstance(node, ast.Import):
                 found += [
-                    f"import {m} as {names[m]}" for m in RENAMED if names.get(m, RENAMED[m]) != RENAMED[m]
+                    f"import {m} as {names[m]}"
+                    for m in IMPORTED_AS
+                    if names.get(m, IMPORTED_AS[m]) != IMPORTED_AS[m]
                 ]
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
@@ -83,6 +86,8 @@ def test_code_within_a_models_folder_does_not_run(unet_model, tmp_path):
         "np.load(path, allow_pickle=True)",
         "np.load(path)",
         "from torch import load",
+        "from torch import *",
+        "from torch.serialization import load",
         "from numpy import load as read",
         "import numpy",
         "import torch as t",

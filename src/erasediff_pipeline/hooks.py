@@ -1,7 +1,6 @@
 """Around a run: check before work begins, keep an earlier result until the new one is whole, sum up."""
 
 import fcntl
-import glob
 import json
 import os
 import re
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import history_of
+from erasediff_pipeline.catalog.atomic import unfinished_of
 from erasediff_pipeline.config import CaptionSettings, Parameters, TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
@@ -301,11 +301,11 @@ class KeepEarlierResult:
         if path is None or path in self.replaced:
             return
         self.replaced.add(path)
+        remove(aside_of(path))  # of a run that was killed at its very end
         self.RECORD.parent.mkdir(parents=True, exist_ok=True)
         with self.RECORD.open("a") as record:
             record.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
         if path.exists():
-            remove(aside_of(path))
             path.rename(aside_of(path))
 
     @hook_impl(tryfirst=True)
@@ -337,6 +337,8 @@ class KeepEarlierResult:
                     f"{relative(self.RECORD.parent)}: another run writes there: wait, or use another clone"
                 ) from None
             self.lock = lock
+            # Processes that read batches would hold it for seconds after this one was killed.
+            os.register_at_fork(after_in_child=self.release_lock)
 
     def release_lock(self) -> None:
         """At the end of the run, since a notebook goes on."""
@@ -368,11 +370,6 @@ class KeepEarlierResult:
 def aside_of(path: Path) -> Path:
     """Beside ``path``, so that setting aside is a rename on the same disk."""
     return path.with_name(f".{path.name}.earlier")
-
-
-def unfinished_of(path: Path) -> list[Path]:
-    """What ``atomic_directory`` was writing to when it was killed: eight characters are ``mkdtemp``'s."""
-    return list(path.parent.glob(f".{glob.escape(path.name)}-????????"))
 
 
 def remove(path: Path) -> None:

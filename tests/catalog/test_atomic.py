@@ -42,3 +42,12 @@ def test_failure_leaves_everything_as_it_was(tmp_path, earlier):
     with pytest.raises(RuntimeError):
         write_half()
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_what_a_killed_one_has_left_goes(tmp_path):
+    names = [".model-k3x_9a2b", ".model2-k3x_9a2b", ".model.earlier"]
+    for name in names:
+        (tmp_path / name / "fresh").mkdir(parents=True)
+    with atomic_directory(tmp_path / "model") as fresh:
+        (fresh / "a").write_text("new")
+    assert {p.name for p in tmp_path.iterdir()} == {"model", *names[1:]}

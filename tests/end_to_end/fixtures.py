@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -95,6 +96,16 @@ def wait_until(reached, process, log, every=0.1):
         assert time.monotonic() < deadline, log.read_text(errors="replace")
         time.sleep(every)
     return found
+
+
+@contextmanager
+def held(run):
+    """The run stands still within the block."""
+    run.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        run.send_signal(signal.SIGCONT)
 
 
 def run_command(project, *command, cwd=None, env=None):

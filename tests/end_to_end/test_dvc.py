@@ -194,7 +194,7 @@ def test_a_corrupted_object_of_the_cache_is_fetched_anew(own, dvc, make):
     run = make("pull")
     assert run.code == 0, run.output
     md5 = locked(own)[MANIFEST]
-    assert f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]} is damaged: it is fetched anew" in run.output
+    assert f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]} is damaged: removed, to be fetched anew" in run.output
     assert run.output.count("is damaged") == 1
     assert (own / MANIFEST).read_bytes() == good
     assert wrong(own) == set()
@@ -304,7 +304,9 @@ def test_a_sweep_is_queued_and_run_by_a_worker(own, tracking, dvc):
     assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == crossed
     assert found["erased.fid"].nunique() == 4
     runs = tracked_runs(tracking["MLFLOW_TRACKING_URI"])
-    assert sorted(run.data.params["forget.classes"] for run in runs) == ["[1]", "[1]", "[2]", "[2]"]
+    assert (
+        sorted((run.data.params["forget.classes"], int(run.data.params["seed"])) for run in runs) == crossed
+    )
 
 
 def test_methods_are_an_axis_of_a_sweep(own, tracking, dvc):

@@ -4,12 +4,12 @@ import re
 import signal
 import socket
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, PATIENCE, QUICK, clean_environment, copy_clone, wait_until
+from end_to_end.fixtures import BIN, PATIENCE, QUICK, clean_environment, copy_clone, held, wait_until
 from services.servers import NO_JOBS, client_of, free_port, running
 
 pytestmark = pytest.mark.slow
@@ -68,14 +68,6 @@ def wait_for(pattern, run):
     wait_until(lambda: re.search(pattern, run.log.read_text(errors="replace")), run, run.log)
 
 
-@contextmanager
-def held(run):
-    """The run stands still: it cannot be through before the server has stopped or started."""
-    run.send_signal(signal.SIGSTOP)
-    yield
-    run.send_signal(signal.SIGCONT)
-
-
 def unlearn_while_gone(project, quick_run, tracking, tmp_path, then=lambda run: None):
     """What a run says whose server goes away once it has taken a step; ``then`` comes after that."""
     own = copy_clone(project, tmp_path / "project")
@@ -84,7 +76,7 @@ def unlearn_while_gone(project, quick_run, tracking, tmp_path, then=lambda run: 
     address = tracking.address.replace("://", "://user:planted-secret@")
     run = quick_run.start(own, *arguments, MLFLOW_TRACKING_URI=address)
     wait_for(rf"[1-9]\d*/{STEPS} \[", run)  # any step: the bar leaves some out
-    with held(run):
+    with held(run):  # it cannot be through before
         tracking.stop()
     wait_for("is gone", run)
     then(run)

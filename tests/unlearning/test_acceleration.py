@@ -112,7 +112,7 @@ def test_a_checkpoint_of_other_arithmetic_is_not_continued(unet_model, data, tmp
         unlearn(unet_model(), data, tmp_path / "b", MachineSettings(fused=True), kill_at(4))
     with caplog.at_level(logging.WARNING):
         unlearn(resumed, data, tmp_path / "b", plain)
-    assert "is of another configuration, for which it is kept" in caplog.text
+    assert "is of another configuration, and kept for it: training starts anew" in caplog.text
     assert weights_of(resumed) == weights_of(whole)
 
 

@@ -151,29 +151,58 @@ def test_checkpoint_of_another_seed_is_not_continued(unet_model, data, tmp_path)
     assert weights_of(other) == weights_of(fresh)
 
 
-@pytest.mark.parametrize("steps", [6, 1], ids=["keeps its own", "is through before it keeps one"])
-def test_checkpoint_of_other_settings_waits_for_them(unet_model, data, tmp_path, steps):
-    """A mistyped parameter does not cost what was trained before."""
-    whole, resumed, others = unet_model(), unet_model(), unet_model()
-    unlearn(whole, data, tmp_path / "a.safetensors")
-    folder = tmp_path / "own"
-    checkpoint = folder / "b.safetensors"
+@pytest.fixture
+def killed(unet_model, data, tmp_path):
+    """Where a run that was killed in the fourth of six steps has left its checkpoint, of two."""
+    checkpoint = tmp_path / "own" / "b.safetensors"
     with pytest.raises(Killed):
-        unlearn(unet_model(), data, checkpoint, before_step=kill_at(5))
-    mistyped = {"learning_rate": 2e-3, "steps": steps}
-    if steps > 2:
-        with pytest.raises(Killed):
-            unlearn(unet_model(), data, checkpoint, before_step=kill_at(4), **mistyped)
-        assert len(list(folder.iterdir())) == 2
-    else:
-        unlearn(unet_model(), data, checkpoint, **mistyped)
+        unlearn(unet_model(), data, checkpoint, before_step=kill_at(4))
+    return checkpoint
+
+
+def finish(unet_model, data, checkpoint, tmp_path, steps_left):
+    """The run that was killed goes on, to the weights of one that was not."""
+    whole, resumed = unet_model(), unet_model()
+    unlearn(whole, data, tmp_path / "a.safetensors")
     _, method = unlearn(resumed, data, checkpoint)
-    assert len(method.calls) == 2
+    assert len(method.calls) == steps_left
     assert weights_of(resumed) == weights_of(whole)
-    if steps > 2:
-        _, method = unlearn(others, data, checkpoint, **mistyped)
-        assert len(method.calls) == 4
-    assert list(folder.iterdir()) == []
+
+
+MISTYPED = {"learning_rate": 2e-3}
+
+
+def test_a_run_of_other_settings_that_keeps_no_step_leaves_the_checkpoint(unet_model, data, tmp_path, killed):
+    unlearn(unet_model(), data, killed, **MISTYPED, steps=1)
+    finish(unet_model, data, killed, tmp_path, steps_left=4)
+    assert list(killed.parent.iterdir()) == []
+
+
+def test_a_checkpoint_waits_while_another_run_has_its_own(unet_model, data, tmp_path, killed):
+    """Each goes on from its own, and the one that waits stays where it is while its run is killed again."""
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, killed, before_step=kill_at(4), **MISTYPED)
+    assert len(list(killed.parent.iterdir())) == 2
+    others = killed.read_bytes()
+    with pytest.raises(Killed):
+        unlearn(unet_model(), data, killed, before_step=kill_at(3))
+    assert killed.read_bytes() == others
+    assert len(list(killed.parent.iterdir())) == 2
+    finish(unet_model, data, killed, tmp_path, steps_left=2)
+    _, method = unlearn(unet_model(), data, killed, **MISTYPED)
+    assert len(method.calls) == 4
+    assert list(killed.parent.iterdir()) == []
+
+
+def test_of_several_that_wait_the_last_is_kept(unet_model, data, tmp_path, killed):
+    for rate in (2e-3, 3e-3):
+        with pytest.raises(Killed):
+            unlearn(unet_model(), data, killed, before_step=kill_at(4), learning_rate=rate)
+    finish(unet_model, data, killed, tmp_path, steps_left=6)
+    (left,) = killed.parent.iterdir()
+    _, method = unlearn(unet_model(), data, killed, learning_rate=3e-3)
+    assert len(method.calls) == 4
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("change", [{"learning_rate": 2e-3}, {"steps": 8}, {"control": "cosine"}])
@@ -519,7 +548,7 @@ def test_a_checkpoint_that_cannot_be_used_is_named(unet_model, data, tmp_path, c
     _, method = unlearn(again, data, checkpoint)
     assert len(method.calls) == 6
     assert weights_of(again) == weights_of(whole)
-    assert len(caplog.messages) == 1
-    assert f"{checkpoint} {said}" in caplog.text
-    assert caplog.messages[0].endswith(": training starts anew")
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert warned.startswith(f"{checkpoint} {said}")
+    assert warned.endswith(": training starts anew")
     assert not checkpoint.exists()

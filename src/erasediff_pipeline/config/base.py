@@ -1,5 +1,6 @@
 """What all settings share."""
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -21,8 +22,8 @@ def as_words(value: Any) -> Any:
 
 def as_label(value: Any) -> Any:
     """Refuse the name of a class, which only the source knows."""
-    if isinstance(value, str) and not value.strip().lstrip("-").isdigit():
-        raise ValueError("allowed is a class's number: `source.json` in data/08_reporting lists them")
+    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
+        raise ValueError("allowed is a class's number, as `prepare` lists them in source.json")
     return value
 
 

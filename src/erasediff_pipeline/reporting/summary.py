@@ -107,7 +107,7 @@ def format_gates(gates: list[dict[str, Any]]) -> str:
 def describe_miss(gate: dict[str, Any]) -> str:
     """Figure, limit and by how much; and the interval, whose worse end is what was held against the limit."""
     words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
-    if gate.get("low") == gate.get("high"):  # without an interval, or not held at all
+    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not held
         return words
     return f"{words} at the worse end of {gate['low']:.4g} to {gate['high']:.4g}"
 

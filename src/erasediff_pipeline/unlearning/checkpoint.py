@@ -42,7 +42,7 @@ class Progress:
 
 
 def beside(path: Path) -> Path:
-    """Where one of another configuration waits, a mistyped parameter must not cost its hours."""
+    """Where the checkpoint of another configuration waits: a mistyped parameter must not cost its hours."""
     return path.with_name(f"{path.stem}.other{path.suffix}")
 
 
@@ -59,9 +59,20 @@ def why_not(path: Path) -> str:
     """Why training does not go on from there, in words."""
     try:
         with safe_open(path, "pt"):
-            return f"is of another configuration, for which it is kept as {beside(path).name}"
+            return "is of another configuration, and kept for it"
     except SafetensorError as error:
         return f"is damaged ({error})"
+
+
+def make_way(path: Path, fingerprint: str) -> Path:
+    """Where this run's belongs; one of another configuration takes the place of the one that waits."""
+    if whose(path) in (None, fingerprint):
+        return path
+    if whose(beside(path)) == fingerprint:
+        return beside(path)
+    logger.info("%s, of another configuration, is kept as %s", relative(path), beside(path).name)
+    os.replace(path, beside(path))
+    return path
 
 
 def remove_checkpoint(path: Path, fingerprint: str) -> None:
@@ -92,15 +103,13 @@ def save_checkpoint(
     optimiser: Optimizer,
     ema: EMAModel | None,
 ) -> None:
-    """Write the state to a temporary file, then rename it into place; another configuration's makes way."""
+    """Write the state to a temporary file, then rename it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".part")
     metadata = {"fingerprint": fingerprint, "progress": json.dumps(asdict(progress))}
     try:
         save_file(_flatten(parameters, optimiser, ema), temporary, metadata)
-        if whose(path) not in (None, fingerprint):
-            os.replace(path, beside(path))
-        os.replace(temporary, path)
+        os.replace(temporary, make_way(path, fingerprint))
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -131,7 +140,7 @@ def load_checkpoint(
 
     Returns:
         How far it has come; nowhere, where there is nothing to go on from, which includes a damaged
-        checkpoint and one of another configuration: these are named in the log.
+        checkpoint and one of another configuration: the log names it.
     """
     place = next((p for p in (path, beside(path)) if whose(p) == fingerprint), None)
     if place is None:
