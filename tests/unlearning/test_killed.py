@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import MachineSettings, PretrainSettings
 from erasediff_pipeline.unlearning.denoising import Denoising
@@ -35,6 +35,7 @@ def train_in_a_child(start, model, data, checkpoint):
     child = os.fork()
     if child == 0:
         # tqdm's lock is shared with forked children: one that is killed while it holds it stops the parent.
+        # It is that of the class of `tqdm.auto`, which the loop shows: it does not heed the plain class's.
         tqdm.set_lock(threading.RLock())
         try:
             start(model, data, checkpoint)
