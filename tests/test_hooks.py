@@ -197,6 +197,21 @@ def test_what_a_killed_run_was_writing_goes(keep):
     assert contents(keep) == EARLIER
 
 
+def test_what_safetensors_was_writing_when_it_was_killed_goes(keep):
+    places = (
+        ".checkpoints/.tmpdG7r0e",
+        "04_feature/salun/.tmpdG7r0e",
+        ".checkpoints/a.safetensors",
+        ".tmpdG7r0e",
+    )
+    for name in places:
+        file = keep.project / "data" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("weights")
+    start(keep)
+    assert [(keep.project / "data" / name).exists() for name in places] == [False, False, True, True]
+
+
 def test_a_run_killed_at_its_very_end_is_not_undone_by_the_next(keep, monkeypatch):
     """What it had set aside is still there; the next one is killed as it begins to replace the result."""
     save(keep, "metrics.json")

@@ -73,6 +73,8 @@ PULLED = {
     "fashion_mnist/": "run `make fashion-mnist`, or ",
 }
 """What brings the reference data and models of an environment that has any."""
+TORN = (".checkpoints/**/.tmp??????", "04_feature/**/.tmp??????")
+"""Below ``data``: what safetensors was writing to when it was killed."""
 COMMAND = re.compile(r"{(\w+)}")
 NEEDED_BYTES = 64 * 2**20
 
@@ -293,6 +295,9 @@ class KeepEarlierResult:
         self.catalog = catalog
         self.replaced: set[Path] = set()
         self.restore()
+        for pattern in TORN:
+            for torn in self.RECORD.parent.glob(pattern):
+                torn.unlink()
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:

@@ -85,6 +85,18 @@ def test_a_folder_that_was_being_written_is_found(data):
     assert not half_written()
 
 
+def test_what_safetensors_was_writing_is_found(data):
+    """As it is left by ``kill -9``, too."""
+    for environment in ("", "words/"):
+        for name in (".checkpoints/{}.tmpdG7r0e", "04_feature/{}salun/.tmpdG7r0e"):
+            (data / name.format(environment)).write_bytes(b"12345")
+    found = {f.path: f.kind for f in find_leftovers(data, "words/", "erasediff") if ".tmp" in f.path}
+    assert found == {
+        "data/.checkpoints/words/.tmpdG7r0e": "checkpoints",
+        "data/04_feature/words/salun/.tmpdG7r0e": "features",
+    }
+
+
 def test_what_is_removed_is_gone_and_nothing_else(data):
     before = files(data)
     found = [f for f in find_leftovers(data, "", "erasediff") if f.kind in ("features", "base_samples")]

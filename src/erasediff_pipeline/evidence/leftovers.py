@@ -25,11 +25,11 @@ class Place(NamedTuple):
 
 PLACES: dict[Leftover, Place] = {
     "checkpoints": Place(
-        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}*.part"),
+        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}*.part", ".checkpoints/{env}.tmp??????"),
         "weights, EMA shadow and optimiser state of a training that was cut short",
     ),
     "features": Place(
-        ("04_feature/{env}*/*.safetensors", "04_feature/{env}*/*.part"),
+        ("04_feature/{env}*/*.safetensors", "04_feature/{env}*/*.part", "04_feature/{env}*/.tmp??????"),
         "saliency masks, Fisher diagonals, replay images and proxies, made of the forget set",
     ),
     "base_samples": Place(
