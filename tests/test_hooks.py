@@ -242,6 +242,8 @@ def test_a_process_that_reads_batches_does_not_hold_the_lock(keep):
     finally:
         os.kill(reader, signal.SIGKILL)
         os.waitpid(reader, 0)
+        os.close(there)
+        os.close(here)
 
 
 def test_dataset_saved_twice_keeps_the_first_earlier_one(keep):
