@@ -15,9 +15,9 @@ from erasediff_pipeline.config import DenoiserSettings, MachineSettings, Samplin
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
 from erasediff_pipeline.diffusion.sampling import draw_samples
+from erasediff_pipeline.training.loop import PLAIN
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.loop import PLAIN
-from erasediff_pipeline.unlearning.method import TrainingData
 from measured import Measured
 from runs import read_parameters
 from training_cost import peak_of, run_training

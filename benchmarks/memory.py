@@ -26,9 +26,9 @@ from erasediff_pipeline.config import TextEncoderSettings, UnlearnSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import TrainingData
 from runs import ROOT, describe_origin, made_by
 
 PROMPTS = ["an image of a tench", "an image of a church"]
@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/memory.csv")
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        sys.exit("memory: no CUDA GPU here; on a CPU tests/unlearning/test_memory.py compares two steps")
+        sys.exit("memory: no CUDA GPU here; on a CPU tests/training/test_memory.py compares two steps")
     torch.manual_seed(0)
     model = build_stable_diffusion().to("cuda")
     pixels = torch.randint(0, 256, (IMAGES, 3, 512, 512), dtype=torch.uint8).numpy()

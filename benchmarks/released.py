@@ -18,9 +18,9 @@ from erasediff_pipeline.diffusion.objective import (
     noise_batch,
 )
 from erasediff_pipeline.seeding import make_generator
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.order import batch_rows
 
 PASSES, INNER, OUTER = 8, 80, 36
 LAMBDA, LEARNING_RATE, BATCH_SIZE, CONDITION_DROPOUT = 0.1, 1e-4, 128, 0.1

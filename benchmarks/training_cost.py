@@ -34,11 +34,11 @@ from erasediff_pipeline.diffusion.objective import denoising_loss, drop_conditio
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.seeding import make_generator
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import Method, TrainingData
+from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.finetune import Finetune
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import Method, TrainingData
-from erasediff_pipeline.unlearning.order import batch_rows
 from measured import Measured
 from released import PASSES, released_passes
 from runs import ROOT

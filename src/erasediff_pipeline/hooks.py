@@ -40,8 +40,8 @@ from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
 from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table, names_in
-from erasediff_pipeline.unlearning.acceleration import choose_kernels
-from erasediff_pipeline.unlearning.optimiser import optimiser_class
+from erasediff_pipeline.training.acceleration import choose_kernels
+from erasediff_pipeline.training.optimiser import optimiser_class
 
 REMEDIES = {
     "base_model": "train it with `{pretrain}`",

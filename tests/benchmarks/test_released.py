@@ -3,7 +3,7 @@ import pytest
 
 import released
 from erasediff_pipeline.hashing import hash_weights
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
 
 
 @pytest.fixture

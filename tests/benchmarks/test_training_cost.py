@@ -4,8 +4,8 @@ import pytest
 
 import training_cost
 from erasediff_pipeline.config import UnlearnSettings
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.runs import weights_of
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.unlearning.method import Batch
+from erasediff_pipeline.training.method import Batch
 
 RETAINED = [1, 2]
 NULL = 3

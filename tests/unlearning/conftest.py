@@ -1,7 +1,7 @@
 import pytest
 
 from erasediff_pipeline import paths
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.unlearning.registry import METHODS
 
 STEPPED = [name for name, entry in METHODS.items() if not getattr(entry.build, "closed_form", False)]

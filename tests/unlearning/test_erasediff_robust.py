@@ -4,10 +4,10 @@ import torch
 
 from erasediff_pipeline.config import RobustSettings, UnlearnSettings
 from erasediff_pipeline.diffusion.objective import Noised
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import RETAINED, batches, flat, generator, images_of
 
 

@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import EsdSettings
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.esd import Esd
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import (
     NULL,
     RETAINED,

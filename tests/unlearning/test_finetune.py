@@ -2,8 +2,8 @@ import pytest
 
 from erasediff_pipeline.config import FinetuneSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.finetune import Finetune
-from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.by_hand import NULL, Step, assert_update, batches, flat, generator
 from unlearning.runs import run, weights_of
 

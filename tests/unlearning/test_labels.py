@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.labels import (
     draw_other_class,
     next_class,
     refuse_kept_classes,
     retained_classes,
 )
-from erasediff_pipeline.unlearning.method import TrainingData
 from unlearning.by_hand import generator, images_of
 
 

@@ -8,11 +8,11 @@ import torch
 
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning import erasediff
 from erasediff_pipeline.unlearning.erasediff import EraseDiff, find_lambda
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
 from erasediff_pipeline.unlearning.salun import Salun
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import generator, images_of
 from unlearning.runs import STEPPED, run, small, weights_of
 

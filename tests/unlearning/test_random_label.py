@@ -4,9 +4,9 @@ import torch
 
 from erasediff_pipeline.config import RandomLabelSettings
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.random_label import RandomLabel
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import RETAINED, Step, assert_update, images_of
 
 AIMS = ["prediction", "image"]

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import Parameters, PretrainSettings
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import NULL, RETAINED, batches, flat, generator, images_of
 from unlearning.runs import CHEAP, STEPPED, Killed, build, kill_at, run, weights_of
 

@@ -3,10 +3,10 @@ import torch
 
 from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.pipelines import unlearn
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.retrain import Retrain
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import Step, assert_update
 from unlearning.runs import run, small, weights_of
 

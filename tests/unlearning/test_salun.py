@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from erasediff_pipeline.config import SalunSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.salun import Salun, mean_forget_gradient, most_salient
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
 from unlearning.runs import run, small, weights_of
 

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import SelectiveAmnesiaSettings
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
-from erasediff_pipeline.unlearning.store import FeatureStore
 from unlearning.by_hand import RETAINED, Step, Weights, assert_update, batches, flat, generator, images_of
 from unlearning.runs import run, small
 

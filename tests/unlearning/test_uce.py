@@ -4,8 +4,8 @@ import torch
 
 from erasediff_pipeline.config import UceSettings
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.loop import edit
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.loop import edit
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.uce import Uce, occurs_in, transfer
 from unlearning.by_hand import images_of
 

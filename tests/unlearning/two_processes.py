@@ -16,8 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.ranks import rank
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from toys import build_toy_unet, draw_toy_images
 from unlearning.runs import run
 

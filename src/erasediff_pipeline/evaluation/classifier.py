@@ -16,7 +16,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.resnet import ResNetClassifier
 from erasediff_pipeline.seeding import derive_seed
-from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.training.order import batch_rows
 
 M = TypeVar("M", bound=ModelMixin)
 

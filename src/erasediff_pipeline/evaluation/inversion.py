@@ -12,9 +12,9 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.embedded import Embedded, embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed, make_generator
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 
 
 def invert(

@@ -10,9 +10,9 @@ import pandas as pd
 from erasediff_pipeline.config import RelearningSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 
 
 def relearn(

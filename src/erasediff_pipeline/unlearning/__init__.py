@@ -1,1 +1,1 @@
-"""One training loop, and one file a method."""
+"""One file a method, and the registry."""

@@ -20,11 +20,11 @@ from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.ranks import world_size
 from erasediff_pipeline.seeding import derive_seed
-from erasediff_pipeline.unlearning.gradients import backward
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.gradients import backward
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.store import FeatureStore, Tensors
 from erasediff_pipeline.unlearning.retrain import Retrain
-from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
 
 
 class Proxy(Retrain):

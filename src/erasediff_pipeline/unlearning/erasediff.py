@@ -29,10 +29,10 @@ from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.gradients import gradients_of
+from erasediff_pipeline.training.gradients import gradients_of
+from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
-from erasediff_pipeline.unlearning.store import FeatureStore
 
 EPSILON = 1e-12
 """Keeps λ finite where the forget gradient vanishes."""

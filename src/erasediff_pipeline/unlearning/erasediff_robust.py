@@ -23,10 +23,10 @@ from erasediff_pipeline.config import RobustSettings
 from erasediff_pipeline.diffusion.embedded import embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import noise_batch
+from erasediff_pipeline.training.gradients import gradients_of
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.erasediff import Asked, EraseDiff
-from erasediff_pipeline.unlearning.gradients import gradients_of
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.store import FeatureStore
 
 
 class RobustEraseDiff(EraseDiff):

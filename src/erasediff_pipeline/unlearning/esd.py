@@ -16,10 +16,10 @@ from torch import Generator
 from erasediff_pipeline.config import EsdSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
-from erasediff_pipeline.unlearning.gradients import backward
+from erasediff_pipeline.training.gradients import backward
+from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
-from erasediff_pipeline.unlearning.store import FeatureStore
 
 
 class Esd:

@@ -6,7 +6,7 @@ The forgotten condition gets no gradient of its own. As "finetune" in arXiv 2401
 """
 
 from erasediff_pipeline.config import FinetuneSettings
-from erasediff_pipeline.unlearning.denoising import Denoising
+from erasediff_pipeline.training.denoising import Denoising
 
 
 class Finetune(Denoising):

@@ -10,8 +10,8 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, in_parts, noise_batch
 from erasediff_pipeline.seeding import make_generator
-from erasediff_pipeline.unlearning.order import batch_rows
-from erasediff_pipeline.unlearning.store import Tensors
+from erasediff_pipeline.training.order import batch_rows
+from erasediff_pipeline.training.store import Tensors
 
 
 def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:

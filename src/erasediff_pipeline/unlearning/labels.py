@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
 
 
 def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> Tensor:

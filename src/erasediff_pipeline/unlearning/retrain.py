@@ -9,9 +9,9 @@ from torch import Generator
 
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 
 
 class Retrain(Denoising):

@@ -15,10 +15,10 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, in_parts, noise_batch
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed, make_generator
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, autocast
-from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.training.method import Batch, TrainingData, autocast
+from erasediff_pipeline.training.order import batch_rows
+from erasediff_pipeline.training.store import FeatureStore, Tensors
 from erasediff_pipeline.unlearning.random_label import RandomLabel
-from erasediff_pipeline.unlearning.store import FeatureStore, Tensors
 
 
 class Salun(RandomLabel):

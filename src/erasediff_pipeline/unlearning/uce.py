@@ -18,8 +18,8 @@ from torch import Tensor
 from erasediff_pipeline.config import UceSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
-from erasediff_pipeline.unlearning.method import TrainingData
 
 
 class Uce:

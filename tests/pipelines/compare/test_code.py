@@ -92,6 +92,6 @@ def test_single_functions_count_by_their_text():
 
 def test_one_method_does_not_count_for_another():
     """So the retrained model, the dearest, stays when EraseDiff is worked on."""
-    modules = imported_by("erasediff_pipeline.unlearning.loop", "erasediff_pipeline.unlearning.retrain")
-    assert {"erasediff_pipeline.unlearning.denoising", "erasediff_pipeline.diffusion.model"} <= modules
+    modules = imported_by("erasediff_pipeline.training.loop", "erasediff_pipeline.unlearning.retrain")
+    assert {"erasediff_pipeline.training.denoising", "erasediff_pipeline.diffusion.model"} <= modules
     assert not {name for name in modules if name.endswith((".erasediff", ".registry", ".esd", ".nodes"))}

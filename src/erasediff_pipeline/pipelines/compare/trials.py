@@ -28,7 +28,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 
 TRAINING_CODE = (
-    "erasediff_pipeline.unlearning.loop",
+    "erasediff_pipeline.training.loop",
     "erasediff_pipeline.diffusion.pipelines",
     "erasediff_pipeline.data.conditions",
     "erasediff_pipeline.data.request",

@@ -23,10 +23,10 @@ from erasediff_pipeline.evaluation.judges import Judge, load_judge
 from erasediff_pipeline.paths import checkpoint_path, kedro_run
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import PLAIN, train
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.reconstruction import Reconstruction
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import PLAIN, train
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.reconstruction import Reconstruction
 
 
 def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImages:

@@ -61,10 +61,10 @@ from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.reporting.summary import name_request, names_in
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars
-from erasediff_pipeline.unlearning.loop import PLAIN, OnLog, edit, train
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.loop import PLAIN, OnLog, edit, train
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
-from erasediff_pipeline.unlearning.store import FeatureStore
 
 logger = logging.getLogger(__name__)
 MlflowMetrics = dict[str, dict[str, float]]

@@ -29,19 +29,19 @@ from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.ranks import process_state, rank
 from erasediff_pipeline.seeding import derive_seed, make_generator
-from erasediff_pipeline.unlearning.acceleration import accelerated, fit_to
-from erasediff_pipeline.unlearning.checkpoint import (
+from erasediff_pipeline.training.acceleration import accelerated, fit_to
+from erasediff_pipeline.training.checkpoint import (
     Progress,
     load_checkpoint,
     remove_checkpoint,
     save_checkpoint,
 )
-from erasediff_pipeline.unlearning.gradients import LossScale
-from erasediff_pipeline.unlearning.method import Batch, Method, TrainingData
-from erasediff_pipeline.unlearning.optimiser import lay_out_as_weights, optimiser_class
-from erasediff_pipeline.unlearning.processes import Share, average, check_agreement, share_of
-from erasediff_pipeline.unlearning.reading import read_batches
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training.gradients import LossScale
+from erasediff_pipeline.training.method import Batch, Method, TrainingData
+from erasediff_pipeline.training.optimiser import lay_out_as_weights, optimiser_class
+from erasediff_pipeline.training.processes import Share, average, check_agreement, share_of
+from erasediff_pipeline.training.reading import read_batches
+from erasediff_pipeline.training.store import FeatureStore
 
 Scalars = dict[str, float]
 OnLog = Callable[[int, Scalars], None]

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from erasediff_pipeline.config import PretrainSettings, UnlearnSettings
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.unlearning import loop
-from erasediff_pipeline.unlearning.denoising import Denoising
+from erasediff_pipeline.training import loop
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import accumulate, train
+from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.processes import Share
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.loop import accumulate, train
-from erasediff_pipeline.unlearning.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.processes import Share
 from erasediff_pipeline.unlearning.registry import METHODS
 from unlearning.by_hand import batches, flat, images_of
 from unlearning.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
@@ -252,7 +252,7 @@ def test_checkpoint_of_another_base_model_is_not_continued(unet_model, data, tmp
 
 def test_failed_checkpoint_leaves_the_earlier_one(unet_model, data, tmp_path, monkeypatch):
     """The disk is full at the second checkpoint: the first is whole, and nothing else is left."""
-    from erasediff_pipeline.unlearning import checkpoint as module
+    from erasediff_pipeline.training import checkpoint as module
 
     save_file, calls = module.save_file, []
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.unlearning.optimiser import lay_out_as_weights, optimiser_class
+from erasediff_pipeline.training.optimiser import lay_out_as_weights, optimiser_class
 from unlearning.by_hand import generator
 from unlearning.runs import in_8_bits, run, weights_of
 

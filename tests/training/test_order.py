@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from erasediff_pipeline.unlearning.order import batch_rows
+from erasediff_pipeline.training.order import batch_rows
 
 
 def visit(n, batch_size, steps, seed=0, stream="retain"):

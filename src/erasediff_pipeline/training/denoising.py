@@ -4,9 +4,9 @@ from torch import Generator
 
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.unlearning.gradients import backward
-from erasediff_pipeline.unlearning.method import Batch, TrainingData, training_loss
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training.gradients import backward
+from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.store import FeatureStore
 
 
 class Denoising:

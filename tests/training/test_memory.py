@@ -11,7 +11,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
 from training_cost import peak_of as peak_of_training
 from unlearning.by_hand import images_of

@@ -8,9 +8,9 @@ from torch.nn.utils import clip_grad_norm_
 
 from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.unlearning import loop
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.gradients import (
+from erasediff_pipeline.training import loop
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.gradients import (
     GROWTH_INTERVAL,
     HIGHEST,
     START,
@@ -18,7 +18,7 @@ from erasediff_pipeline.unlearning.gradients import (
     backward,
     gradients_of,
 )
-from erasediff_pipeline.unlearning.loop import train
+from erasediff_pipeline.training.loop import train
 from unlearning.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
 
 

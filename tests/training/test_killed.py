@@ -10,9 +10,9 @@ import pytest
 from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import MachineSettings, PretrainSettings
-from erasediff_pipeline.unlearning.denoising import Denoising
-from erasediff_pipeline.unlearning.loop import train
-from erasediff_pipeline.unlearning.method import TrainingData
+from erasediff_pipeline.training.denoising import Denoising
+from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 from unlearning.runs import build, small, weights_of
 
 pytestmark = pytest.mark.slow

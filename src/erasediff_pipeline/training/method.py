@@ -15,7 +15,7 @@ from erasediff_pipeline.diffusion.objective import (
     drop_condition,
     noise_batch,
 )
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training.store import FeatureStore
 
 
 class Batch(NamedTuple):

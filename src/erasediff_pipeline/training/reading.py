@@ -7,8 +7,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from erasediff_pipeline.config import MachineSettings, TrainingSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.unlearning.order import batch_rows
-from erasediff_pipeline.unlearning.processes import Share
+from erasediff_pipeline.training.order import batch_rows
+from erasediff_pipeline.training.processes import Share
 
 
 class BatchOfStep(Dataset):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.unlearning import store as module
-from erasediff_pipeline.unlearning.store import FeatureStore
+from erasediff_pipeline.training import store as module
+from erasediff_pipeline.training.store import FeatureStore
 
 INPUTS = {"weights": "abc", "seed": 0, "settings": {"batches": 3}}
 

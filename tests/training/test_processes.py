@@ -12,8 +12,8 @@ from torch.testing import assert_close
 from end_to_end.fixtures import PATIENCE
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.unlearning.method import TrainingData
-from erasediff_pipeline.unlearning.processes import Share, share_of
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.processes import Share, share_of
 from toys import build_toy_unet, draw_toy_images
 from unlearning.runs import STEPPED, Killed, kill_at, run
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.unlearning.method import TrainingData, indifference, training_loss
+from erasediff_pipeline.training.method import TrainingData, indifference, training_loss
 from unlearning.by_hand import NULL, Weights, batches, flat, generator
 from unlearning.runs import STEPPED, run, weights_of
 

@@ -1,0 +1,1 @@
+"""The one training loop, for base models and for every method."""
