@@ -57,7 +57,7 @@ class Bench:
         self.images = LabelledImagesDataset(str(data / "03_primary/images")).load()
         self.manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
         self.base = DiffusersDirectory(str(data / "06_models/base"), "diffusers.DiffusionPipeline").load()
-        judges = "erasediff_pipeline.evaluation.judges.AnyJudge"
+        judges = "erasediff_pipeline.evaluation.classifiers.pretrained.AnyJudge"
         self.judge = DiffusersDirectory(str(data / "06_models/classifier"), judges).load()
         split = split_by_request(self.manifest, ForgetRequest(classes=[0]), [], CaptionSettings())
         self.split, request = split.table, split.description

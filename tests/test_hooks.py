@@ -17,7 +17,7 @@ from rich.table import Table
 from erasediff_pipeline import hooks, paths
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
-from erasediff_pipeline.evaluation.judges import ImageNetJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
 from erasediff_pipeline.hooks import (
     CheckFirst,
     FlatParameters,

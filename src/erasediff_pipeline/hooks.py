@@ -31,8 +31,8 @@ from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.diffusion.text_to_image import TextToImage, tokenize
 from erasediff_pipeline.errors import GatesFailed, InvalidParameter, MissingInput, UserError
+from erasediff_pipeline.evaluation.classifiers.pretrained import check_judge
 from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.evaluation.judges import check_judge
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.paths import PROJECT_ROOT, relative

@@ -7,11 +7,11 @@ from kedro.io import DatasetError
 
 from erasediff_pipeline.catalog import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.diffusers_directory import HISTORY
-from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.hashing import hash_weights
 
 PIPELINE = "diffusers.DDPMPipeline"
-CLASSIFIER = "erasediff_pipeline.evaluation.classifier.Classifier"
+CLASSIFIER = "erasediff_pipeline.evaluation.classifiers.classifier.Classifier"
 
 
 REQUESTS = [{"by": "classes", "classes": [0]}, {"by": "ids", "classes": [1], "ids": ["000007"]}]

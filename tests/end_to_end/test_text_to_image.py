@@ -14,7 +14,7 @@ from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
-from erasediff_pipeline.evaluation.classifier import Classifier, class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 UNLEARN = (ENVIRONMENT, "--pipeline=unlearn")

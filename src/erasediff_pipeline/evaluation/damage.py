@@ -4,10 +4,10 @@ import pandas as pd
 import torch
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.features import FeatureExtractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
-from erasediff_pipeline.evaluation.judges import Judge
 
 
 def measure_damage(

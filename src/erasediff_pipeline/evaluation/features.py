@@ -11,8 +11,8 @@ from torch import Tensor
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.evaluation.backbones import load_backbone
-from erasediff_pipeline.evaluation.judges import Judge, NsfwJudge
+from erasediff_pipeline.evaluation.classifiers.backbones import load_backbone
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, NsfwJudge
 from erasediff_pipeline.hashing import hash_weights
 
 

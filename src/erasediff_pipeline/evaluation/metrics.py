@@ -8,11 +8,11 @@ import torch
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
-from erasediff_pipeline.evaluation.judges import Judge
 
 Metrics = dict[str, Any]
 """Numbers, names, and None where not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from erasediff_pipeline.config import CaptionSettings, PromptListSettings
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, NsfwJudge
 from erasediff_pipeline.evaluation.clip import load_clip
-from erasediff_pipeline.evaluation.judges import Judge, NsfwJudge
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evaluation.nudity import load_nudenet
 

@@ -17,7 +17,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.conditions import list_conditions
 from erasediff_pipeline.data.request import split_by_request
-from erasediff_pipeline.evaluation.classifier import Classifier
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare import trials
 from erasediff_pipeline.pipelines.compare.trials import judge_trial, train_trial

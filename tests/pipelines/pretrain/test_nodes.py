@@ -11,7 +11,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, UserError
-from erasediff_pipeline.evaluation.judges import ImageNetJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
 from erasediff_pipeline.pipelines.pretrain import nodes
 from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, make_judge, train_base_model
 

@@ -1,7 +1,7 @@
 import pytest
 
 from erasediff_pipeline.config import ClassifierSettings
-from erasediff_pipeline.evaluation.classifier import train_classifier
+from erasediff_pipeline.evaluation.classifiers.classifier import train_classifier
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ from erasediff_pipeline.evaluation.audits import (
     summarise_leakage,
     summarise_relearning,
 )
-from erasediff_pipeline.evaluation.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.damage import measure_damage
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.inversion import invert
@@ -431,7 +431,7 @@ def load_table(folder: Path) -> pd.DataFrame:
 ASKING_CODE = (
     "erasediff_pipeline.diffusion.pipelines",
     "erasediff_pipeline.diffusion.sampling",
-    "erasediff_pipeline.evaluation.classifier",
+    "erasediff_pipeline.evaluation.classifiers.classifier",
     "erasediff_pipeline.data.conditions",
     seam,
     set_of,

@@ -18,8 +18,8 @@ from erasediff_pipeline.diffusion.model import build_class_conditional
 from erasediff_pipeline.diffusion.pretrained import check_named, load_pretrained
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter, UserError
-from erasediff_pipeline.evaluation.classifier import accuracy, train_classifier
-from erasediff_pipeline.evaluation.judges import Judge, load_judge
+from erasediff_pipeline.evaluation.classifiers.classifier import accuracy, train_classifier
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, load_judge
 from erasediff_pipeline.paths import checkpoint_path, kedro_run
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.tracking.scalars import log_scalars

@@ -26,9 +26,9 @@ from erasediff_pipeline.data.folder import read_image
 from erasediff_pipeline.data.prompt_list import find_images, first_of_each, read_prompt_list, words_forgotten
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
-from erasediff_pipeline.evaluation.judges import Judge
 from erasediff_pipeline.evaluation.metrics import Metrics, round_metrics
 from erasediff_pipeline.evaluation.prompt_images import (
     build_looks,

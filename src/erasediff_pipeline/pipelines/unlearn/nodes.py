@@ -45,7 +45,7 @@ from erasediff_pipeline.data.request import (
 )
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
-from erasediff_pipeline.evaluation.judges import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
 from erasediff_pipeline.evaluation.metrics import (
     Metrics,

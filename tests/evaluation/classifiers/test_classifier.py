@@ -4,14 +4,14 @@ import torch
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.evaluation.classifier import (
+from erasediff_pipeline.evaluation.classifiers.classifier import (
     Classifier,
     accuracy,
     build_classifier,
     class_probabilities,
     train_classifier,
 )
-from erasediff_pipeline.evaluation.judges import AnyJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge
 from erasediff_pipeline.hashing import hash_weights
 
 

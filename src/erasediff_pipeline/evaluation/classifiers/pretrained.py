@@ -14,9 +14,9 @@ from torch import Tensor
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.evaluation.backbones import BACKBONES, CATEGORIES, load_backbone
-from erasediff_pipeline.evaluation.classifier import Classifier, on_accelerator
-from erasediff_pipeline.evaluation.resnet import ResNetClassifier
+from erasediff_pipeline.evaluation.classifiers.backbones import BACKBONES, CATEGORIES, load_backbone
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, on_accelerator
+from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 
 
 class ImageNetJudge(ModelMixin, ConfigMixin):

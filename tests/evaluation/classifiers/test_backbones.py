@@ -6,7 +6,7 @@ from skimage import data
 from torchvision.models import resnet50
 
 from erasediff_pipeline.errors import MissingInput
-from erasediff_pipeline.evaluation.backbones import CATEGORIES, ResNet50, load_backbone
+from erasediff_pipeline.evaluation.classifiers.backbones import CATEGORIES, ResNet50, load_backbone
 
 
 @pytest.fixture(scope="module")

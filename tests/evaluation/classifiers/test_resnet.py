@@ -5,9 +5,9 @@ from torchvision.models import ResNet
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.classifier import accuracy, train_classifier
-from erasediff_pipeline.evaluation.judges import AnyJudge
-from erasediff_pipeline.evaluation.resnet import ResNetClassifier
+from erasediff_pipeline.evaluation.classifiers.classifier import accuracy, train_classifier
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge
+from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 from erasediff_pipeline.hashing import hash_weights
 
 SETTINGS = ClassifierSettings(

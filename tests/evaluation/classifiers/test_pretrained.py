@@ -6,10 +6,9 @@ from skimage import data
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.evaluation.backbones import CATEGORIES, load_backbone
-from erasediff_pipeline.evaluation.classifier import class_probabilities
-from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.evaluation.judges import (
+from erasediff_pipeline.evaluation.classifiers.backbones import CATEGORIES, load_backbone
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.pretrained import (
     AnyJudge,
     ImageNetJudge,
     NsfwJudge,
@@ -17,6 +16,7 @@ from erasediff_pipeline.evaluation.judges import (
     imagenet_numbers,
     load_judge,
 )
+from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.hashing import hash_weights
 
 WORDS = CaptionSettings(

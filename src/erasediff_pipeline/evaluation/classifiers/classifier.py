@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.evaluation.resnet import ResNetClassifier
+from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.order import batch_rows
 
