@@ -15,8 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from erasediff_pipeline.config.gates import AUDITED
-from erasediff_pipeline.evaluation.comparison import GOLD
 from erasediff_pipeline.evidence.figures import figures_of_audit
+from erasediff_pipeline.experiments.comparison import GOLD
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import (

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from erasediff_pipeline.evaluation.comparison import GOLD, add_distances, half_width, mark_front, summarise
+from erasediff_pipeline.experiments.comparison import GOLD, add_distances, half_width, mark_front, summarise
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.reporting.comparison import with_interval
 from erasediff_pipeline.unlearning.registry import METHODS

@@ -17,8 +17,8 @@ import pandas as pd
 from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.pipelines.unlearn.nodes import settings_of
-from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from comparison import list_work, write_table
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
 from erasediff_pipeline.unlearning.registry import METHODS
 
 ORIGIN = {"commit": "0123", "settings": "4567", "machine": "a CPU", "date": "2026-01-02"}

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
 from words_comparison import write_table
 
 ORIGIN = {"commit": "0123", "settings": "4567", "machine": "a CPU", "date": "2026-01-02"}

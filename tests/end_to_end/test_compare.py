@@ -25,7 +25,7 @@ from end_to_end.fixtures import (
     wait_until,
 )
 from erasediff_pipeline.config import NegGradSettings
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
 from reporting.page import Reader, assert_self_contained
 
 TRIED = ["erasediff", "neggrad", "retrain"]

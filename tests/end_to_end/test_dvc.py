@@ -23,8 +23,8 @@ from end_to_end.fixtures import (
 )
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
-from erasediff_pipeline.pipelines.compare.code import hash_source
-from erasediff_pipeline.pipelines.compare.trials import TRAINING_CODE
+from erasediff_pipeline.experiments.code import hash_source
+from erasediff_pipeline.experiments.trials import TRAINING_CODE
 from erasediff_pipeline.unlearning.registry import METHODS
 
 LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")

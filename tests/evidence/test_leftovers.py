@@ -1,10 +1,10 @@
 import pytest
 
-from erasediff_pipeline.catalog.atomic import atomic_directory
 from erasediff_pipeline.config import ReleaseSettings
 from erasediff_pipeline.config.release import KINDS
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.evidence.leftovers import PLACES, find_leftovers, remove_leftovers
+from erasediff_pipeline.files import atomic_directory
 
 FILES = {
     "checkpoints": ".checkpoints/{}erasediff.safetensors",

@@ -8,7 +8,7 @@ from erasediff_pipeline.config import CaptionSettings, EvaluationSettings, Forge
 from erasediff_pipeline.data.conditions import list_conditions
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
-from erasediff_pipeline.pipelines.compare.trials import Bench
+from erasediff_pipeline.experiments.trials import Bench
 
 
 @pytest.fixture

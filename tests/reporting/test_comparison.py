@@ -13,7 +13,7 @@ from rich.console import Console
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS, add_distances, summarise
 from erasediff_pipeline.reporting.comparison import (
     draw_grids,
     draw_trade_off,

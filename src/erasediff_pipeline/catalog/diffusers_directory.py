@@ -10,7 +10,7 @@ from diffusers.utils import logging as diffusers_logging
 from kedro.io import AbstractDataset, DatasetError
 from kedro.utils import load_obj
 
-from erasediff_pipeline.catalog.atomic import atomic_directory
+from erasediff_pipeline.files import atomic_directory
 
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 

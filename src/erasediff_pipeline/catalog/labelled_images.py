@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from kedro.io import AbstractDataset
 
-from erasediff_pipeline.catalog.atomic import atomic_directory
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.files import atomic_directory
 
 
 class LabelledImagesDataset(AbstractDataset[LabelledImages, LabelledImages]):

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from erasediff_pipeline.catalog.atomic import atomic_directory
 from erasediff_pipeline.catalog.store_dataset import StoreDataset
+from erasediff_pipeline.files import atomic_directory
 
 KEY = "made_from.json"
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogFormatter
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.comparison import GOLD, METRICS, mark_front
+from erasediff_pipeline.experiments.comparison import GOLD, METRICS, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
 from erasediff_pipeline.reporting.summary import NO_NAMES, ROWS, name_class, name_request

@@ -7,7 +7,7 @@ import pytest
 
 from erasediff_pipeline.config import CompareSettings, Parameters, ReportSettings
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.pipelines.compare import nodes
 

@@ -14,6 +14,16 @@ import torch
 from diffusers import DiffusionPipeline
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.audits.damage import measure_damage
+from erasediff_pipeline.audits.inversion import invert
+from erasediff_pipeline.audits.leakage import leakage
+from erasediff_pipeline.audits.relearning import relearn
+from erasediff_pipeline.audits.summaries import (
+    summarise_damage,
+    summarise_inversion,
+    summarise_leakage,
+    summarise_relearning,
+)
 from erasediff_pipeline.catalog import TrialStore, history_of
 from erasediff_pipeline.catalog.registered_model import Verdict
 from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
@@ -25,17 +35,8 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples, stream_samples
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.evaluation.audits import (
-    summarise_damage,
-    summarise_inversion,
-    summarise_leakage,
-    summarise_relearning,
-)
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
-from erasediff_pipeline.evaluation.damage import measure_damage
 from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.evaluation.inversion import invert
-from erasediff_pipeline.evaluation.leakage import leakage
 from erasediff_pipeline.evaluation.membership import (
     denoising_losses,
     membership_auc,
@@ -43,13 +44,12 @@ from erasediff_pipeline.evaluation.membership import (
     true_positive_rate,
 )
 from erasediff_pipeline.evaluation.metrics import round_metrics
-from erasediff_pipeline.evaluation.relearning import relearn
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import PASSED
+from erasediff_pipeline.experiments.code import hash_source
+from erasediff_pipeline.experiments.trials import Bench, train_trial
 from erasediff_pipeline.paths import checkpoint_path, kedro_run
-from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
-from erasediff_pipeline.pipelines.compare.trials import Bench, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import (
     MlflowMetrics,
     as_plain,
@@ -59,10 +59,10 @@ from erasediff_pipeline.pipelines.unlearn.nodes import (
 )
 from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves
-from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.reporting.summary import name_request, names_in
 from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)
@@ -156,7 +156,7 @@ def put(question: str) -> Callable:
                 **bench.made_from(pipeline, seed),
                 "question": settings.model_dump(mode="json")[question],
                 "samples": settings.samples,
-                "code_sha256": hash_source(f"erasediff_pipeline.evaluation.{question}", *ASKING_CODE, ask),
+                "code_sha256": hash_source(f"erasediff_pipeline.audits.{question}", *ASKING_CODE, ask),
             }
             answer = store.once(
                 bench.place(methods.get(name, name), seed, question),

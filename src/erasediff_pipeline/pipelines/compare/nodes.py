@@ -22,12 +22,12 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import forgotten_classes
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
-from erasediff_pipeline.evaluation.comparison import COSTS, METRICS, add_distances, summarise
-from erasediff_pipeline.pipelines.compare.trials import Bench, judge_trial, train_trial
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS, add_distances, summarise
+from erasediff_pipeline.experiments.trials import Bench, judge_trial, train_trial
 from erasediff_pipeline.pipelines.unlearn.nodes import as_plain, settings_of
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
-from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.summary import names_in
+from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
 
 logger = logging.getLogger(__name__)

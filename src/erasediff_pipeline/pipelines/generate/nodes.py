@@ -13,7 +13,7 @@ from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.pipelines.compare.code import hash_source
+from erasediff_pipeline.experiments.code import hash_source
 from erasediff_pipeline.pipelines.prompts.nodes import DRAWING_CODE, hash_json
 from erasediff_pipeline.seeding import derive_seed, make_generator
 

@@ -36,8 +36,8 @@ from erasediff_pipeline.evaluation.prompt_images import (
     look_at,
     summarise_images,
 )
+from erasediff_pipeline.experiments.code import hash_source
 from erasediff_pipeline.hashing import hash_weights
-from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.unlearn.nodes import MlflowMetrics, numbers_of
 from erasediff_pipeline.reporting.figures import draw_note, draw_pairs
 

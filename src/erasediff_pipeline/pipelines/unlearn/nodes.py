@@ -56,10 +56,10 @@ from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.paths import checkpoint_path, feature_path, kedro_run
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid
-from erasediff_pipeline.reporting.provenance import describe_provenance
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.reporting.summary import name_request, names_in
 from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.tracking.scalars import log_scalars
 from erasediff_pipeline.training.loop import PLAIN, OnLog, edit, train
 from erasediff_pipeline.training.method import TrainingData

@@ -1,6 +1,6 @@
 import pytest
 
-from erasediff_pipeline.catalog.atomic import atomic_directory
+from erasediff_pipeline.files import atomic_directory
 
 
 def tree(path):

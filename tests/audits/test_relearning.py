@@ -2,8 +2,8 @@ import pandas as pd
 import pytest
 import torch
 
+from erasediff_pipeline.audits.relearning import relearn, steps_to_half
 from erasediff_pipeline.config import RelearningSettings
-from erasediff_pipeline.evaluation.relearning import relearn, steps_to_half
 
 SETTINGS = RelearningSettings(steps=5, images=12, batch_size=8, learning_rate=0.01)
 

@@ -3,7 +3,7 @@ import math
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.evaluation.comparison import (
+from erasediff_pipeline.experiments.comparison import (
     COSTS,
     METRICS,
     add_distances,

@@ -1,7 +1,7 @@
 import pytest
 
-from erasediff_pipeline.pipelines.compare import code
-from erasediff_pipeline.pipelines.compare.code import hash_source, imported_by
+from erasediff_pipeline.experiments import code
+from erasediff_pipeline.experiments.code import hash_source, imported_by
 
 
 @pytest.fixture

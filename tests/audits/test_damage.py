@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from erasediff_pipeline.evaluation.damage import measure_damage
+from erasediff_pipeline.audits.damage import measure_damage
 from erasediff_pipeline.evaluation.features import classifier_features
 
 

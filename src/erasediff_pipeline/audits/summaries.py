@@ -4,7 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from erasediff_pipeline.evaluation.relearning import steps_to_half
+from erasediff_pipeline.audits.relearning import steps_to_half
 
 
 def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:

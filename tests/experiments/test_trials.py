@@ -18,9 +18,9 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.conditions import list_conditions
 from erasediff_pipeline.data.request import split_by_request
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
+from erasediff_pipeline.experiments import trials
+from erasediff_pipeline.experiments.trials import judge_trial, train_trial
 from erasediff_pipeline.hashing import hash_weights
-from erasediff_pipeline.pipelines.compare import trials
-from erasediff_pipeline.pipelines.compare.trials import judge_trial, train_trial
 
 TINY = {"steps": 1, "batch_size": 4}
 SETTINGS = FinetuneSettings(**TINY)

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from erasediff_pipeline.reporting import provenance
-from erasediff_pipeline.reporting.provenance import describe_provenance, hash_file, version_of
+from erasediff_pipeline.tracking import provenance
+from erasediff_pipeline.tracking.provenance import describe_provenance, hash_file, version_of
 
 
 def test_it_is_plain_json():

@@ -22,8 +22,8 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.metrics import Metrics
+from erasediff_pipeline.experiments.code import hash_source
 from erasediff_pipeline.hashing import hash_images, hash_weights
-from erasediff_pipeline.pipelines.compare.code import hash_source
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 

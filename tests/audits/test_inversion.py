@@ -1,7 +1,7 @@
 import torch
 
+from erasediff_pipeline.audits.inversion import invert, list_starts
 from erasediff_pipeline.config import InversionSettings
-from erasediff_pipeline.evaluation.inversion import invert, list_starts
 
 SETTINGS = InversionSettings(steps=300, restarts=2, batch_size=30, learning_rate=0.05)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from erasediff_pipeline.evaluation.leakage import leakage
+from erasediff_pipeline.audits.leakage import leakage
 
 
 def test_shares_by_what_was_asked_for():

@@ -1,6 +1,6 @@
 import pandas as pd
 
-from erasediff_pipeline.evaluation.audits import (
+from erasediff_pipeline.audits.summaries import (
     summarise_damage,
     summarise_inversion,
     summarise_leakage,

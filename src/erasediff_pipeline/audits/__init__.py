@@ -1,0 +1,1 @@
+"""Audits: is what was forgotten really gone, and has the rest suffered?"""

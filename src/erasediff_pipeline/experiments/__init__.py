@@ -1,0 +1,1 @@
+"""Experiments: many trainings on one request, kept one by one and compared."""
