@@ -17,8 +17,7 @@ from tqdm import tqdm
 from erasediff_pipeline.config.gates import AUDITED
 from erasediff_pipeline.evidence.figures import figures_of_audit
 from erasediff_pipeline.experiments.comparison import GOLD
-from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
-from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.unlearning.registry import METHODS, reason_to_leave_out
 from runs import (
     ENVIRONMENT,
     ROOT,

@@ -15,9 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from erasediff_pipeline.experiments.comparison import GOLD, add_distances, half_width, mark_front, summarise
-from erasediff_pipeline.pipelines.compare.nodes import reason_to_leave_out
 from erasediff_pipeline.reporting.comparison import with_interval
-from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.unlearning.registry import METHODS, reason_to_leave_out
 from runs import (
     ENVIRONMENT,
     ROOT,

@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.config.deciding import settings_of
+from erasediff_pipeline.diffusion.io import load_model
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
-from erasediff_pipeline.pipelines.unlearn.nodes import settings_of
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -64,7 +64,7 @@ def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()
     """
     parameters = read_parameters(environment)
     weights = ROOT / "data/06_models" / environment
-    base = hash_pipeline(DiffusersDirectory(str(weights / "base"), "diffusers.DiffusionPipeline").load())
+    base = hash_pipeline(load_model(weights / "base").pipeline)
     judge = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")
     asked = {
         key: value for key, value in parameters["forget"].items() if key in ("templates", "anchor_prompt")
@@ -78,13 +78,13 @@ def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()
         for section in sections
     ]
 
-    def hash_of(*methods: str) -> str:
-        deciding = settings_of(parameters, *methods)
+    def hash_of(*method_sections: str) -> str:
+        deciding = settings_of(parameters, *method_sections)
         settings = {key: value for key, value in deciding.items() if key not in ("forget", "seed")}
         parts = [settings | asked, base, judge, *others]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
-    return {"base": hash_of(), **{method: hash_of(method) for method in METHODS}}
+    return {"base": hash_of(), **{method: hash_of(entry.parameters) for method, entry in METHODS.items()}}
 
 
 def hash_file(path: Path) -> str:

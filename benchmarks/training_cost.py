@@ -18,7 +18,6 @@ from torch.nn.functional import mse_loss
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset
 from erasediff_pipeline.config import (
     CaptionSettings,
     EvaluationSettings,
@@ -27,12 +26,14 @@ from erasediff_pipeline.config import (
     SamplingSettings,
     UnlearnSettings,
 )
-from erasediff_pipeline.data.conditions import list_conditions, training_set
-from erasediff_pipeline.data.request import split_by_request
+from erasediff_pipeline.data.image_files import load_images
+from erasediff_pipeline.data.task import build_task
+from erasediff_pipeline.diffusion.io import load_model
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.diffusion.pipelines import model_of
-from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge
+from erasediff_pipeline.evaluation.measure import evaluate_model, sample_model
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Method, TrainingData
@@ -54,16 +55,12 @@ class Bench:
 
     def __init__(self) -> None:
         data = ROOT / "data"
-        self.images = LabelledImagesDataset(str(data / "03_primary/images")).load()
-        self.manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
-        self.base = DiffusersDirectory(str(data / "06_models/base"), "diffusers.DiffusionPipeline").load()
-        judges = "erasediff_pipeline.evaluation.classifiers.pretrained.AnyJudge"
-        self.judge = DiffusersDirectory(str(data / "06_models/classifier"), judges).load()
-        split = split_by_request(self.manifest, ForgetRequest(classes=[0]), [], CaptionSettings())
-        self.split, request = split.table, split.description
-        self.conditions = list_conditions(self.manifest, request, CaptionSettings())
-        sides = (self.images, self.manifest, self.split, self.conditions)
-        self.data = TrainingData(retain=training_set(*sides, "retain"), forget=training_set(*sides, "forget"))
+        images = load_images(data / "03_primary/images")
+        manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
+        self.base = load_model(data / "06_models/base").pipeline
+        self.judge = AnyJudge.from_pretrained(str(data / "06_models/classifier"), use_safetensors=True)
+        self.task = build_task(images, manifest, ForgetRequest(classes=[0]), CaptionSettings())
+        self.data = TrainingData(retain=self.task.retain, forget=self.task.forget)
 
     def model(self) -> DiffusionModel:
         """The base model, to be trained."""
@@ -73,9 +70,8 @@ class Bench:
         self, pipeline: DiffusionPipeline, sampling: SamplingSettings, evaluation: EvaluationSettings
     ) -> dict[str, Any]:
         """What is measured of a model, as ``unlearn`` measures it."""
-        samples = nodes.draw_from("benchmark")(pipeline, self.conditions, sampling, evaluation, 0)
-        sides = (self.images, self.manifest, self.split, self.conditions)
-        return nodes.evaluate_model(samples, {"forget_membership_auc": None}, *sides, self.judge, evaluation)
+        samples = sample_model(pipeline, self.task, sampling, evaluation, 0, "sample benchmark")
+        return evaluate_model(samples, {"forget_membership_auc": None}, self.task, self.judge, evaluation)
 
 
 def run_training(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pandas as pd
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, MemoryDataset
@@ -20,11 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from erasediff_pipeline import paths
-from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import CaptionSettings, Parameters, TrainingSettings
+from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
-from erasediff_pipeline.data.request import split_by_request
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.data.split import split_by_request
+from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
@@ -39,7 +41,7 @@ from erasediff_pipeline.paths import PROJECT_ROOT, relative
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
-from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table, names_in
+from erasediff_pipeline.reporting.summary import build_comparison, build_prompt_table, build_table
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.optimiser import optimiser_class
 
@@ -145,7 +147,7 @@ class CheckFirst:
         if "params:forget" in pipeline.inputs() and "manifest" in pipeline.inputs():
             manifest = catalog.load("manifest")
             split = split_by_request(
-                manifest, self.parameters.forget, history_of(start), self.parameters.captions
+                manifest, self.parameters.forget, start.history if start else (), self.parameters.captions
             )
             if "params:audit" in pipeline.inputs():
                 check_neighbours(self.parameters, manifest, split.table)
@@ -160,10 +162,10 @@ class CheckFirst:
             check_named(denoiser)
         if "classifier" in pipeline.inputs():
             check_judge(catalog.load("classifier"), self.parameters.captions)
-        if "params:prompts" in pipeline.inputs():
+        if "params:prompts" in pipeline.inputs() and start is not None:
             check_prompts(self.parameters, start, catalog)
         if start is not None:
-            model, where = model_of(start), relative(file_of(catalog, "base_model") or Path())
+            model, where = model_of(start.pipeline), relative(file_of(catalog, "base_model") or Path())
             check_condition(model, where, self.parameters.captions)
             if "images" in pipeline.inputs():
                 check_shape(model, where, catalog.load("images"))
@@ -216,20 +218,20 @@ def check_trainings(key: str, settings: Any) -> None:
             check_trainings(f"{key}.{name}", value)
 
 
-def check_prompts(parameters: Parameters, start: DiffusionPipeline, catalog: CatalogProtocol) -> None:
+def check_prompts(parameters: Parameters, start: ModelWithHistory, catalog: CatalogProtocol) -> None:
     """Refuse a list that cannot be drawn, and measures that cannot be taken."""
     settings = parameters.prompts
     if settings.file is None:
         raise InvalidParameter("prompts.file: null: needed is a CSV with the column 'prompt'")
     sampling = parameters.sampling
     rows = read_prompt_list(settings.file, parameters.seed, sampling.guidance_scale, settings.limit)
-    if not isinstance(start, StableDiffusionPipeline):
+    if not isinstance(start.pipeline, StableDiffusionPipeline):
         raise InvalidParameter(
             f"prompts.file: {settings.file}: base_model is asked by class: allowed is a text-to-image model"
         )
     if "objects" in settings.measures:
         labels_of(rows, parameters.captions)
-    tokenize(start.tokenizer, list(rows["prompt"]), settings.truncate)
+    tokenize(start.pipeline.tokenizer, list(rows["prompt"]), settings.truncate)
     judge = catalog.load("classifier")
     build_looks(settings, judge, parameters.captions)
     real = len(rows) if settings.real is None else len(find_images(settings.real))
@@ -463,7 +465,7 @@ class ShowSummary:
             show(build_prompt_table(catalog.load("prompts.metrics"), *map(relative, places)))
         if {"compare.summary", "compare.report"} <= made:
             report = relative(file_of(catalog, "compare.report") or Path())
-            request = catalog.load("compare.comparison")["forget"]
+            request = Request.model_validate(catalog.load("compare.comparison")["forget"])
             summary = catalog.load("compare.summary")
             show(build_comparison(summary, request, report, classes_in(catalog)))
         for name in sorted(made):

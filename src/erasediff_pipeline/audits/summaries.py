@@ -1,10 +1,62 @@
-"""What the tables of the audits come to, for one model."""
+"""``audit.json``: the tables of an audit, summarised for each model."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
+from erasediff_pipeline.audits.models import list_left_out
 from erasediff_pipeline.audits.relearning import steps_to_half
+from erasediff_pipeline.audits.tables import Models
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.evaluation.metrics import round_metrics
+
+
+def collect_audits(
+    request: Request, models: Models, tables: Mapping[str, pd.DataFrame], settings: AuditSettings
+) -> dict[str, Any]:
+    """Build ``audit.json``.
+
+    Args:
+        request: What was forgotten.
+        models: Models by name; the base model is among them.
+        tables: ``relearning``, ``inversion``, ``membership``, ``leakage`` and ``damage``.
+        settings: Of the audit.
+    """
+    relearning = tables["relearning"]
+    start = relearning[(relearning["model"] == "base") & (relearning["step"] == 0)]["forget_accuracy"]
+    document: dict[str, Any] = {
+        "model": settings.model,
+        "forget": request.to_json(),
+        "samples": settings.samples,
+        "not_checked": _list_unchecked(request, settings),
+        "models": {},
+    }
+    for name, model in models.items():
+        found = {table: rows[rows["model"] == name] for table, rows in tables.items()}
+        membership = found["membership"].set_index("model").loc[name].to_dict()
+        summary = {
+            "membership": {key: float(value) for key, value in membership.items()},
+            "relearning": summarise_relearning(found["relearning"], float(start.mean())),
+            "inversion": summarise_inversion(found["inversion"]),
+            "leakage": summarise_leakage(found["leakage"]),
+            "damage": summarise_damage(found["damage"]),
+        }
+        document["models"][name] = {"sha256": hash_pipeline(model.pipeline), **round_metrics(summary)}
+    return document
+
+
+def _list_unchecked(request: Request, settings: AuditSettings) -> list[str]:
+    """What this audit does not ask, each with the reason."""
+    unchecked = [] if settings.retrained else ["retrained: audit.retrained is false"]
+    unchecked += [f"{method}: {reason}" for method, reason in list_left_out(settings, request).items()]
+    if request.keeps_classes:
+        unchecked += [
+            f"{audit}: a request by ids keeps its classes" for audit in ("relearning", "inversion", "leakage")
+        ]
+    return unchecked
 
 
 def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:

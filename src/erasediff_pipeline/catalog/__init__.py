@@ -1,23 +1,24 @@
-"""Kedro datasets of this project."""
+"""Kedro datasets of this project: thin shells over its own reading and writing."""
 
-from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory, history_of
 from erasediff_pipeline.catalog.folder import Folder
-from erasediff_pipeline.catalog.image_store import ImageStore, ImageStoreDataset
 from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
+from erasediff_pipeline.catalog.models import ClassifierFolder, PipelineFolder
 from erasediff_pipeline.catalog.registered_model import RegisteredModel, RegisteredVerdict
+from erasediff_pipeline.catalog.requests import RequestDataset
 from erasediff_pipeline.catalog.source_report import SourceReport
-from erasediff_pipeline.catalog.trial_store import TrialStore, TrialStoreDataset
+from erasediff_pipeline.catalog.stores import ImageStoreDataset, TrialStoreDataset
+from erasediff_pipeline.catalog.workspace import WorkspaceDataset
 
 __all__ = [
-    "DiffusersDirectory",
+    "ClassifierFolder",
     "Folder",
-    "ImageStore",
     "ImageStoreDataset",
     "LabelledImagesDataset",
+    "PipelineFolder",
     "RegisteredModel",
     "RegisteredVerdict",
+    "RequestDataset",
     "SourceReport",
-    "TrialStore",
     "TrialStoreDataset",
-    "history_of",
+    "WorkspaceDataset",
 ]

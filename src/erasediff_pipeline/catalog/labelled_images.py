@@ -1,17 +1,16 @@
-"""Labelled images on disk: two arrays in a folder, the images memory-mapped when read."""
+"""Labelled images on disk."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from kedro.io import AbstractDataset
 
+from erasediff_pipeline.data.image_files import load_images, save_images
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.files import atomic_directory
 
 
 class LabelledImagesDataset(AbstractDataset[LabelledImages, LabelledImages]):
-    """``images.npy`` ``[N, C, H, W]`` uint8 and ``labels.npy`` ``[N]`` int64; no pickles.
+    """A folder of two arrays, the images memory-mapped when read.
 
     Args:
         filepath: The folder.
@@ -23,13 +22,10 @@ class LabelledImagesDataset(AbstractDataset[LabelledImages, LabelledImages]):
         self.metadata = metadata
 
     def load(self) -> LabelledImages:
-        images = np.load(self._filepath / "images.npy", mmap_mode="r", allow_pickle=False)
-        return LabelledImages(images, np.load(self._filepath / "labels.npy", allow_pickle=False))
+        return load_images(self._filepath)
 
     def save(self, data: LabelledImages) -> None:
-        with atomic_directory(self._filepath) as fresh:
-            np.save(fresh / "images.npy", data.images, allow_pickle=False)
-            np.save(fresh / "labels.npy", data.labels, allow_pickle=False)
+        save_images(data, self._filepath)
 
     def _exists(self) -> bool:
         return (self._filepath / "images.npy").exists()

@@ -7,9 +7,26 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import train_test_split
 
+from erasediff_pipeline.config import CaptionSettings, SourceSettings
+from erasediff_pipeline.data.captions import add_captions
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.source import Found
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.seeding import derive_seed
+
+
+def describe_images(
+    images: LabelledImages,
+    found: Found,
+    settings: SourceSettings,
+    captions: CaptionSettings,
+    seed: int,
+) -> pd.DataFrame:
+    """Write the manifest: id, label, hash and split of each image, and its caption if there are any."""
+    manifest = build_manifest(images, settings.test_fraction, seed, found.split)
+    if found.captions:
+        return manifest.assign(prompt=found.captions)
+    return add_captions(manifest, captions, seed) if captions.words else manifest
 
 
 def build_manifest(

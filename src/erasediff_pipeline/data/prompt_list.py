@@ -1,14 +1,14 @@
 """Lists of prompts, in the columns that the published evaluations have."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from torchvision.datasets.folder import is_image_file
 
 from erasediff_pipeline.config import CaptionSettings
-from erasediff_pipeline.data.request import classes_of
+from erasediff_pipeline.data.request import AnsweredRequest, forgotten_classes
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.seeding import derive_seed
 
@@ -124,9 +124,9 @@ def labels_of(prompt_list: pd.DataFrame, captions: CaptionSettings) -> pd.Series
     return found.astype(np.int64)
 
 
-def words_forgotten(history: list[dict[str, Any]], captions: CaptionSettings) -> list[str]:
-    """All words for the classes that a model has been asked to forget, by its ``request_history``."""
-    return [word for label in classes_of(history) for word in captions.words.get(label, [])]
+def words_forgotten(history: Sequence[AnsweredRequest], captions: CaptionSettings) -> list[str]:
+    """All words for the classes that a model has forgotten."""
+    return [word for label in forgotten_classes(history) for word in captions.words.get(label, [])]
 
 
 def first_of_each(classes: pd.Series, count: int) -> list[int]:

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from diffusers import DiffusionPipeline
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-from erasediff_pipeline.catalog.diffusers_directory import DiffusersDirectory
 from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 NEEDED = [
@@ -67,7 +66,6 @@ def find_pretrained(source: str, revision: str | None) -> Path:
     return path
 
 
-def load_pretrained(source: str, revision: str | None) -> DiffusionPipeline:
+def load_pretrained(source: str, revision: str | None) -> ModelWithHistory:
     """The pipeline of ``find_pretrained``, its weights from safetensors, 32-bit."""
-    path = find_pretrained(source, revision)
-    return DiffusersDirectory(str(path), "diffusers.DiffusionPipeline").load()
+    return load_model(find_pretrained(source, revision))

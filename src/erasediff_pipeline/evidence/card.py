@@ -5,8 +5,9 @@ from typing import Any
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED
-from erasediff_pipeline.reporting.summary import format_metric, list_rows, name_request
+from erasediff_pipeline.reporting.summary import format_metric, list_rows
 
 TEMPLATE = """---
 {{ card_data }}
@@ -54,7 +55,10 @@ def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mappin
         task: The Hub's name of what the model is for, for example ``text-to-image``.
         names: What the source calls its classes, by label.
     """
-    request, erased = name_request(evidence["request"], names), evidence["metrics"]["erased"]
+    request, erased = (
+        Request.model_validate(evidence["request"]).in_words(names),
+        evidence["metrics"]["erased"],
+    )
     title = f"{evidence['method']}: {request} forgotten"
     results = [
         EvalResult(

@@ -3,11 +3,11 @@
 from math import isfinite
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from erasediff_pipeline.config import GateSettings
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, check_gates, list_figures, verdict
-from erasediff_pipeline.paths import kedro_run
 
 Figures = dict[str, float | int | str | dict[str, float] | None]
 
@@ -16,20 +16,6 @@ class Part(BaseModel):
     """Strict about names; numbers that are not numbers are refused."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
-
-
-class Request(BaseModel):
-    """What was to be forgotten; the split's hashes are over the sorted ids, each with its image's sha256."""
-
-    # Prompts, their anchor, and earlier requests, where there are any.
-    model_config = ConfigDict(extra="allow")
-
-    by: Literal["classes", "ids", "prompts"]
-    classes: list[int]
-    forget_images: int = Field(ge=1)
-    retain_images: int = Field(ge=1)
-    forget_sha256: str
-    retain_sha256: str
 
 
 class GateOutcome(Part):
@@ -118,7 +104,8 @@ def collect_evidence(
     run: dict[str, Any],
     audit: dict[str, Any] | None,
     settings: GateSettings,
-    hidden: bool,
+    hide_forgotten: bool,
+    audit_command: str,
     audit_provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """One document of ``metrics.json``, ``run.json``, ``audit.json`` where there is one, and the gates.
@@ -128,22 +115,24 @@ def collect_evidence(
         run: ``run.json``.
         audit: ``audit.json``; None where the model was not audited.
         settings: The gates.
-        hidden: Whether images of what was forgotten are left out of the report.
+        hide_forgotten: Whether the report leaves out images of forgotten classes.
+        audit_command: What a user types to audit the model.
         audit_provenance: Where the audit comes from.
 
     Raises:
         pydantic.ValidationError: A part is not what the schema says.
     """
-    gates = check_gates(settings, metrics, audit)
+    request = Request.model_validate(metrics["forget"])
+    gates = check_gates(settings, metrics, audit, audit_command)
     figures = list_figures(metrics, audit, settings.confidence)
     unchecked = [f"{g['figure']}: {g['why']}" for g in gates if g["status"] in (NOT_CHECKED, LEFT_OUT)]
     document = Evidence(
         method=metrics["method"],
         verdict=verdict(gates),  # type: ignore[arg-type]
         enforced=settings.enforce,
-        request=Request(**metrics["forget"]),
+        request=request,
         gates=[GateOutcome(**gate) for gate in gates],
-        not_checked=unchecked + (audit["not_checked"] if audit else [f"audits: {kedro_run('audit')}"]),
+        not_checked=unchecked + (audit["not_checked"] if audit else [f"audits: {audit_command}"]),
         confidence=settings.confidence,
         figures={
             which: {name: Interval(**without_nan(found._asdict())) for name, found in of_model.items()}
@@ -151,7 +140,7 @@ def collect_evidence(
         },
         metrics={"base": without_nan(metrics["base"]), "erased": without_nan(metrics["erased"])},
         audits=without_nan(audit["models"]) if audit else None,
-        hidden=hidden,
+        hidden=hide_forgotten and bool(request.forgotten_classes),
         cost=Cost(**run["cost"]),
         provenance=run["provenance"],
         audit_provenance=audit_provenance,

@@ -4,9 +4,9 @@ from math import isfinite
 from typing import Any
 
 from erasediff_pipeline.config.gates import AUDITED, LIMITS, Gate, GateSettings
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
-from erasediff_pipeline.paths import kedro_run
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
 COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
@@ -40,7 +40,10 @@ def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confiden
 
 
 def check_gates(
-    settings: GateSettings, metrics: dict[str, Any], audit: dict[str, Any] | None = None
+    settings: GateSettings,
+    metrics: dict[str, Any],
+    audit: dict[str, Any] | None = None,
+    audit_command: str = "kedro run --pipeline=audit",
 ) -> list[dict[str, Any]]:
     """Hold the erased model's figures against the limits; one that has a default limit is always listed.
 
@@ -52,6 +55,7 @@ def check_gates(
         settings: The limits.
         metrics: ``metrics.json``.
         audit: ``audit.json``, if the model has been audited.
+        audit_command: What a user types to audit it.
 
     Returns:
         A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, where it was held
@@ -59,27 +63,33 @@ def check_gates(
         other model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
     """
     figures = list_figures(metrics, audit, settings.confidence)
+    request = Request.model_validate(metrics["forget"])
     gates = settings.limits | {name: None for name in LIMITS if name not in settings.limits}
     return [
         {
             "figure": name,
             "limit": describe(gate),
-            **judge(name, gate, figures, metrics["forget"]["by"], audit),
+            **judge(name, gate, figures, request, audit, audit_command),
         }
         for name, gate in gates.items()
     ]
 
 
 def judge(
-    name: str, gate: Gate | None, figures: Figures, by: str, audit: dict[str, Any] | None
+    name: str,
+    gate: Gate | None,
+    figures: Figures,
+    request: Request,
+    audit: dict[str, Any] | None,
+    audit_command: str,
 ) -> dict[str, Any]:
     """One gate's outcome."""
-    if reason := reason_to_leave_out(name, by):
+    if reason := reason_to_leave_out(name, request):
         return {"status": LEFT_OUT, "why": reason}
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
     if name in AUDITED and audit is None:
-        return {"status": NOT_CHECKED, "why": f"not audited yet: {kedro_run('audit')}"}
+        return {"status": NOT_CHECKED, "why": f"not audited yet: {audit_command}"}
     if gate.of == "retrained" and "retrained" not in figures:
         return {"status": NOT_CHECKED, "why": "there is no retrained model to compare with"}
     found = figures["erased"].get(name)
@@ -121,13 +131,13 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 
-def reason_to_leave_out(name: str, by: str) -> str | None:
+def reason_to_leave_out(name: str, request: Request) -> str | None:
     """Why a request of this kind does not have the figure; None where it does."""
-    if by == "ids" and name in OF_CLASSES:
+    if request.keeps_classes and name in OF_CLASSES:
         return "a request by ids keeps its classes"
-    if by != "ids" and name in OF_IDS:
+    if not request.keeps_classes and name in OF_IDS:
         return "only a request by ids is measured by it"
-    if by != "prompts" and name in OF_PROMPTS:
+    if not request.names_words and name in OF_PROMPTS:
         return "only a request by prompts is measured by it"
     return None
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 from scipy import stats
@@ -49,6 +50,29 @@ def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
             row |= {name: values.mean(), f"{name}_interval": half_width(values, confidence)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def tabulate_trials(
+    rows: list[dict[str, Any]], confidence: float, classes: int
+) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
+    """Tabulate the trials of a comparison.
+
+    Args:
+        rows: A row a method and seed.
+        confidence: Level of the intervals.
+        classes: Number of classes that the classifier knows.
+
+    Returns:
+        Every trial; the summary over seeds, nearest to the retrained model first; and that as plain JSON.
+    """
+    table = pd.DataFrame(rows)[["method", "seed", *METRICS, *COSTS]]
+    summary = add_distances(summarise(table, confidence), classes)
+    summary = summary.sort_values("distance", kind="stable", ignore_index=True)
+    methods = [
+        {str(key): None if pd.isna(value) else value for key, value in row.items()}
+        for row in summary.astype(object).to_dict("records")
+    ]
+    return table, summary, methods
 
 
 def gap_to(name: str, classes: int) -> Callable[[float, float], float]:

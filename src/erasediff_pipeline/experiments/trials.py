@@ -1,107 +1,30 @@
 """One method, one seed: trained and judged, or read where that has been done from the same inputs."""
 
 import copy
-import hashlib
 import json
-from dataclasses import dataclass
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
-from diffusers import DiffusionPipeline
 
-from erasediff_pipeline.catalog import DiffusersDirectory, LabelledImagesDataset, TrialStore
-from erasediff_pipeline.config import (
-    EvaluationSettings,
-    PretrainSettings,
-    SamplingSettings,
-    TrainingSettings,
-)
 from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.data.image_files import load_images, save_images
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.bench import Bench, describe_task
+from erasediff_pipeline.evaluation.measure import evaluate_model, measure_membership, sample_model
 from erasediff_pipeline.evaluation.metrics import Metrics
-from erasediff_pipeline.experiments.code import hash_source
-from erasediff_pipeline.hashing import hash_images, hash_weights
-from erasediff_pipeline.pipelines.unlearn import nodes
+from erasediff_pipeline.experiments.comparison import COSTS
+from erasediff_pipeline.experiments.store import TrialStore
+from erasediff_pipeline.fingerprint import describe_inputs
+from erasediff_pipeline.unlearning.erase import Erased, erase
 from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.workspace import Workspace
 
-TRAINING_CODE = (
-    "erasediff_pipeline.training.loop",
-    "erasediff_pipeline.diffusion.pipelines",
-    "erasediff_pipeline.data.conditions",
-    "erasediff_pipeline.data.request",
-    # Whose defaults a replay and a proxy are made with.
-    SamplingSettings,
-    PretrainSettings,
-    TrainingSettings,
-    nodes.erase_with,
-)
-JUDGING_CODE = (
-    "erasediff_pipeline.diffusion.pipelines",
-    "erasediff_pipeline.diffusion.sampling",
-    "erasediff_pipeline.evaluation.membership",
-    "erasediff_pipeline.evaluation.metrics",
-    "erasediff_pipeline.data.request",
-    nodes.draw_from,
-    nodes.measure_membership,
-    nodes.evaluate_model,
-)
-"""With what it imports, and the method's own module: where that changes, trials are made anew."""
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What is the same for every method."""
-
-    store: TrialStore
-    base_model: DiffusionPipeline
-    images: LabelledImages
-    manifest: pd.DataFrame
-    split: pd.DataFrame
-    request: dict[str, Any]
-    conditions: pd.DataFrame
-    classifier: Judge
-    sampling: SamplingSettings
-    evaluation: EvaluationSettings
-
-    @property
-    def conditions_sha256(self) -> str:
-        """Of what is asked, what for, and which image stands under which of it."""
-        described = self.manifest[[c for c in ("label", "split", "prompt") if c in self.manifest]]
-        asked = [self.conditions.to_csv(), described.to_csv(), self.request.get("anchor_prompt", "")]
-        return hashlib.sha256("\0".join(asked).encode()).hexdigest()
-
-    def place(self, method: str, seed: int, part: str) -> str:
-        """The folder of one trial, readable by people."""
-        concerned = "-".join(str(label) for label in self.request["classes"])
-        if self.request["by"] == "ids":
-            concerned += f"-ids-{self.request['forget_sha256'][:8]}"
-        return f"{method}/class-{concerned}-seed-{seed}/{part}"
-
-    def made_from(self, model: DiffusionPipeline, seed: int) -> dict[str, Any]:
-        """What decides what is measured of a model, beside code: plain JSON."""
-        return {
-            "model_sha256": fingerprint_pipeline(model),
-            "seed": seed,
-            "forget_sha256": self.request["forget_sha256"],
-            "retain_sha256": self.request["retain_sha256"],
-            "by": self.request["by"],
-            "classifier_sha256": hash_weights(self.classifier),
-            "sampling": self.sampling.model_dump(mode="json"),
-            "evaluation": self.evaluation.model_dump(mode="json"),
-            "images_sha256": hash_images(self.images),
-            "conditions_sha256": self.conditions_sha256,
-        }
-
-
-class Trained(NamedTuple):
-    """A model, and how it came about."""
-
-    model: DiffusionPipeline
-    curves: pd.DataFrame
-    cost: dict[str, Any]
+logger = logging.getLogger(__name__)
 
 
 class Judged(NamedTuple):
@@ -111,65 +34,96 @@ class Judged(NamedTuple):
     metrics: Metrics
 
 
-def train_trial(bench: Bench, method: str, settings: Settings, seed: int) -> Trained:
+class Trial(NamedTuple):
+    """A method, trained with one seed and measured."""
+
+    row: dict[str, Any]
+    """``method``, ``seed``, every metric and cost."""
+
+    samples: LabelledImages
+    curves: pd.DataFrame | None
+    """None of the base model."""
+
+
+def try_base(bench: Bench, store: TrialStore, seed: int) -> Trial:
+    """Judge the base model with the noise that the samples of this seed start from."""
+    judged = judge_trial(bench, store, "base", bench.base_model, seed)
+    return Trial(
+        {"method": "base", "seed": seed, **judged.metrics, **dict.fromkeys(COSTS)}, judged.samples, None
+    )
+
+
+def try_method(
+    bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
+) -> Trial:
+    """Train a method and judge it."""
+    trained = train_trial(bench, store, workspace, method, settings, seed)
+    judged = judge_trial(bench, store, method, trained.model, seed)
+    costs = {name: trained.cost[name] for name in COSTS}
+    return Trial({"method": method, "seed": seed, **judged.metrics, **costs}, judged.samples, trained.curves)
+
+
+def train_trial(
+    bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
+) -> Erased:
     """Erase by ``method``, unless the store holds just that."""
-    erase = nodes.erase_with(method, on_log=lambda step, scalars: None)
-    made_from = {
-        "method": method,
-        "settings": settings.model_dump(mode="json"),
-        "seed": seed,
-        "base_model_sha256": fingerprint_pipeline(bench.base_model),
-        "forget_sha256": bench.request["forget_sha256"],
-        "retain_sha256": bench.request["retain_sha256"],
-        "images_sha256": hash_images(bench.images),
-        "conditions_sha256": bench.conditions_sha256,
-        "code_sha256": hash_source(*TRAINING_CODE, METHODS[method].build.__module__),
-    }
+    made_from = describe_inputs(
+        "data",
+        "training",
+        versions={method: METHODS[method].version},
+        settings=settings.model_dump(mode="json"),
+        seed=seed,
+        base_model_sha256=fingerprint_pipeline(bench.base_model.pipeline),
+        **describe_task(bench.task),
+    )
 
-    def make() -> Trained:
+    def make() -> Erased:
         # Training moves the weights that it is given, and the next seed needs the base model's again.
-        base = copy.deepcopy(bench.base_model)
-        b = bench
-        return Trained(*erase(base, b.images, b.manifest, b.split, b.request, b.conditions, settings, seed))
+        return erase(method, copy.deepcopy(bench.base_model), bench.task, settings, seed, workspace)
 
-    return bench.store.once(bench.place(method, seed, "trained"), made_from, make, save_trained, load_trained)
+    place = place_of(bench.task.request, method, seed, "trained")
+    return store.once(place, made_from, make, _save_trained, _load_trained)
 
 
-def judge_trial(bench: Bench, method: str, model: DiffusionPipeline, seed: int) -> Judged:
+def judge_trial(bench: Bench, store: TrialStore, method: str, model: ModelWithHistory, seed: int) -> Judged:
     """Sample and measure, unless the store holds just that."""
-    made_from = {**bench.made_from(model, seed), "code_sha256": hash_source(*JUDGING_CODE)}
 
     def make() -> Judged:
-        b = bench
-        samples = nodes.draw_from(method)(model, b.conditions, b.sampling, b.evaluation, seed)
-        membership = nodes.measure_membership(
-            model, b.images, b.manifest, b.split, b.request, b.conditions, b.sampling, b.evaluation, seed
+        drawing = (bench.task, bench.sampling, bench.evaluation, seed)
+        samples = sample_model(model.pipeline, *drawing, f"sample {method}")
+        membership = measure_membership(model.pipeline, *drawing)
+        return Judged(
+            samples, evaluate_model(samples, membership, bench.task, bench.classifier, bench.evaluation)
         )
-        metrics = nodes.evaluate_model(
-            samples, membership, b.images, b.manifest, b.split, b.conditions, b.classifier, b.evaluation
-        )
-        return Judged(samples, metrics)
 
-    return bench.store.once(bench.place(method, seed, "judged"), made_from, make, save_judged, load_judged)
+    place = place_of(bench.task.request, method, seed, "judged")
+    made_from = bench.describe_measuring(model, seed, "evaluation")
+    return store.once(place, made_from, make, _save_judged, _load_judged)
 
 
-def save_trained(folder: Path, trained: Trained) -> None:
-    DiffusersDirectory(str(folder / "model"), "diffusers.DiffusionPipeline").save(trained.model)
+def place_of(request: Request, method: str, seed: int, part: str) -> str:
+    """The folder of one trial below the store, readable by people."""
+    concerned = "-".join(str(label) for label in request.classes)
+    if request.keeps_classes:
+        concerned += f"-ids-{request.forget_sha256[:8]}"
+    return f"{method}/class-{concerned}-seed-{seed}/{part}"
+
+
+def _save_trained(folder: Path, trained: Erased) -> None:
+    save_model(trained.model, folder / "model")
     trained.curves.to_csv(folder / "curves.csv", index=False, float_format="%.6g")
     (folder / "cost.json").write_text(json.dumps(trained.cost, indent=2) + "\n")
 
 
-def load_trained(folder: Path) -> Trained:
-    model = DiffusersDirectory(str(folder / "model"), "diffusers.DiffusionPipeline").load()
+def _load_trained(folder: Path) -> Erased:
     curves = pd.read_csv(folder / "curves.csv")
-    return Trained(model, curves, json.loads((folder / "cost.json").read_text()))
+    return Erased(load_model(folder / "model"), curves, json.loads((folder / "cost.json").read_text()))
 
 
-def save_judged(folder: Path, judged: Judged) -> None:
-    LabelledImagesDataset(str(folder / "samples")).save(judged.samples)
+def _save_judged(folder: Path, judged: Judged) -> None:
+    save_images(judged.samples, folder / "samples")
     (folder / "metrics.json").write_text(json.dumps(judged.metrics, indent=2, sort_keys=True) + "\n")
 
 
-def load_judged(folder: Path) -> Judged:
-    samples = LabelledImagesDataset(str(folder / "samples")).load()
-    return Judged(samples, json.loads((folder / "metrics.json").read_text()))
+def _load_judged(folder: Path) -> Judged:
+    return Judged(load_images(folder / "samples"), json.loads((folder / "metrics.json").read_text()))

@@ -8,13 +8,9 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from erasediff_pipeline.reporting.summary import (
-    NO_NAMES,
-    format_gates,
-    format_metric,
-    name_class,
-    name_request,
-)
+from erasediff_pipeline.data.class_names import NO_NAMES, name_class
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.reporting.summary import format_gates, format_metric
 
 COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
 
@@ -77,8 +73,9 @@ def build_audit_table(
     """The audits side by side, for the terminal."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
+    request = Request.model_validate(document["forget"])
     table = Table(
-        title=f"audit of {document['model']}: {name_request(document['forget'], names)} forgotten",
+        title=f"audit of {document['model']}: {request.in_words(names)} forgotten",
         caption=f"{format_gates(gates)}\nreport: {report}\nMLflow: make ui{missing}",
         caption_justify="left",
     )

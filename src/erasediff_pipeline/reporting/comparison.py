@@ -11,11 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from erasediff_pipeline.config import CompareSettings
+from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.experiments.comparison import GOLD, METRICS, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
-from erasediff_pipeline.reporting.summary import NO_NAMES, ROWS, name_class, name_request
+from erasediff_pipeline.reporting.summary import ROWS
 
 SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
@@ -95,7 +97,7 @@ def draw_grids(
 
 def render_comparison(
     summary: pd.DataFrame,
-    request: dict[str, Any],
+    request: Request,
     trade_off: Figure,
     grids: Figure,
     compare: CompareSettings,
@@ -108,7 +110,7 @@ def render_comparison(
     )
     measured = [name for name in METRICS if summary[name].notna().any()]
     return environment.get_template("comparison.html").render(
-        request=name_request(request, names),
+        request=request.in_words(names),
         columns=[ROWS[name][0] for name in measured],
         rows=[describe_row(row, measured) for _, row in summary.iterrows()],
         has_gold=GOLD in set(summary["method"]),

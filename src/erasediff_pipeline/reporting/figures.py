@@ -7,8 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.config import ReportSettings
+from erasediff_pipeline.data.class_names import NO_NAMES, name_class
+from erasediff_pipeline.data.image_store import ImageStore
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.reporting.summary import NO_NAMES, name_class
+from erasediff_pipeline.data.prompt_list import first_of_each
+from erasediff_pipeline.data.request import Request
 
 FORGOTTEN = "#b3261e"
 CURVES = {
@@ -45,6 +49,21 @@ def draw_grid(
         name_framed(figure, [name_class(label, names) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03 if forgotten else 0, 1, 0.98))
     return figure
+
+
+def draw_grid_of_request(
+    base: LabelledImages,
+    erased: LabelledImages,
+    request: Request,
+    settings: ReportSettings,
+    names: Mapping[int, str] = NO_NAMES,
+) -> Figure:
+    """The grid, without the rows of forgotten classes where they are hidden."""
+    forgotten = request.forgotten_classes
+    if settings.hide_forgotten:
+        base, erased = (images.select(~np.isin(images.labels, forgotten)) for images in (base, erased))
+        forgotten = []
+    return draw_grid(base, erased, forgotten, settings.grid_columns, names)
 
 
 def show_rows(
@@ -107,6 +126,34 @@ def draw_pairs(
         name_framed(figure, framed)
     figure.tight_layout(rect=(0, 0.04 if framed else 0, 1, 1))
     return figure
+
+
+def draw_prompt_pairs(
+    store: ImageStore,
+    places: list[tuple[str, str]],
+    classes: pd.Series,
+    forgotten: Sequence[str],
+    settings: ReportSettings,
+) -> Figure:
+    """The first images of each class of a list of prompts, before and after.
+
+    Args:
+        store: Of the images.
+        places: Of each row's image before and after.
+        classes: What each row should show.
+        forgotten: Words of the forgotten classes.
+        settings: How many images a class; where what was forgotten is hidden, neither its classes nor rows
+            without a class are drawn.
+    """
+    gone = [word.casefold() for word in forgotten]  # classes are read whatever their case
+    shown = classes
+    if settings.hide_forgotten:
+        shown = classes[~classes.str.casefold().isin(["", *gone])]
+    if shown.empty:
+        return draw_note("Every image is hidden: report.hide_forgotten.")
+    rows = first_of_each(shown, settings.grid_columns)
+    pairs = [(store.load(places[row][0]), store.load(places[row][1])) for row in rows]
+    return draw_pairs(pairs, list(classes.iloc[rows]), settings.grid_columns, gone)
 
 
 def draw_note(text: str) -> Figure:

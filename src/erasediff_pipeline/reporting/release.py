@@ -4,7 +4,7 @@ from typing import Any
 
 from rich.table import Table
 
-from erasediff_pipeline.reporting.summary import name_request
+from erasediff_pipeline.data.request import Request
 
 
 def build_release_table(document: dict[str, Any], record: str) -> Table:
@@ -34,8 +34,9 @@ def describe_signed(model: str, evidence: str, model_signature: str, evidence_si
 
 def describe_verified(document: dict[str, Any]) -> str:
     """What holds, in a few lines."""
+    request = Request.model_validate(document["request"])
     return (
         f"verified: {document['files']} files of {document['model']} and {document['evidence']} "
-        f"are what was signed\nrequest: {name_request(document['request'])}\ngates: {document['verdict']}\n"
+        f"are what was signed\nrequest: {request.in_words()}\ngates: {document['verdict']}\n"
         f"weights: {document['erased_model_sha256']}"
     )

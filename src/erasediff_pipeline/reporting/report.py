@@ -9,16 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.data.class_names import name_class
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
-from erasediff_pipeline.reporting.summary import (
-    ROWS,
-    doubt_base,
-    format_cost,
-    format_metric,
-    list_rows,
-    name_class,
-    name_request,
-)
+from erasediff_pipeline.reporting.summary import ROWS, doubt_base, format_cost, format_metric, list_rows
 
 
 def render_report(
@@ -52,7 +46,7 @@ def render_report(
         evidence=evidence,
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
-        request=name_request(evidence["request"], names),
+        request=Request.model_validate(evidence["request"]).in_words(names),
         doubt=doubt_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-NO_NAMES: Mapping[int, str] = {}
+from erasediff_pipeline.data.class_names import NO_NAMES, name_class
+from erasediff_pipeline.data.request import Request
 
 ROWS = {
     "forget_accuracy": ("forget accuracy", "0 is gone"),
@@ -38,31 +39,6 @@ PROMPT_ROWS = {
 
 RECOGNISED = 0.5
 """Retain accuracy of a base model below which its samples show too little to say what it has forgotten."""
-
-
-def names_in(source_report: dict[str, Any]) -> dict[int, str]:
-    """What the source calls its classes, by label, from ``source.json``."""
-    return {row["label"]: row["name"] for row in source_report["classes"]}
-
-
-def name_class(label: int, names: Mapping[int, str]) -> str:
-    """The number of a class, and what its source calls it, where that is something else."""
-    return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"
-
-
-def name_request(forget: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> str:
-    """The request in words; ``names`` are what the source calls its classes."""
-    classes = ", ".join(name_class(label, names) for label in forget["classes"])
-    if forget["by"] == "prompts":
-        named = " and ".join(f'"{word}"' for word in forget["prompts"])
-        words = f"{named}, class {classes} ({forget['forget_images']} images)"
-    elif forget["by"] == "classes":
-        words = f"class {classes} ({forget['forget_images']} images)"
-    else:
-        words = f"{forget['forget_images']} images of class {classes}"
-    before = [entry for entry in forget.get("earlier", []) if entry["by"] != "ids"]
-    earlier = [name_class(label, names) for entry in before for label in entry["classes"]]
-    return f"{words}, after {', '.join(earlier)}" if earlier else words
 
 
 def list_rows(
@@ -139,7 +115,7 @@ def build_table(
         "MLflow: make ui",
     ]
     table = Table(
-        title=f"{metrics['method']}: forgot {name_request(metrics['forget'], names)}",
+        title=f"{metrics['method']}: forgot {Request.model_validate(metrics['forget']).in_words(names)}",
         caption="\n".join(filter(None, lines)),
         caption_justify="left",
     )
@@ -170,15 +146,15 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
 
 
 def build_comparison(
-    summary: pd.DataFrame, request: dict[str, Any], report: str, names: Mapping[int, str] = NO_NAMES
+    summary: pd.DataFrame, request: Request, report: str, names: Mapping[int, str] = NO_NAMES
 ) -> Table:
     """The methods, in the order of the summary, for the terminal."""
     table = Table(
-        title=f"compare: {name_request(request, names)} forgotten",
+        title=f"compare: {request.in_words(names)} forgotten",
         caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
         caption_justify="left",
     )
-    forgotten = "forget_membership_auc" if request["by"] == "ids" else "forget_accuracy"
+    forgotten = "forget_membership_auc" if request.keeps_classes else "forget_accuracy"
     columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
     table.add_column("method", no_wrap=True)
     for name in columns:

@@ -16,6 +16,7 @@ from erasediff_pipeline.config import (
     UnlearnSettings,
 )
 from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.unlearning.blindspot import Blindspot
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff
@@ -37,6 +38,8 @@ class Entry(NamedTuple):
     settings: type[Settings]
     pipeline: str
     """Name of the Kedro pipeline."""
+    version: int = 1
+    """Raise it when the results of the method change, see ``fingerprint``."""
     own_parameters: bool = True
     """Whether the settings stand under that name; else they are those of ``pretrain``."""
 
@@ -60,3 +63,13 @@ METHODS = {
     # As the base model is trained, else it is no gold standard.
     "retrain": Entry(Retrain, PretrainSettings, "retrain", own_parameters=False),
 }
+
+
+def reason_to_leave_out(method: str, request: Request) -> str | None:
+    """Why this method does not answer a request of this kind; None where it does."""
+    build = METHODS[method].build
+    if request.keeps_classes and getattr(build, "classes_only", False):
+        return "it forgets classes, not single images"
+    if not request.names_words and getattr(build, "prompts_only", False):
+        return "it is for text-to-image models"
+    return None

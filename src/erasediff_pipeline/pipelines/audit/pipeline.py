@@ -2,64 +2,63 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.audits.tables import (
+    assess_damage,
+    measure_leakage,
+    measure_membership,
+    sample_retained,
+)
+from erasediff_pipeline.evaluation.bench import build_bench
 from erasediff_pipeline.pipelines.audit import nodes
-from erasediff_pipeline.pipelines.compare.nodes import lay_out
-from erasediff_pipeline.pipelines.unlearn.nodes import split_data
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "compare.store"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "compare.store", "workspace"}
 
 
 def create_pipeline() -> Pipeline:
     """The whole audit; what it writes is named ``audit.…`` in the catalog."""
     question = ["bench", "models", "params:audit", "params:seed"]
-    dear = ["bench", "store", *question[1:]]
+    expensive = ["bench", "store", *question[1:], "workspace"]
     chain = pipeline(
         [
             node(
-                split_data,
-                ["manifest", "params:forget", "params:captions", "base_model"],
-                ["split", "request", "conditions"],
-                name="split",
-            ),
-            node(
-                lay_out,
+                build_bench,
                 [
-                    "compare.store",
                     "base_model",
                     "images",
                     "manifest",
-                    "split",
-                    "request",
-                    "conditions",
+                    "params:forget",
+                    "params:captions",
                     "classifier",
                     "params:sampling",
                     "params:evaluation",
                 ],
-                "bench",
-                name="lay_out",
+                ["bench", "split", "request", "conditions"],
+                name="set_up",
             ),
             node(
                 nodes.find_models,
                 [
                     "bench",
+                    "compare.store",
                     "erased_model",
                     "model_metrics",
                     "model_run",
                     "params:audit",
                     "parameters",
                     "params:seed",
+                    "workspace",
                 ],
                 "models",
                 name="find_models",
             ),
-            node(nodes.put("relearning"), dear, "relearning_table", name="relearning"),
-            node(nodes.put("inversion"), dear, "inversion_table", name="inversion"),
-            node(nodes.tell_members, question, "membership_table", name="membership"),
-            node(nodes.draw_the_rest, question, "drawn", name="draw"),
-            node(nodes.look_for_leaks, ["bench", "drawn"], "leakage_table", name="leakage"),
-            node(nodes.assess_damage, ["bench", "drawn"], "damage_table", name="damage"),
+            node(nodes.ask("relearning"), expensive, "relearning_table", name="relearning"),
+            node(nodes.ask("inversion"), expensive, "inversion_table", name="inversion"),
+            node(measure_membership, question, "membership_table", name="membership"),
+            node(sample_retained, question, "drawn", name="draw"),
+            node(measure_leakage, ["bench", "drawn"], "leakage_table", name="leakage"),
+            node(assess_damage, ["bench", "drawn"], "damage_table", name="damage"),
             node(
-                nodes.collect_audits,
+                nodes.collect,
                 [
                     "bench",
                     "models",
@@ -75,7 +74,15 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.hold_gates,
-                ["model_metrics", "model_run", "document", "params:gates", "params:report", "parameters"],
+                [
+                    "model_metrics",
+                    "model_run",
+                    "document",
+                    "params:gates",
+                    "params:report",
+                    "parameters",
+                    "workspace",
+                ],
                 "evidence",
                 name="gates",
             ),
@@ -96,7 +103,10 @@ def create_pipeline() -> Pipeline:
                 name="report",
             ),
             node(
-                nodes.tell_registry, ["models", "evidence", "report"], "registered_verdict", name="register"
+                nodes.describe_verdict,
+                ["models", "evidence", "report"],
+                "registered_verdict",
+                name="register",
             ),
         ]
     )

@@ -1,56 +1,59 @@
-"""Every method on one request: split → a trial a method and seed → table → plot → page."""
+"""Every method on one request: task → a trial a method and seed → table → plot → page."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.evaluation.bench import build_bench
 from erasediff_pipeline.pipelines.compare import nodes
-from erasediff_pipeline.pipelines.unlearn.nodes import split_data
 from erasediff_pipeline.unlearning.registry import METHODS
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "workspace"}
 
 
-def create_pipeline(methods: list[str] | None = None) -> Pipeline:
+def create_pipeline() -> Pipeline:
     """The whole comparison; what it writes is named ``compare.…`` in the catalog."""
-    methods = methods or list(METHODS)
-    trials = ["base_trials", *(f"{method}_trials" for method in methods)]
-    judging = ["params:sampling", "params:evaluation"]
+    trials = ["base_trials", *(f"{method}_trials" for method in METHODS)]
     chain = pipeline(
         [
             node(
-                split_data,
-                ["manifest", "params:forget", "params:captions", "base_model"],
-                ["split", "request", "conditions"],
-                name="split",
-            ),
-            node(
-                nodes.lay_out,
+                build_bench,
                 [
-                    "store",
                     "base_model",
                     "images",
                     "manifest",
-                    "split",
-                    "request",
-                    "conditions",
+                    "params:forget",
+                    "params:captions",
                     "classifier",
-                    *judging,
+                    "params:sampling",
+                    "params:evaluation",
                 ],
-                "bench",
-                name="lay_out",
+                ["bench", "split", "request", "conditions"],
+                name="set_up",
             ),
-            node(nodes.try_base, ["bench", "params:compare", "params:seed"], "base_trials", name="try_base"),
+            node(
+                nodes.try_base_model,
+                ["bench", "store", "params:compare", "params:seed"],
+                "base_trials",
+                name="try_base",
+            ),
             *(
                 node(
-                    nodes.try_method(method),
-                    ["bench", "params:compare", f"params:{METHODS[method].parameters}", "params:seed"],
+                    nodes.try_each_seed(method),
+                    [
+                        "bench",
+                        "store",
+                        "params:compare",
+                        f"params:{METHODS[method].parameters}",
+                        "params:seed",
+                        "workspace",
+                    ],
                     f"{method}_trials",
                     name=f"try_{method}",
                 )
-                for method in methods
+                for method in METHODS
             ),
             node(
                 nodes.tabulate,
-                ["request", "classifier", "params:compare", *trials],
+                ["bench", "params:compare", *trials],
                 ["trials", "summary", "comparison"],
                 name="tabulate",
             ),
@@ -58,11 +61,10 @@ def create_pipeline(methods: list[str] | None = None) -> Pipeline:
                 nodes.report_comparison,
                 [
                     "summary",
-                    "request",
+                    "bench",
                     "params:compare",
                     "params:report",
                     "parameters",
-                    "base_model",
                     "source_report",
                     *trials,
                 ],

@@ -2,8 +2,8 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.data.manifest import describe_images
 from erasediff_pipeline.pipelines.generate.nodes import draw_images
-from erasediff_pipeline.pipelines.prepare.nodes import describe_images
 
 
 def create_pipeline() -> Pipeline:

@@ -2,7 +2,9 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.pipelines.prepare.nodes import describe_images, read_source, report_source
+from erasediff_pipeline.data.manifest import describe_images
+from erasediff_pipeline.data.source_report import report_source
+from erasediff_pipeline.pipelines.prepare.nodes import read_source
 
 
 def create_pipeline() -> Pipeline:

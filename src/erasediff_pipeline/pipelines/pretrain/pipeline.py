@@ -1,10 +1,10 @@
-"""Images → base model and judge."""
+"""Images → base model and classifier."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.evaluation.classifiers.make import make_classifier
 from erasediff_pipeline.pipelines.pretrain.nodes import (
     load_base_model,
-    make_judge,
     select_train,
     train_base_model,
 )
@@ -12,7 +12,7 @@ from erasediff_pipeline.ranks import TRAINING
 
 
 def create_pipeline() -> Pipeline:
-    """Images → base model and judge."""
+    """Images → base model and classifier."""
     base = node(
         train_base_model,
         [
@@ -22,6 +22,7 @@ def create_pipeline() -> Pipeline:
             "params:pretrain",
             "params:seed",
             "params:machine",
+            "workspace",
         ],
         "base_model",
         tags=TRAINING,
@@ -30,12 +31,12 @@ def create_pipeline() -> Pipeline:
 
 
 def create_judge_pipeline() -> Pipeline:
-    """Images → judge, for a base model that exists."""
+    """Images → classifier, for a base model that exists."""
     return pipeline(
         [
             node(select_train, ["images", "manifest"], "train_images"),
             node(
-                make_judge,
+                make_classifier,
                 [
                     "train_images",
                     "images",

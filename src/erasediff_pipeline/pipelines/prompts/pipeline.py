@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.evaluation.prompt_samples import judge_images, measure_fidelity
 from erasediff_pipeline.pipelines.prompts import nodes
 
 INPUTS = {"base_model", "classifier"}
@@ -63,13 +64,13 @@ def judge(which: str, model: str) -> list:
             name=f"draw_{which}",
         ),
         node(
-            nodes.look_at_images,
+            judge_images,
             ["store", f"{which}_places", "list", "classifier", "params:prompts", "params:captions"],
             f"{which}_seen",
-            name=f"look_{which}",
+            name=f"judge_{which}",
         ),
         node(
-            nodes.measure_fidelity,
+            measure_fidelity,
             [
                 "store",
                 f"{which}_places",

@@ -3,33 +3,33 @@
 import logging
 from typing import Any
 
-from diffusers import DiffusionPipeline
-
-from erasediff_pipeline import paths
-from erasediff_pipeline.catalog import history_of
 from erasediff_pipeline.config import ReleaseSettings
+from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evidence.leftovers import find_leftovers, remove_leftovers
+from erasediff_pipeline.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 
-def release_model(erased_model: DiffusionPipeline, settings: ReleaseSettings) -> dict[str, Any]:
+def release_model(
+    erased_model: ModelWithHistory, settings: ReleaseSettings, workspace: Workspace
+) -> dict[str, Any]:
     """Remove the kinds of leftovers that ``settings`` names, and record what went and what stays.
 
     Returns:
         ``release.json``: model, its requests, and a row each of ``removed`` and ``kept``.
     """
-    found = find_leftovers(paths.DATA, paths.environment, settings.model)
+    found = find_leftovers(workspace.data, workspace.environment, settings.model)
     removed = [leftover for leftover in found if leftover.kind in settings.remove]
     for leftover in removed:
         logger.info("removing %s (%d files)", leftover.path, leftover.files)
-    remove_leftovers(paths.DATA, removed)
+    remove_leftovers(workspace.data, removed)
     kept = [leftover for leftover in found if leftover.kind in settings.keep]
     return {
         "model": settings.model,
-        "erased_model_sha256": hash_pipeline(erased_model),
-        "requests": history_of(erased_model),
+        "erased_model_sha256": hash_pipeline(erased_model.pipeline),
+        "requests": [entry.to_json() for entry in erased_model.history],
         "removed": [leftover._asdict() for leftover in removed],
         "kept": [leftover._asdict() for leftover in kept],
     }

@@ -8,7 +8,15 @@ from erasediff_pipeline.pipelines.release import nodes
 def create_pipeline() -> Pipeline:
     """What it writes is named ``release.…`` in the catalog."""
     return pipeline(
-        [node(nodes.release_model, ["erased_model", "params:release"], "document", name="remove")],
+        [
+            node(
+                nodes.release_model,
+                ["erased_model", "params:release", "workspace"],
+                "document",
+                name="remove",
+            )
+        ],
         namespace="release",
+        inputs={"workspace"},
         parameters={"params:release"},
     )

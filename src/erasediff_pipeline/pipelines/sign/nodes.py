@@ -3,13 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.diffusion.pipelines import hash_pipeline
-from erasediff_pipeline.evidence.document import Evidence
-from erasediff_pipeline.evidence.signature import BadSignature, sign_folder, verify_folder
+from erasediff_pipeline.evidence.signature import sign_folder, verify_folder
+from erasediff_pipeline.evidence.signed import read_evidence
 from erasediff_pipeline.paths import PROJECT_ROOT, relative
 
 
@@ -44,27 +40,7 @@ def verify(
         "model": relative(model),
         "evidence": relative(evidence),
         "erased_model_sha256": document.provenance["erased_model_sha256"],
-        "request": document.request.model_dump(),
+        "request": document.request.to_json(),
         "verdict": document.verdict,
         "files": sum(path.is_file() for folder in (model, evidence) for path in folder.rglob("*")),
     }
-
-
-def read_evidence(model: Path, evidence: Path) -> Evidence:
-    """``evidence.json``, which must be what the schema says, and of this model."""
-    file = evidence / "evidence.json"
-    try:
-        document = Evidence.model_validate_json(file.read_text())
-    except (OSError, ValueError) as error:
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "the whole file"
-            raise BadSignature(f"{relative(file)}: {where}: {first['msg']}: audit and sign again") from None
-        raise BadSignature(f"{relative(file)}: {error}") from None
-    weights = hash_pipeline(DiffusersDirectory(str(model), "diffusers.DiffusionPipeline").load())
-    said = document.provenance.get("erased_model_sha256")
-    if said != weights:
-        raise BadSignature(
-            f"{relative(file)}: is of a model with the weights {said}, and {relative(model)} has {weights}"
-        )
-    return document

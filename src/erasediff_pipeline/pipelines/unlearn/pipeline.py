@@ -1,4 +1,4 @@
-"""Split → erase → sample → evaluate → report, for any method."""
+"""Request → erase → sample → evaluate → report, for any method."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
-SHARED = {"base_model", "images", "manifest", "classifier", "source_report"}
+SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "workspace"}
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
@@ -14,26 +14,16 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
     settings = f"params:{METHODS[method].parameters}"
     chain = pipeline(
         [
-            node(nodes.start_from, ["base_model", "params:base"], "starting_model", name="start"),
+            node(nodes.take_base_model, ["base_model", "params:base"], "starting_model", name="start"),
             node(
-                nodes.split_data,
-                ["manifest", "params:forget", "params:captions", "starting_model"],
-                ["split", "request", "conditions"],
+                nodes.define_task,
+                ["images", "manifest", "params:forget", "params:captions", "starting_model"],
+                ["task", "split", "request", "conditions"],
                 name="split",
             ),
             node(
-                nodes.erase_with(method),
-                [
-                    "starting_model",
-                    "images",
-                    "manifest",
-                    "split",
-                    "request",
-                    "conditions",
-                    settings,
-                    "params:seed",
-                    "params:machine",
-                ],
+                nodes.erase_by(method),
+                ["starting_model", "task", settings, "params:seed", "params:machine", "workspace"],
                 ["erased_model", "curves", "cost"],
                 name="erase",
                 tags=TRAINING,
@@ -42,7 +32,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             *judge("erased", "erased_model"),
             node(
                 nodes.collect_metrics(method),
-                ["request", "base_metrics", "erased_metrics", "conditions", "params:evaluation"],
+                ["task", "base_metrics", "erased_metrics", "params:evaluation"],
                 ["metrics", "base_numbers", "erased_numbers"],
                 name="collect",
             ),
@@ -54,13 +44,13 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.hold_gates,
-                ["metrics", "run", "params:gates", "params:report"],
+                ["metrics", "run", "params:gates", "params:report", "workspace"],
                 "evidence",
                 name="gates",
             ),
             node(
                 nodes.fill_card(method),
-                ["erased_model", "evidence", "source_report"],
+                ["erased_model", "evidence", "source_report", "workspace"],
                 "model_card",
                 name="card",
             ),
@@ -85,7 +75,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                     "model_card",
                     "evidence",
                     "report",
-                    "conditions",
+                    "task",
                     "params:tracking",
                     "params:sampling",
                 ],
@@ -102,30 +92,16 @@ def judge(which: str, model: str) -> list:
     """The nodes that draw from one model and measure it; the same for before and after."""
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [
-        node(
-            nodes.draw_from(which),
-            [model, "conditions", *drawing],
-            f"{which}_samples",
-            name=f"sample_{which}",
-        ),
+        node(nodes.sample(which), [model, "task", *drawing], f"{which}_samples", name=f"sample_{which}"),
         node(
             nodes.measure_membership,
-            [model, "images", "manifest", "split", "request", "conditions", *drawing],
+            [model, "task", *drawing],
             f"{which}_membership",
             name=f"membership_{which}",
         ),
         node(
-            nodes.evaluate_model,
-            [
-                f"{which}_samples",
-                f"{which}_membership",
-                "images",
-                "manifest",
-                "split",
-                "conditions",
-                "classifier",
-                "params:evaluation",
-            ],
+            nodes.evaluate,
+            [f"{which}_samples", f"{which}_membership", "task", "classifier", "params:evaluation"],
             f"{which}_metrics",
             name=f"evaluate_{which}",
         ),

@@ -1,13 +1,15 @@
 """A folder of drawn images, each with a note of what it was drawn from."""
 
 import os
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
+from torch import Tensor
+from tqdm.auto import tqdm
 
-from erasediff_pipeline.catalog.store_dataset import StoreDataset
 from erasediff_pipeline.data.folder import UNREADABLE
 
 KEY = "made_from"
@@ -42,13 +44,36 @@ class ImageStore:
         Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(work, "PNG", pnginfo=note)
         os.replace(work, path)
 
+    def fill(
+        self,
+        places: Sequence[str],
+        notes: Sequence[str],
+        draw: Callable[[list[int]], Tensor],
+        groups: Iterable[Sequence[int]],
+        batch_size: int,
+        title: str,
+    ) -> None:
+        """Draw the images that are missing, batch by batch, so that a run that stops can go on.
+
+        Args:
+            places: Where each image belongs.
+            notes: What each is drawn from.
+            draw: Rows → their images ``[N, 3, H, W]`` uint8.
+            groups: All rows, divided into those that may be drawn together.
+            batch_size: Images drawn at a time.
+            title: Of the progress bar.
+        """
+        held = [self.holds(place, note) for place, note in zip(places, notes, strict=True)]
+        with tqdm(total=len(held), initial=sum(held), desc=title, unit="image") as progress:
+            for group in groups:
+                missing = [row for row in group if not held[row]]
+                for start in range(0, len(missing), batch_size):
+                    batch = missing[start : start + batch_size]
+                    for row, image in zip(batch, draw(batch).numpy(), strict=True):
+                        self.save(places[row], image, notes[row])
+                    progress.update(len(batch))
+
     def load(self, place: str) -> np.ndarray:
         """``[3, H, W]`` uint8."""
         with Image.open(self.folder / place) as image:
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)
-
-
-class ImageStoreDataset(StoreDataset[ImageStore]):
-    """Hands the store to a node: a run that stops has lost a batch at most."""
-
-    store = ImageStore

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from erasediff_pipeline.catalog.store_dataset import StoreDataset
 from erasediff_pipeline.files import atomic_directory
 
 KEY = "made_from.json"
@@ -57,9 +56,3 @@ class TrialStore:
             return json.loads(key.read_text()) == json.loads(json.dumps(made_from))
         except (FileNotFoundError, ValueError):  # missing, or neither JSON nor text
             return False
-
-
-class TrialStoreDataset(StoreDataset[TrialStore]):
-    """Hands the store to a node: a run that stops has lost one trial at most."""
-
-    store = TrialStore

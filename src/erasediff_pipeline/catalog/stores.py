@@ -1,15 +1,17 @@
-"""A dataset that is a folder which a node fills as it goes."""
+"""Folders that a node fills as it goes, so that a run that stops has lost one piece at most."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
-S = TypeVar("S")
+from erasediff_pipeline.data.image_store import ImageStore
+from erasediff_pipeline.experiments.store import TrialStore
+
+S = TypeVar("S", ImageStore, TrialStore)
 
 
-class StoreDataset(AbstractDataset[Any, S], Generic[S]):
+class _StoreDataset(AbstractDataset[Any, S], Generic[S]):
     """Hands the store to a node, which writes to it itself.
 
     Args:
@@ -17,15 +19,14 @@ class StoreDataset(AbstractDataset[Any, S], Generic[S]):
         metadata: Kept for plugins, not read here.
     """
 
-    store: Callable[[Path], S]
-    """Opens the folder; given by the kind of store."""
+    store: ClassVar[type]
 
     def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
         self._filepath = Path(filepath)
         self.metadata = metadata
 
     def load(self) -> S:
-        return type(self).store(self._filepath)
+        return self.store(self._filepath)
 
     def save(self, data: Any) -> None:
         raise DatasetError("a node writes to the store itself")
@@ -35,3 +36,15 @@ class StoreDataset(AbstractDataset[Any, S], Generic[S]):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class ImageStoreDataset(_StoreDataset[ImageStore]):
+    """Drawn images."""
+
+    store = ImageStore
+
+
+class TrialStoreDataset(_StoreDataset[TrialStore]):
+    """Trained trials and the answers of audits."""
+
+    store = TrialStore

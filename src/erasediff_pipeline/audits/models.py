@@ -1,0 +1,100 @@
+"""The models that an audit puts its questions to."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.evaluation.bench import Bench
+from erasediff_pipeline.unlearning.registry import reason_to_leave_out
+
+logger = logging.getLogger(__name__)
+
+
+def list_models(
+    bench: Bench,
+    erased: ModelWithHistory,
+    method: str,
+    settings: AuditSettings,
+    train: Callable[[str], ModelWithHistory],
+) -> dict[str, ModelWithHistory]:
+    """Base, erased and retrained model, and those of other methods, by name.
+
+    Args:
+        bench: Base model and task.
+        erased: The model under audit.
+        method: That made it.
+        settings: Which others to audit.
+        train: Trains a method on the same task, or reads what was trained.
+    """
+    models = {"base": bench.base_model, "erased": erased}
+    if settings.retrained:
+        models["retrained"] = train("retrain")
+    unfit = list_left_out(settings, bench.task.request)
+    for other in settings.methods:
+        if other in unfit:
+            logger.warning("%s is left out: %s", other, unfit[other])
+        elif other not in ("retrain", method):  # they are there by another name
+            models[other] = train(other)
+    return models
+
+
+def check_erased_model(
+    bench: Bench,
+    erased: ModelWithHistory,
+    metrics: dict[str, Any],
+    provenance: dict[str, Any],
+    settings: AuditSettings,
+    base: str,
+) -> None:
+    """Refuse an erased model that does not belong to this request, base model and run.
+
+    Args:
+        bench: Base model and task.
+        erased: The model under audit.
+        metrics: ``metrics.json`` of the run that made it.
+        provenance: Of the same run.
+        settings: Name the model.
+        base: Name of the base model.
+
+    Raises:
+        InvalidRequest: The weights are others than those that were measured, the base model is another, or
+            the model has answered another request.
+    """
+    weights, measured = hash_pipeline(erased.pipeline), provenance["erased_model_sha256"]
+    if weights != measured:
+        raise InvalidRequest(
+            f"audit.model: {settings.model!r} has the weights {weights}, but its run.json and metrics.json "
+            f"are of {measured}: run its pipeline again"
+        )
+    start, given = provenance["base_model_sha256"], hash_pipeline(bench.base_model.pipeline)
+    if start != given:
+        raise InvalidRequest(
+            f"base: {base!r} has the weights {given}, but {settings.model!r} was made from {start}: set base "
+            "to the model that it was made from, or run its pipeline again"
+        )
+    answered = [entry.forget_sha256 for entry in erased.history][-1:]
+    asked, measured_request = bench.task.request, Request.model_validate(metrics["forget"])
+    if asked != measured_request or answered != [asked.forget_sha256]:
+        raise InvalidRequest(
+            f"audit.model: {settings.model!r} has forgotten {measured_request.in_words()}, not "
+            f"{asked.in_words()}: run its pipeline for that request, or audit the other one with "
+            f"`kedro run --pipeline=audit --params={_as_parameter(measured_request)}`"
+        )
+
+
+def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:
+    """Methods that do not answer a request of this kind, each with the reason."""
+    reasons = {method: reason_to_leave_out(method, request) for method in settings.methods}
+    return {method: reason for method, reason in reasons.items() if reason}
+
+
+def _as_parameter(request: Request) -> str:
+    """The request as a user types it; a placeholder where the command line cannot say it."""
+    key = {"classes": "classes", "prompts": "prompts", "ids": "ids_file"}[request.by]
+    named = getattr(request, key, ["…"])
+    return f"forget.{key}={named[0]}" if len(named) == 1 else f"forget.{key}=… (several: in a file of conf/)"

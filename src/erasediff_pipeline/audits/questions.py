@@ -1,0 +1,108 @@
+"""The expensive questions of an audit, put to one model; each answer is a table."""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+
+from erasediff_pipeline.audits.inversion import invert
+from erasediff_pipeline.audits.relearning import relearn
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.pipelines import model_of
+from erasediff_pipeline.diffusion.sampling import stream_samples
+from erasediff_pipeline.evaluation.bench import Bench
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.workspace import Workspace
+
+logger = logging.getLogger(__name__)
+
+
+def relearn_model(
+    bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
+) -> pd.DataFrame:
+    """Teach a model again, with forgotten images and, apart from that, with retained ones alone.
+
+    Returns:
+        ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``.
+    """
+    parts = []
+    for taught, images in (("forgotten", bench.task.forget), ("retained", bench.task.retain)):
+        logger.info("relearning: %s, taught with %s images", name, taught)
+        curve = relearn(
+            model_of(model.pipeline, bench.task.prompts),
+            _shuffled(images, seed),
+            partial(_forget_accuracy, bench, settings, seed),
+            settings.relearning,
+            derive_seed(seed, "relearning"),
+            workspace.checkpoint("relearning", name, taught),
+        )
+        parts.append(curve.assign(taught=taught))
+    return pd.concat(parts, ignore_index=True)
+
+
+def invert_model(
+    bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
+) -> pd.DataFrame:
+    """Search a model for an embedding that brings each forgotten class back.
+
+    Returns:
+        ``label``, ``start``, ``loss``, ``forget_accuracy``.
+    """
+    parts = []
+    retained = torch.tensor(bench.task.retained_numbers)
+    for label in bench.task.request.classes:
+        logger.info("inversion: %s, class %d", name, label)
+        found = invert(
+            model_of(model.pipeline, bench.task.prompts),
+            bench.task.forget_of(label),
+            retained,
+            partial(_share_that_shows, bench, label, settings.samples, seed),
+            settings.inversion,
+            seed,
+            workspace.checkpoint("inversion", name, str(label)),
+        )
+        parts.append(found.assign(label=label))
+    return pd.concat(parts, ignore_index=True)
+
+
+class Question(NamedTuple):
+    """How a model is asked, and the columns of its answer."""
+
+    ask: Callable[..., pd.DataFrame]
+    columns: list[str]
+
+
+QUESTIONS = {
+    "relearning": Question(relearn_model, ["taught", "step", "forget_accuracy"]),
+    "inversion": Question(invert_model, ["label", "start", "loss", "forget_accuracy"]),
+}
+
+
+def _shuffled(images: LabelledImages, seed: int) -> LabelledImages:
+    """In an order drawn from the seed: the first few then stand for all."""
+    rng = np.random.default_rng(derive_seed(seed, "lesson"))
+    return images.select(rng.permutation(len(images)))
+
+
+def _share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: DiffusionModel) -> float:
+    """Share of samples, drawn under what the request is judged by, that the classifier gives to the class."""
+    asked = torch.tensor(np.resize(bench.task.judged_numbers(label), samples))
+    drawn = torch.cat(list(stream_samples(model, asked, derive_seed(seed, "audit"), bench.sampling)))
+    seen = class_probabilities(bench.classifier, drawn).argmax(dim=1)
+    return float((seen == label).double().mean())
+
+
+def _forget_accuracy(bench: Bench, settings: AuditSettings, seed: int, model: DiffusionModel) -> float:
+    """The mean share over the forgotten classes."""
+    labels = bench.task.request.classes
+    return float(
+        np.mean([_share_that_shows(bench, label, settings.samples, seed, model) for label in labels])
+    )

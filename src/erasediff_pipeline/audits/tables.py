@@ -1,0 +1,97 @@
+"""The other questions of an audit, put to all models at once; each answer is a table."""
+
+import numpy as np
+import pandas as pd
+import torch
+
+from erasediff_pipeline.audits.damage import measure_damage
+from erasediff_pipeline.audits.leakage import leakage
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.data.conditions import RETAIN, plan_samples
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.embedded import null_of
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.pipelines import model_of
+from erasediff_pipeline.diffusion.sampling import draw_samples
+from erasediff_pipeline.evaluation.bench import Bench
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.membership import (
+    denoising_losses,
+    membership_auc,
+    membership_interval,
+    true_positive_rate,
+)
+from erasediff_pipeline.seeding import derive_seed
+
+Models = dict[str, ModelWithHistory]
+
+
+def measure_membership(bench: Bench, models: Models, settings: AuditSettings, seed: int) -> pd.DataFrame:
+    """Can the denoising loss tell forgotten images from unseen ones of their classes?
+
+    Returns:
+        A row a model: ``model``, ``auc``, ``low``, ``high``, ``true_positive_rate`` at 1 % false positives.
+    """
+    members, unseen = bench.task.forget, bench.task.unseen()
+    rows = []
+    for name, model in models.items():
+        asked = model_of(model.pipeline, bench.task.prompts)
+        known, new = (
+            denoising_losses(asked, images, bench.evaluation, derive_seed(seed, "evaluation"))
+            for images in (members, unseen)
+        )
+        low, high = membership_interval(known, new, settings.bootstrap, settings.confidence, seed)
+        rows.append((name, membership_auc(known, new), low, high, true_positive_rate(known, new)))
+    return pd.DataFrame(rows, columns=["model", "auc", "low", "high", "true_positive_rate"])
+
+
+def sample_retained(
+    bench: Bench, models: Models, settings: AuditSettings, seed: int
+) -> dict[str, LabelledImages]:
+    """Draw from each model under every retained condition and, labelled −1, under the null condition."""
+    conditions = bench.task.conditions[bench.task.conditions["role"] == RETAIN]
+    evaluation = bench.evaluation.model_copy(update={"retain_samples": settings.samples})
+    plan = plan_samples(conditions, evaluation)
+    drawn = {}
+    for name, saved in models.items():
+        model = model_of(saved.pipeline, bench.task.prompts)
+        numbers, noise = torch.tensor(plan["number"].to_numpy()), derive_seed(seed, "audit")
+        kept = draw_samples(model, numbers, noise, bench.sampling, f"retained, {name}")
+        anything = draw_samples(
+            null_of(model), numbers[: settings.samples], noise, bench.sampling, f"null, {name}"
+        )
+        labels = np.concatenate([plan["label"].to_numpy(), np.full(len(anything), -1)])
+        drawn[name] = LabelledImages(np.concatenate([kept, anything]), labels)
+    return drawn
+
+
+def measure_leakage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
+    """How often do the forgotten classes show under other conditions?
+
+    Returns:
+        ``model``, ``asked_for``, ``share``; no row for a request by ids, which keeps its classes.
+    """
+    rows = []
+    for name, samples in drawn.items() if not bench.task.request.keeps_classes else ():
+        images, labels = samples.tensors()
+        probabilities = class_probabilities(bench.classifier, images)
+        shares = leakage(probabilities, labels, list(bench.task.request.classes))
+        rows += [(name, asked_for, share) for asked_for, share in shares.items()]
+    return pd.DataFrame(rows, columns=["model", "asked_for", "share"])
+
+
+def assess_damage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
+    """Every retained class of every model; ``model`` and the columns of ``measure_damage``."""
+    extractor = build_extractor(bench.evaluation.fid_backend, bench.classifier)
+    neighbours = bench.evaluation.precision_neighbours
+    real = bench.task.real
+    return pd.concat(
+        [
+            measure_damage(
+                samples.select(samples.labels >= 0), real, bench.classifier, extractor, neighbours
+            ).assign(model=name)
+            for name, samples in drawn.items()
+        ],
+        ignore_index=True,
+    )

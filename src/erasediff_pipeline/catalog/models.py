@@ -1,0 +1,69 @@
+"""Folders with models, as ``from_pretrained`` loads them."""
+
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from kedro.io import AbstractDataset
+
+from erasediff_pipeline.diffusion.io import (
+    ModelWithHistory,
+    load_model,
+    refuse_pickles,
+    save_model,
+    save_reproducibly,
+)
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge, Judge
+from erasediff_pipeline.files import atomic_directory
+
+T = TypeVar("T")
+
+
+class _ModelFolder(AbstractDataset[T, T], Generic[T]):
+    """A folder with a model in it.
+
+    Args:
+        filepath: The folder.
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
+        self._filepath = Path(filepath)
+        self.metadata = metadata
+
+    def _exists(self) -> bool:
+        return any((self._filepath / name).exists() for name in ("model_index.json", "config.json"))
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class PipelineFolder(_ModelFolder[ModelWithHistory]):
+    """A diffusers pipeline, with the requests that it has answered.
+
+    Args:
+        filepath: The folder.
+        half: Store the weights as 16-bit floats, in half the space; they are loaded as 32-bit ones.
+        metadata: Kept for plugins, not read here.
+    """
+
+    def __init__(self, filepath: str, half: bool = False, metadata: dict[str, Any] | None = None):
+        super().__init__(filepath, metadata)
+        self._half = half
+
+    def load(self) -> ModelWithHistory:
+        return load_model(self._filepath)
+
+    def save(self, data: ModelWithHistory) -> None:
+        save_model(data, self._filepath, self._half)
+
+
+class ClassifierFolder(_ModelFolder[Judge]):
+    """The classifier that judges samples, of whatever class it was saved as."""
+
+    def load(self) -> Judge:
+        refuse_pickles(self._filepath)
+        return AnyJudge.from_pretrained(str(self._filepath), use_safetensors=True, local_files_only=True)
+
+    def save(self, data: Judge) -> None:
+        with atomic_directory(self._filepath) as fresh:
+            save_reproducibly(data, fresh)

@@ -1,0 +1,16 @@
+"""What the source calls its classes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NO_NAMES: Mapping[int, str] = {}
+
+
+def names_in(source_report: dict[str, Any]) -> dict[int, str]:
+    """Read the names of the classes, by label, from ``source.json``."""
+    return {row["label"]: row["name"] for row in source_report["classes"]}
+
+
+def name_class(label: int, names: Mapping[int, str] = NO_NAMES) -> str:
+    """The number of a class, with its name where that says more."""
+    return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"

@@ -1,0 +1,184 @@
+"""The split into a forget set and a retain set that a request makes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from erasediff_pipeline.config import CaptionSettings, ForgetRequest
+from erasediff_pipeline.data.request import AnsweredRequest, Request, forgotten_classes
+from erasediff_pipeline.errors import InvalidRequest
+
+LINES_AT_A_TIME = 10_000
+
+
+def hash_set(rows: pd.DataFrame) -> str:
+    """SHA-256 of a set of images, rows of the manifest: over the sorted lines ``<id> <sha256>``.
+
+    Order and duplicates do not matter; pixels do.
+    """
+    lines = (rows["id"] + " " + rows["sha256"]).drop_duplicates().sort_values()
+    digest = hashlib.sha256()
+    for start in range(0, len(lines), LINES_AT_A_TIME):  # as one text they would be as large as the manifest
+        text = "\n".join(lines.iloc[start : start + LINES_AT_A_TIME].tolist())
+        digest.update(f"\n{text}".encode() if start else text.encode())
+    return digest.hexdigest()
+
+
+def read_ids(path: str | Path) -> list[str]:
+    """Read the ids of a request from a CSV with one column ``id``.
+
+    Raises:
+        InvalidRequest: The file is missing, is not such a CSV, is empty, or repeats an id.
+    """
+    where = f"forget.ids_file: {path}"
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except FileNotFoundError:
+        raise InvalidRequest(f"{where} does not exist") from None
+    except OSError as error:
+        raise InvalidRequest(f"{where} cannot be read: {error.strerror}") from None
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"{where} is not a CSV with an `id` column: {error}") from None
+    if "id" not in table.columns:
+        raise InvalidRequest(f"{where} has the columns {list(table.columns)}: expected an `id` column")
+    ids = table["id"].str.strip()
+    if ids.empty:
+        raise InvalidRequest(f"{where} has no rows: name at least one id")
+    repeated = sorted(ids[ids.duplicated()].unique())
+    if repeated:
+        raise InvalidRequest(f"{where} repeats {_some(repeated)}: name each id once")
+    return list(ids)
+
+
+def _some(values: list[str], most: int = 5) -> str:
+    """The first few of many, for a message of one line."""
+    shown = ", ".join(repr(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+@dataclass(frozen=True)
+class Split:
+    """The training images, divided: forget ∪ retain = train, forget ∩ retain = ∅."""
+
+    table: pd.DataFrame
+    """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row a training image."""
+
+    request: Request
+    """The request with the sizes and hashes of both sets."""
+
+
+def split_by_request(
+    manifest: pd.DataFrame,
+    asked: ForgetRequest,
+    earlier: Sequence[AnsweredRequest] = (),
+    captions: CaptionSettings | None = None,
+) -> Split:
+    """Divide the training images into a forget set and a retain set.
+
+    Args:
+        manifest: A row an image: ``id``, ``label``, ``sha256``, ``split``.
+        asked: What to forget.
+        earlier: Requests that the base model has answered: their images are in neither set.
+        captions: Words that a request by prompts may name.
+
+    Raises:
+        InvalidRequest: A class, word or id is unknown, an id was never trained on, something was forgotten
+            before, or nothing is left to retain.
+    """
+    everything = manifest[manifest["split"] == "train"]
+    gone = _forgotten_before(everything, earlier)
+    train = everything[~gone]
+    classes, key = asked.classes, "forget.classes"
+    if asked.prompts is not None:
+        classes = _classes_of_words(asked.prompts, captions or CaptionSettings())
+        key = f"forget.prompts: {_some(asked.prompts)}"
+    _refuse_twice(everything[gone], train, classes, key, asked.ids_file)
+    if classes is not None:
+        forget = _rows_of_classes(train, classes, key)
+    else:
+        forget = _rows_of_ids(manifest, train, asked.ids_file)
+    if forget.all():
+        raise InvalidRequest(
+            f"forget: the request covers all {len(train)} training images: leave at least one to retain"
+        )
+    table = pd.DataFrame(
+        {"id": train["id"], "set": forget.map({True: "forget", False: "retain"}).astype(str)}
+    ).reset_index(drop=True)
+    words = (
+        {} if asked.prompts is None else asked.model_dump(include={"prompts", "templates", "anchor_prompt"})
+    )
+    before = {"earlier": tuple(earlier)} if earlier else {}
+    request = Request(
+        by="prompts" if asked.prompts is not None else "ids" if classes is None else "classes",
+        classes=tuple(sorted(int(label) for label in train["label"][forget].unique())),
+        forget_images=int(forget.sum()),
+        retain_images=int((~forget).sum()),
+        forget_sha256=hash_set(train[forget]),
+        retain_sha256=hash_set(train[~forget]),
+        **words,
+        **before,
+    )
+    return Split(table, request)
+
+
+def _classes_of_words(words: list[str], captions: CaptionSettings) -> list[int]:
+    known = {word: label for label, of_label in captions.words.items() for word in of_label}
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        raise InvalidRequest(
+            f"forget.prompts: {_some(unknown)} not in captions.words: choose from {', '.join(known)}"
+        )
+    return sorted({known[word] for word in words})
+
+
+def _rows_of_classes(train: pd.DataFrame, classes: list[int], asked: str) -> pd.Series:
+    known = sorted(int(label) for label in train["label"].unique())
+    unknown = sorted(set(classes) - set(known))
+    if unknown:
+        raise InvalidRequest(f"{asked}: {unknown} not in the data: choose from {known}")
+    if set(classes) == set(known):
+        raise InvalidRequest(f"{asked}: {sorted(set(classes))} is every class: leave at least one to retain")
+    return train["label"].isin(classes)
+
+
+def _rows_of_ids(manifest: pd.DataFrame, train: pd.DataFrame, ids_file: str | None) -> pd.Series:
+    ids = read_ids(str(ids_file))
+    where = f"forget.ids_file: {ids_file}"
+    unknown = sorted(set(ids) - set(manifest["id"]))
+    if unknown:
+        raise InvalidRequest(f"{where} names {_some(unknown)}, not in the manifest's `id` column")
+    untrained = sorted(set(ids) - set(train["id"]))
+    if untrained:
+        raise InvalidRequest(
+            f"{where} names {_some(untrained)} of the test split, which the model never saw: "
+            "name ids of the train split"
+        )
+    return train["id"].isin(ids)
+
+
+def _forgotten_before(train: pd.DataFrame, earlier: Sequence[AnsweredRequest]) -> pd.Series:
+    gone = train["label"].isin(forgotten_classes(earlier))
+    return gone | train["id"].isin([name for request in earlier for name in request.ids])
+
+
+def _refuse_twice(
+    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, asked: str, ids_file: str | None
+) -> None:
+    """Refuse what the model has forgotten already: its forget set would be empty.
+
+    A class of which single images were forgotten can still be forgotten as a whole.
+    """
+    if classes is not None:
+        no_more = set(gone["label"]) - set(train["label"])
+        again = [str(label) for label in sorted(set(classes) & no_more)]
+        where = asked
+    else:
+        again = sorted(set(read_ids(str(ids_file))) & set(gone["id"]))
+        where = f"forget.ids_file: {ids_file}"
+    if again:
+        raise InvalidRequest(
+            f"{where}: {_some(again)}: this model has forgotten it before, see its request_history.json"
+        )

@@ -1,0 +1,78 @@
+"""What is the same for every model that is measured on a request."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from erasediff_pipeline.config import CaptionSettings, EvaluationSettings, ForgetRequest, SamplingSettings
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.data.task import ForgetTask, build_task
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.fingerprint import describe_inputs
+from erasediff_pipeline.hashing import hash_images, hash_weights
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The base model, the task and the yardstick."""
+
+    base_model: ModelWithHistory
+    task: ForgetTask
+    classifier: Judge
+    sampling: SamplingSettings
+    evaluation: EvaluationSettings
+
+    def describe_measuring(
+        self, model: ModelWithHistory, seed: int, *components: str, **more: Any
+    ) -> dict[str, Any]:
+        """All that decides what is measured of a model, as plain JSON."""
+        return describe_inputs(
+            "data",
+            "sampling",
+            *components,
+            model_sha256=fingerprint_pipeline(model.pipeline),
+            seed=seed,
+            classifier_sha256=hash_weights(self.classifier),
+            sampling=self.sampling.model_dump(mode="json"),
+            evaluation=self.evaluation.model_dump(mode="json"),
+            **describe_task(self.task),
+            **more,
+        )
+
+
+def build_bench(
+    base_model: ModelWithHistory,
+    images: LabelledImages,
+    manifest: pd.DataFrame,
+    asked: ForgetRequest,
+    captions: CaptionSettings,
+    classifier: Judge,
+    sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
+) -> tuple[Bench, pd.DataFrame, Request, pd.DataFrame]:
+    """Resolve the request: the bench, and its split, request and conditions to keep on disk."""
+    task = build_task(images, manifest, asked, captions, base_model.history)
+    return (
+        Bench(base_model, task, classifier, sampling, evaluation),
+        task.split,
+        task.request,
+        task.conditions,
+    )
+
+
+def describe_task(task: ForgetTask) -> dict[str, Any]:
+    """All that decides what a method sees of a task, as plain JSON."""
+    columns = [name for name in ("label", "split", "prompt") if name in task.manifest]
+    asked = [task.conditions.to_csv(), task.manifest[columns].to_csv(), task.request.anchor_prompt or ""]
+    return {
+        "by": task.request.by,
+        "forget_sha256": task.request.forget_sha256,
+        "retain_sha256": task.request.retain_sha256,
+        "images_sha256": hash_images(task.images),
+        "conditions_sha256": hashlib.sha256("\0".join(asked).encode()).hexdigest(),
+    }

@@ -1,0 +1,31 @@
+"""Evidence that belongs to a model."""
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from erasediff_pipeline.diffusion.io import load_model
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.evidence.document import Evidence
+from erasediff_pipeline.evidence.signature import BadSignature
+from erasediff_pipeline.paths import relative
+
+
+def read_evidence(model: Path, evidence: Path) -> Evidence:
+    """``evidence.json``, which must be what the schema says, and of this model."""
+    file = evidence / "evidence.json"
+    try:
+        document = Evidence.model_validate_json(file.read_text())
+    except (OSError, ValueError) as error:
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole file"
+            raise BadSignature(f"{relative(file)}: {where}: {first['msg']}: audit and sign again") from None
+        raise BadSignature(f"{relative(file)}: {error}") from None
+    weights = hash_pipeline(load_model(model).pipeline)
+    said = document.provenance.get("erased_model_sha256")
+    if said != weights:
+        raise BadSignature(
+            f"{relative(file)}: is of a model with the weights {said}, and {relative(model)} has {weights}"
+        )
+    return document

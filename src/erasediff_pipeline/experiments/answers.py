@@ -1,0 +1,62 @@
+"""Answers of models to the expensive questions of an audit, asked once and kept."""
+
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from erasediff_pipeline.audits.questions import QUESTIONS
+from erasediff_pipeline.audits.tables import Models
+from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.evaluation.bench import Bench
+from erasediff_pipeline.experiments.store import TrialStore
+from erasediff_pipeline.experiments.trials import place_of
+from erasediff_pipeline.workspace import Workspace
+
+
+def ask_models(
+    question: str,
+    bench: Bench,
+    store: TrialStore,
+    models: Models,
+    settings: AuditSettings,
+    seed: int,
+    workspace: Workspace,
+) -> pd.DataFrame:
+    """Put one question to every model, or read the answer where the store holds it.
+
+    Returns:
+        The answers, one below the other, with the column ``model``; no row for a request by ids, which keeps
+        its classes.
+    """
+    ask, columns = QUESTIONS[question]
+    if bench.task.request.keeps_classes:
+        return pd.DataFrame(columns=["model", *columns])
+    folders = {"erased": settings.model, "retrained": "retrain"}
+    parts = []
+    for name, model in models.items():
+        made_from = bench.describe_measuring(
+            model,
+            seed,
+            "training",
+            question,
+            question=settings.model_dump(mode="json")[question],
+            samples=settings.samples,
+        )
+        answer = store.once(
+            place_of(bench.task.request, folders.get(name, name), seed, question),
+            made_from,
+            partial(ask, bench, name, model, settings, seed, workspace),
+            _save_table,
+            _load_table,
+        )
+        parts.append(answer[columns].assign(model=name))
+    return pd.concat(parts, ignore_index=True)[["model", *columns]]
+
+
+def _save_table(folder: Path, table: pd.DataFrame) -> None:
+    table.to_csv(folder / "table.csv", index=False)
+
+
+def _load_table(folder: Path) -> pd.DataFrame:
+    return pd.read_csv(folder / "table.csv", float_precision="round_trip")

@@ -1,0 +1,63 @@
+"""Erase the forget set of a task by a method of the registry."""
+
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from erasediff_pipeline.config import MachineSettings
+from erasediff_pipeline.data.task import ForgetTask
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline, model_of
+from erasediff_pipeline.training.loop import PLAIN, OnLog, edit, train
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.store import FeatureStore
+from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.workspace import Workspace
+
+
+class Erased(NamedTuple):
+    """What erasing returns."""
+
+    model: ModelWithHistory
+    curves: pd.DataFrame
+    """A row a logged step: ``step`` and what the method logs."""
+
+    cost: dict[str, Any]
+    """``steps``, ``denoiser_evaluations``, ``wall_seconds``, ``peak_memory_bytes``."""
+
+
+def erase(
+    method: str,
+    start: ModelWithHistory,
+    task: ForgetTask,
+    settings: Any,
+    seed: int,
+    workspace: Workspace,
+    machine: MachineSettings = PLAIN,
+    on_log: OnLog = lambda step, scalars: None,
+) -> Erased:
+    """Unlearn the forget set.
+
+    Args:
+        method: Key of ``METHODS``.
+        start: The model; its weights move, so hand over a copy where they are needed again.
+        task: The request on its data.
+        settings: Of the method's own type.
+        seed: Of every random draw.
+        workspace: Keeps the checkpoint, and what the method computes once.
+        machine: How to train faster.
+        on_log: Called with step and scalars of each logged point.
+    """
+    entry = METHODS[method]
+    answered = task.request.answered(method, hash_pipeline(start.pipeline), task.forget_ids)
+    model = model_of(start.pipeline, task.prompts)
+    data = TrainingData(task.retain, task.forget, task.forgotten_before, task.anchor)
+    built = entry.build(settings)
+    if getattr(built, "closed_form", False):
+        history, cost = edit(model, built, data)
+    else:
+        store, checkpoint = FeatureStore(workspace.features(method)), workspace.checkpoint(method)
+        history, cost = train(model, built, data, settings, seed, checkpoint, on_log, store, machine)
+    erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered))
+    return Erased(erased, pd.DataFrame(history), asdict(cost))

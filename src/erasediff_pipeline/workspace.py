@@ -1,0 +1,28 @@
+"""Where a run keeps what it may need again, outside of everything that DVC cleans."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folders of one environment; a catalog entry."""
+
+    data: Path
+    """The project's ``data`` folder."""
+
+    environment: str = ""
+    """Empty, or ``<name>/``, as in the paths of the catalog."""
+
+    def checkpoint(self, *names: str) -> Path:
+        """Where a training keeps its checkpoint until it succeeds."""
+        return self.data / ".checkpoints" / self.environment / f"{'-'.join(names)}.safetensors"
+
+    def features(self, method: str) -> Path:
+        """The folder of what a method computes once and may reuse."""
+        return self.data / "04_feature" / self.environment / method
+
+    def command(self, pipeline: str) -> str:
+        """The command that runs a pipeline in this environment."""
+        option = f"--env={self.environment.rstrip('/')} " if self.environment else ""
+        return f"kedro run {option}--pipeline={pipeline}"
