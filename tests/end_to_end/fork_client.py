@@ -13,7 +13,7 @@ LISTENING = "listening on "
 PROGRAM = """#!{python}
 import sys
 sys.path.insert(0, {here!r})
-from fork_client import stand_in
+from tests.end_to_end.fork_client import stand_in
 stand_in({address!r}, {name!r})
 """
 
@@ -51,7 +51,7 @@ def stand_in(address, name):
 
 def write_program(name, address):
     """Text of one that is this command."""
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[2])
     return PROGRAM.format(python=sys.executable, here=here, address=address, name=name)
 
 

@@ -21,8 +21,10 @@ import sys
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
+from pathlib import Path
 from tempfile import mkdtemp
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 import accelerate  # noqa: F401
 import cryptography.hazmat.primitives.asymmetric.ec  # noqa: F401
 import diffusers  # noqa: F401
@@ -41,11 +43,12 @@ import scipy.stats  # noqa: F401
 import torch  # noqa: F401
 import torch_fidelity  # noqa: F401
 from diffusers import DDPMPipeline, UNet2DModel  # noqa: F401
-from fork_client import LISTENING
 from kedro.framework.cli import cli as kedro_cli
 from kedro_datasets import json as json_datasets  # noqa: F401
 from mlflow.utils import requirements_utils
 from sklearn.model_selection import train_test_split  # noqa: F401
+
+from tests.end_to_end.fork_client import LISTENING
 
 fork = get_context("fork")
 PROGRAMS = {"kedro": kedro_cli.main, "dvc": dvc.cli.main}

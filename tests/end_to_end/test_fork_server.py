@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from end_to_end.fixtures import PATIENCE, clean_environment, run_command, wait_until
-from end_to_end.fork_client import write_program
+from tests.end_to_end.fork_client import write_program
+from tests.helpers.project import PATIENCE, clean_environment, run_command, wait_until
 
 SLEEPER = "import os, pathlib, time; pathlib.Path('pid').write_text(f'{os.getpid()}.'); time.sleep(600)"
 

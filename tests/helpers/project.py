@@ -20,7 +20,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_ins
+from tests.end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -400,7 +400,7 @@ class Running:
 
 def start_server(project):
     """Its address."""
-    command = [sys.executable, Path(__file__).with_name("fork_server.py")]
+    command = [sys.executable, ROOT / "tests/end_to_end/fork_server.py"]
     # kedro reads conf/logging.yml where it is imported
     server = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True)
     for line in server.stdout:  # what it imports may have said something before
