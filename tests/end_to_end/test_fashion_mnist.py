@@ -11,9 +11,7 @@ from erasediff_pipeline.data.published import DEBIAN
 from tests.data.test_published import write_idx
 from tests.helpers.project import ENABLE, QUICK, copy_clone
 
-pytestmark = [
-    pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}"),
-]
+pytestmark = pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}")
 
 
 def read_idx(file):
