@@ -194,6 +194,14 @@ def clone_checkout(target):
     git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
 
 
+@pytest.fixture
+def own_project(tmp_path, monkeypatch):
+    """An empty project of this test's own, which it stands in."""
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory, worker_id):
     """A folder that all processes of this test run share."""

@@ -20,11 +20,12 @@ def release_model(erased_model: DiffusionPipeline, settings: ReleaseSettings) ->
     Returns:
         ``release.json``: model, its requests, and a row each of ``removed`` and ``kept``.
     """
-    found = find_leftovers(paths.DATA, paths.environment, settings.model)
+    data = paths.project_root() / "data"
+    found = find_leftovers(data, paths.environment, settings.model)
     removed = [leftover for leftover in found if leftover.kind in settings.remove]
     for leftover in removed:
         logger.info("removing %s (%d files)", leftover.path, leftover.files)
-    remove_leftovers(paths.DATA, removed)
+    remove_leftovers(data, removed)
     kept = [leftover for leftover in found if leftover.kind in settings.keep]
     return {
         "model": settings.model,

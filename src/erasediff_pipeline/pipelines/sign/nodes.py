@@ -10,7 +10,7 @@ from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evidence.document import Evidence
 from erasediff_pipeline.evidence.signature import BadSignature, sign_folder, verify_folder
-from erasediff_pipeline.paths import PROJECT_ROOT, relative
+from erasediff_pipeline.paths import project_root, relative
 
 
 def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
@@ -20,7 +20,7 @@ def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, s
         BadSignature: The evidence is of another model.
     """
     read_evidence(model, evidence)
-    key = PROJECT_ROOT / settings.private_key
+    key = project_root() / settings.private_key
     return sign_folder(model, key, relative(model)), sign_folder(evidence, key, relative(evidence))
 
 
@@ -36,7 +36,7 @@ def verify(
         BadSignature: A file was changed, added or removed, the key is another, or the evidence is of another
             model.
     """
-    key = PROJECT_ROOT / settings.public_key
+    key = project_root() / settings.public_key
     verify_folder(model, model_signature, key, relative(model))
     verify_folder(evidence, evidence_signature, key, relative(evidence))
     document = read_evidence(model, evidence)
