@@ -8,9 +8,10 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 # Bytes and figures are those of the CPU, with a GPU there or not; GPU_TESTS=0 lets tests of one see it.
 os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("GPU_TESTS", "")
 os.environ.pop("TQDM_DISABLE", None)  # a bar that the caller has switched off is looked for, too
+os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub for anything
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
-PLUGINS = ("toys", "end_to_end.fixtures", "services.servers")
+PLUGINS = tuple(f"tests.helpers.{name}" for name in ("toys", "project", "servers"))
 SLOW = 60
 """Seconds after which a test is named."""
 

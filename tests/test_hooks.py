@@ -114,18 +114,16 @@ def test_more_problems_are_counted():
 
 
 @pytest.fixture
-def keep(tmp_path, monkeypatch):
-    """The hook, over a project in ``tmp_path`` with a file and a folder as earlier results."""
-    project = tmp_path / "project"
+def keep(own_project, tmp_path_factory):
+    """The hook, over a project with a file and a folder as earlier results."""
+    project = own_project
     (project / "data" / "model").mkdir(parents=True)
     (project / "data" / "model" / "weights").write_text("earlier")
     (project / "data" / "metrics.json").write_text("earlier")
-    monkeypatch.setattr(paths, "PROJECT_ROOT", project)
-    monkeypatch.setattr(KeepEarlierResult, "RECORD", project / "data" / ".replaced")
 
     hook = KeepEarlierResult()
     hook.project = project
-    hook.outside = tmp_path / "elsewhere" / "metrics.json"
+    hook.outside = tmp_path_factory.mktemp("outside") / "elsewhere/metrics.json"
     files = {name: project / "data" / name for name in ("model", "metrics.json", "fresh.json")}
     hook.files = {**files, "outside": hook.outside}
     start(hook)
@@ -215,7 +213,7 @@ def test_what_safetensors_was_writing_when_it_was_killed_goes(keep):
 def test_a_run_killed_at_its_very_end_is_not_undone_by_the_next(keep, monkeypatch):
     """What it had set aside is still there; the next one is killed as it begins to replace the result."""
     save(keep, "metrics.json")
-    keep.RECORD.unlink()
+    keep.record.unlink()
     start(keep)
     with monkeypatch.context() as patched:
         patched.setattr(Path, "rename", lambda self, target: pytest.fail("killed before"))
@@ -280,7 +278,7 @@ def start_again(other, keep):
 
 def test_record_cut_short_by_a_kill_is_read_over(keep):
     save(keep, "metrics.json")
-    with keep.RECORD.open("a") as record:
+    with keep.record.open("a") as record:
         record.write('{"path": "/some')
     start(keep)
     assert contents(keep) == EARLIER

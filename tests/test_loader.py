@@ -14,7 +14,7 @@ from erasediff_pipeline.loader import (
     take_out_credentials,
     tracking_uri,
 )
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import CHECKOUT
 
 
 @pytest.fixture
@@ -111,8 +111,8 @@ def test_unknown_parameter_in_the_catalog_is_an_error(make_loader, tmp_path):
 
 def test_mlflow_is_in_the_project_unless_a_server_is_named(monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri() == f"sqlite:///{PROJECT_ROOT}/mlflow.db"
-    assert artifact_location() == f"file://{PROJECT_ROOT}/mlartifacts"
+    assert tracking_uri() == f"sqlite:///{CHECKOUT}/mlflow.db"
+    assert artifact_location() == f"file://{CHECKOUT}/mlartifacts"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
     assert tracking_uri() == "http://localhost:5000"
     assert artifact_location() is None

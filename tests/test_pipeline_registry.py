@@ -6,9 +6,9 @@ import yaml
 
 from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.config.comparison import MethodName
-from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.pipeline_registry import register_pipelines
 from erasediff_pipeline.unlearning.registry import METHODS
+from tests.helpers.project import ROOT
 
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
 NAMES = {"source_report"}
@@ -73,21 +73,21 @@ def test_before_and_after_are_judged_alike(pipelines):
 def test_the_methods_are_the_same_everywhere():
     """In the registry, in what ``compare.methods`` may name, and in the parameters' files."""
     assert get_args(MethodName) == tuple(METHODS)
-    others = yaml.safe_load((PROJECT_ROOT / "conf/base/parameters_methods.yml").read_text())
-    main = yaml.safe_load((PROJECT_ROOT / "conf/base/parameters.yml").read_text())
+    others = yaml.safe_load((ROOT / "conf/base/parameters_methods.yml").read_text())
+    main = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text())
     assert others.pop("compare")
     assert "unlearn" in main
     assert ["unlearn", *others, "pretrain"] == [entry.parameters for entry in METHODS.values()]
 
 
 def test_the_methods_page_has_a_row_for_each():
-    page = (PROJECT_ROOT / "docs/methods.md").read_text()
+    page = (ROOT / "docs/methods.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)\.py`", page, re.MULTILINE)
     assert rows == [(entry.pipeline, name) for name, entry in METHODS.items()]
 
 
 def test_the_methods_are_stages_of_the_comparison():
-    stages = yaml.safe_load((PROJECT_ROOT / "benchmarks/dvc.yaml").read_text())["stages"]
+    stages = yaml.safe_load((ROOT / "benchmarks/dvc.yaml").read_text())["stages"]
     here = [name for name, entry in METHODS.items() if not getattr(entry.build, "prompts_only", False)]
     assert [*stages["method"]["matrix"]["name"], "retrain"] == here
     assert set(stages) == {"method", "retrain", "table"}
@@ -125,7 +125,7 @@ def test_compare_writes_table_page_and_pictures(pipelines):
 
 
 def test_contract_of_the_places_on_disk():
-    text = (PROJECT_ROOT / "conf/base/catalog.yml").read_text().replace("${globals:environment}", "")
+    text = (ROOT / "conf/base/catalog.yml").read_text().replace("${globals:environment}", "")
     catalog = yaml.safe_load(text)
     assert catalog["{method}.metrics"]["filepath"] == "data/08_reporting/{method}/metrics.json"
     assert catalog["{method}.run"]["filepath"] == "data/08_reporting/{method}/run.json"

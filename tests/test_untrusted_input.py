@@ -10,10 +10,10 @@ from kedro.io import DatasetError
 
 import erasediff_pipeline
 from erasediff_pipeline.catalog import DiffusersDirectory
-from erasediff_pipeline.paths import PROJECT_ROOT
+from tests.helpers.project import ROOT
 
 SOURCE = Path(erasediff_pipeline.__file__).parent
-FILES = sorted([*SOURCE.rglob("*.py"), *(PROJECT_ROOT / "benchmarks").glob("*.py")])
+FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "pandas.read_pickle", "pd.read_pickle"}
 IMPORTED_AS = {"torch": None, "numpy": "np"}
@@ -57,7 +57,7 @@ def test_reading_runs_nothing(file):
     assert list_dangers(file.read_text()) == []
 
 
-@pytest.mark.parametrize("file", sorted((PROJECT_ROOT / "conf").rglob("catalog*.yml")), ids=str)
+@pytest.mark.parametrize("file", sorted((ROOT / "conf").rglob("catalog*.yml")), ids=str)
 def test_no_dataset_is_a_pickle(file):
     types = re.findall(r"type: (\S+)", file.read_text())
     assert types

@@ -19,7 +19,7 @@ from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import UserError, hide_credentials
 from erasediff_pipeline.hooks import KeepEarlierResult
 from erasediff_pipeline.loader import tracking_uri
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import project_root
 from erasediff_pipeline.tracking.hooks import say_what_is_missing
 from erasediff_pipeline.tracking.outbox import is_gone, outbox, unless_gone
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
@@ -92,7 +92,7 @@ def keys(private_key: Path, public_key: Path) -> None:
     """Make the pair of keys that `sign` and `verify` use; never replaces one."""
     from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
 
-    make_keys(PROJECT_ROOT / private_key, PROJECT_ROOT / public_key)
+    make_keys(project_root() / private_key, project_root() / public_key)
     click.echo(f"private key: {private_key} (keep it to yourself)")
     click.echo(f"public key:  {public_key} (give it away)")
 

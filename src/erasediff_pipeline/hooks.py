@@ -37,7 +37,7 @@ from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.files import unfinished_of
-from erasediff_pipeline.paths import PROJECT_ROOT, relative
+from erasediff_pipeline.paths import project_root, relative
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
 from erasediff_pipeline.reporting.release import build_release_table, describe_signed, describe_verified
@@ -285,8 +285,12 @@ class KeepEarlierResult:
     the next one, from the record of what was replaced.
     """
 
-    RECORD = PROJECT_ROOT / "data" / ".replaced"
     lock: int | None = None
+
+    @property
+    def record(self) -> Path:
+        """One line for each output that was replaced, while a run lasts."""
+        return project_root() / "data" / ".replaced"
 
     @hook_impl(tryfirst=True)  # registered after CheckFirst, so called before it: it checks what is restored
     def before_pipeline_run(
@@ -298,7 +302,7 @@ class KeepEarlierResult:
         self.replaced: set[Path] = set()
         self.restore()
         for pattern in TORN:
-            for torn in self.RECORD.parent.glob(pattern):
+            for torn in self.record.parent.glob(pattern):
                 torn.unlink()
 
     @hook_impl
@@ -309,9 +313,9 @@ class KeepEarlierResult:
             return
         self.replaced.add(path)
         remove(aside_of(path))  # of a run that was killed at its very end
-        self.RECORD.parent.mkdir(parents=True, exist_ok=True)
-        with self.RECORD.open("a") as record:
-            record.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
+        self.record.parent.mkdir(parents=True, exist_ok=True)
+        with self.record.open("a") as file:
+            file.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
         if path.exists():
             path.rename(aside_of(path))
 
@@ -323,7 +327,7 @@ class KeepEarlierResult:
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """The new result is whole, whatever MLflow says: let go of the earlier one, its record first."""
-        self.RECORD.unlink(missing_ok=True)
+        self.record.unlink(missing_ok=True)
         for path in self.replaced:
             remove(aside_of(path))
         self.release_lock()
@@ -334,14 +338,14 @@ class KeepEarlierResult:
         The system lets go of the lock when the process ends, however it ends.
         """
         if self.lock is None:
-            self.RECORD.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.RECORD.parent, os.O_RDONLY)  # the folder itself: no file is left behind
+            self.record.parent.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.record.parent, os.O_RDONLY)  # the folder itself: no file is left behind
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 os.close(lock)
                 raise UserError(
-                    f"{relative(self.RECORD.parent)}: another run writes there: wait, or use another clone"
+                    f"{relative(self.record.parent)}: another run writes there: wait, or use another clone"
                 ) from None
             self.lock = lock
             # Processes that read batches would hold it for seconds after this one was killed.
@@ -355,10 +359,10 @@ class KeepEarlierResult:
 
     def restore(self) -> None:
         """Put back what was set aside, and take away what was not there before; may be repeated."""
-        if not self.RECORD.exists():
+        if not self.record.exists():
             return
         # The last first: a file within a folder that was replaced, too, goes before the folder comes back.
-        for line in reversed(self.RECORD.read_text().splitlines()):
+        for line in reversed(self.record.read_text().splitlines()):
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
@@ -371,7 +375,7 @@ class KeepEarlierResult:
                 aside_of(path).rename(path)
             elif not entry["existed"]:
                 remove(path)
-        self.RECORD.unlink()
+        self.record.unlink()
 
 
 def aside_of(path: Path) -> Path:

@@ -9,12 +9,12 @@ from urllib.parse import unquote, urlsplit
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import project_root
 
 
 def tracking_uri() -> str:
     """``MLFLOW_TRACKING_URI``, else SQLite in the project's root, whatever the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{PROJECT_ROOT / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
 
 
 def take_out_credentials() -> None:
@@ -34,7 +34,7 @@ def take_out_credentials() -> None:
 
 def artifact_location() -> str | None:
     """Beside the project's own store; a server named by ``MLFLOW_TRACKING_URI`` decides for itself."""
-    return None if os.environ.get("MLFLOW_TRACKING_URI") else (PROJECT_ROOT / "mlartifacts").as_uri()
+    return None if os.environ.get("MLFLOW_TRACKING_URI") else (project_root() / "mlartifacts").as_uri()
 
 
 FORMS = {"classes", "ids_file", "prompts"}

@@ -2,17 +2,22 @@
 
 from pathlib import Path
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
-DATA = PROJECT_ROOT / "data"
-CHECKPOINTS = DATA / ".checkpoints"
-FEATURES = DATA / "04_feature"
+from kedro.utils import find_kedro_project
+
+CHECKOUT = Path(__file__).resolve().parents[2]
 environment = ""
 """The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
 
 
+def project_root() -> Path:
+    """The project that Kedro's commands find from the working directory; outside of any, this checkout."""
+    return find_kedro_project(Path.cwd()) or CHECKOUT
+
+
 def relative(path: Path) -> str:
     """As the user sees it from the project's root."""
-    return str(path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else path)
+    root = project_root()
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def kedro_run(pipeline: str) -> str:
@@ -23,9 +28,9 @@ def kedro_run(pipeline: str) -> str:
 
 def checkpoint_path(*names: str) -> Path:
     """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
-    return CHECKPOINTS / environment / f"{'-'.join(names)}.safetensors"
+    return project_root() / "data/.checkpoints" / environment / f"{'-'.join(names)}.safetensors"
 
 
 def feature_path(method: str) -> Path:
     """The folder for what a method computes once and may reuse; never in git or DVC."""
-    return FEATURES / environment / method
+    return project_root() / "data/04_feature" / environment / method

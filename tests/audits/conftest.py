@@ -1,3 +1,3 @@
 """The same judge and images as the evaluation's tests."""
 
-from evaluation.conftest import *  # noqa: F403
+from tests.evaluation.conftest import *  # noqa: F403

@@ -6,7 +6,7 @@ import training_cost
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from unlearning.runs import weights_of
+from tests.helpers.runs import weights_of
 
 
 @pytest.fixture

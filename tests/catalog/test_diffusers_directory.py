@@ -3,10 +3,10 @@ import json
 import pytest
 import torch
 from diffusers import DDPMPipeline
+from erasediff_pipeline.catalog.diffusers_directory import HISTORY
 from kedro.io import DatasetError
 
 from erasediff_pipeline.catalog import DiffusersDirectory, history_of
-from erasediff_pipeline.catalog.diffusers_directory import HISTORY
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.hashing import hash_weights
 

@@ -11,15 +11,13 @@ from erasediff_pipeline.config import (
     TrainingSettings,
     UnlearnSettings,
 )
-from erasediff_pipeline.paths import PROJECT_ROOT
+from tests.helpers.project import ROOT
 
 
 @pytest.fixture(scope="module")
 def written():
     """``conf/base/parameters*.yml``."""
-    return OmegaConfigLoader(str(PROJECT_ROOT / "conf"), base_env="base", default_run_env="base")[
-        "parameters"
-    ]
+    return OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")["parameters"]
 
 
 def test_files_repeat_the_defaults(written):
@@ -30,7 +28,7 @@ def test_files_repeat_the_defaults(written):
 def test_what_is_erased_as_on_cifar10(environment):
     """Nothing is published for these: their settings are to be the published ones, λ among them."""
     own, published = (
-        yaml.safe_load((PROJECT_ROOT / f"conf/{name}/parameters.yml").read_text())["unlearn"]
+        yaml.safe_load((ROOT / f"conf/{name}/parameters.yml").read_text())["unlearn"]
         for name in (environment, "cifar10")
     )
     assert own == published
@@ -38,11 +36,11 @@ def test_what_is_erased_as_on_cifar10(environment):
 
 
 @pytest.mark.parametrize(
-    "environment", [p.parent.name for p in sorted((PROJECT_ROOT / "conf").glob("*/globals.yml"))]
+    "environment", [p.parent.name for p in sorted((ROOT / "conf").glob("*/globals.yml"))]
 )
 def test_the_environments_that_come_along_are_valid(environment):
     loader = OmegaConfigLoader(
-        str(PROJECT_ROOT / "conf"),
+        str(ROOT / "conf"),
         env=environment,
         base_env="base",
         default_run_env="base",

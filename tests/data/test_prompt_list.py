@@ -10,8 +10,8 @@ from erasediff_pipeline.data.prompt_list import (
     words_forgotten,
 )
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.paths import PROJECT_ROOT
 from erasediff_pipeline.seeding import derive_seed
+from tests.helpers.project import ROOT
 
 CAPTIONS = CaptionSettings(words={0: ["tench"], 1: ["church", "chapel"]}, templates=["{}"])
 
@@ -123,4 +123,4 @@ def test_images_of_any_depth(tmp_path):
 
 @pytest.mark.parametrize("name", ["imagenette", "digits", "i2p_example", "coco_example"])
 def test_the_lists_that_come_along_can_be_read(name):
-    assert len(read_prompt_list(str(PROJECT_ROOT / f"docs/prompts/{name}.csv"), 0, 2.0)) >= 3
+    assert len(read_prompt_list(str(ROOT / f"docs/prompts/{name}.csv"), 0, 2.0)) >= 3

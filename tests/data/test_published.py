@@ -16,11 +16,11 @@ from PIL import Image
 from pydantic import ValidationError
 from torchvision.datasets import STL10
 
-from end_to_end.fixtures import ENABLE
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data import published
 from erasediff_pipeline.data.published import ARCHIVES, DEBIAN, read_published
 from erasediff_pipeline.errors import MissingInput
+from tests.helpers.project import ENABLE
 
 RNG = np.random.default_rng(0)
 

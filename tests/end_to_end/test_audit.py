@@ -8,8 +8,8 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, TINY, assert_one_line, configure, copy_clone, kept
 from erasediff_pipeline.config import GateSettings
+from tests.helpers.project import QUICK, TINY, assert_one_line, configure, copy_clone, kept
 
 SMALL = {
     "samples": 10,
@@ -18,7 +18,6 @@ SMALL = {
     "inversion": {"steps": 2, "restarts": 1, "batch_size": 8},
 }
 EVALUATION = {**TINY["evaluation"], "membership_timesteps": 2, "membership_noises": 1}
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

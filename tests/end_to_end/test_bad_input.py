@@ -11,10 +11,10 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import QUICK, assert_one_line, hash_tree, held, kept, wait_until
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.model import build_class_conditional
-from services.servers import free_port
+from tests.helpers.project import QUICK, assert_one_line, hash_tree, held, kept, wait_until
+from tests.helpers.servers import free_port
 
 PARAMETERS = {
     "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
@@ -191,7 +191,6 @@ def fill(directory):
                 return
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("full", ["data", "."], ids=["the data's disk", "the project's disk"])
 def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, full):
     project = tmp_path / "project"
@@ -221,14 +220,12 @@ def interrupt(project, quick_run, how):
     return run.finish(patience=60).code
 
 
-@pytest.mark.slow
 def test_ctrl_c_leaves_the_earlier_result(copy, quick_run):
     before = hash_tree(copy / "data")
     assert interrupt(copy, quick_run, signal.SIGINT) != 0
     assert hash_tree(copy / "data") == before
 
 
-@pytest.mark.slow
 def test_the_next_run_puts_a_killed_one_right(copy, quick_run):
     before = hash_tree(copy / "data")
     assert interrupt(copy, quick_run, signal.SIGKILL) == -signal.SIGKILL
@@ -238,7 +235,6 @@ def test_the_next_run_puts_a_killed_one_right(copy, quick_run):
     assert set(hash_tree(copy / "data")) == set(before)
 
 
-@pytest.mark.slow
 def test_a_second_run_at_once_is_refused_and_harms_nothing(copy, quick_run):
     first = quick_run.start(copy, "kedro", "run", "--pipeline=unlearn", f"--params={QUICK},seed=1")
     wait_until(lambda: is_written(copy / "data/.replaced"), first, first.log, every=0.01)

@@ -12,7 +12,10 @@ import mlflow
 import pandas as pd
 import pytest
 
-from end_to_end.fixtures import (
+from erasediff_pipeline.config import NegGradSettings
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
+from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.project import (
     BIN,
     SHORT,
     TINY,
@@ -24,9 +27,6 @@ from end_to_end.fixtures import (
     run_command,
     wait_until,
 )
-from erasediff_pipeline.config import NegGradSettings
-from erasediff_pipeline.experiments.comparison import COSTS, METRICS
-from reporting.page import Reader, assert_self_contained
 
 TRIED = ["erasediff", "neggrad", "retrain"]
 SEEDS = [0, 1]
@@ -34,8 +34,6 @@ TINY_COMPARISON = {**TINY, "compare": {"methods": TRIED, "seeds": len(SEEDS)}}
 EACH_ONCE = Counter({method: len(SEEDS) for method in TRIED})
 STORE = "data/06_models/compare"
 KEY = "made_from.json"
-
-pytestmark = pytest.mark.slow
 
 
 class Compared(NamedTuple):

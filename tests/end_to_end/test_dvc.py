@@ -11,8 +11,13 @@ import pandas as pd
 import pytest
 import yaml
 from diffusers import DDPMPipeline
+from erasediff_pipeline.experiments.code import hash_source
 
-from end_to_end.fixtures import (
+from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
+from erasediff_pipeline.experiments.trials import TRAINING_CODE
+from erasediff_pipeline.unlearning.registry import METHODS
+from tests.helpers.project import (
     PATIENCE,
     SHORT,
     clean_environment,
@@ -21,11 +26,6 @@ from end_to_end.fixtures import (
     hash_tree,
     run_command,
 )
-from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
-from erasediff_pipeline.experiments.code import hash_source
-from erasediff_pipeline.experiments.trials import TRAINING_CODE
-from erasediff_pipeline.unlearning.registry import METHODS
 
 LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")
 RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"
@@ -39,8 +39,6 @@ NEEDED = {
     "data/06_models/fashion_mnist/base",
     "data/06_models/fashion_mnist/classifier",
 }
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

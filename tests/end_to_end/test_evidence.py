@@ -6,9 +6,8 @@ import jsonschema
 import mlflow
 import pytest
 
-from end_to_end.fixtures import QUICK, ROOT, assert_one_line, copy_clone, hash_tree
+from tests.helpers.project import QUICK, ROOT, assert_one_line, copy_clone, hash_tree
 
-pytestmark = pytest.mark.slow
 NAME = "erasediff-erasediff"
 
 

@@ -7,14 +7,11 @@ import struct
 import numpy as np
 import pytest
 
-from data.test_published import write_idx
-from end_to_end.fixtures import ENABLE, QUICK, copy_clone
 from erasediff_pipeline.data.published import DEBIAN
+from tests.data.test_published import write_idx
+from tests.helpers.project import ENABLE, QUICK, copy_clone
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}"),
-]
+pytestmark = pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}")
 
 
 def read_idx(file):

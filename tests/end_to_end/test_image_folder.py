@@ -8,10 +8,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, git, hash_tree
+from tests.helpers.project import QUICK, assert_one_line, copy_clone, git, hash_tree
 
 ENVIRONMENT = "--env=image_folder"
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

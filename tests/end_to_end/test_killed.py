@@ -6,9 +6,8 @@ import time
 
 import pytest
 
-from end_to_end.fixtures import QUICK, copy_clone, hash_tree, wait_until
+from tests.helpers.project import QUICK, copy_clone, hash_tree, wait_until
 
-pytestmark = pytest.mark.slow
 UNLEARN = ["--pipeline=unlearn", f"--params={QUICK},unlearn.steps=20,unlearn.checkpoint_every=1"]
 PRETRAIN = [
     "--pipeline=pretrain",

@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import TINY, configure, copy_clone, hash_tree
-from end_to_end.test_unlearn import KEYS
 from erasediff_pipeline.unlearning.registry import METHODS
-
-pytestmark = pytest.mark.slow
+from tests.end_to_end.test_unlearn import KEYS
+from tests.helpers.project import TINY, configure, copy_clone, hash_tree
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, run_command
-
-pytestmark = pytest.mark.slow
+from tests.helpers.project import BIN, QUICK, clean_environment, copy_clone, run_command
 
 AUDIT = """
 import os, sys

@@ -6,9 +6,8 @@ import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
-from end_to_end.fixtures import BIN, QUICK, clean_environment, copy_clone, hash_tree, run_command
+from tests.helpers.project import BIN, QUICK, clean_environment, copy_clone, hash_tree, run_command
 
-pytestmark = pytest.mark.slow
 TWICE = (BIN / "torchrun", "--standalone", "--nproc-per-node", "2")
 DIVIDED = "unlearn.accumulation=2"
 

@@ -7,12 +7,11 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, hash_tree, kept
+from tests.helpers.project import QUICK, assert_one_line, copy_clone, hash_tree, kept
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 PROMPTS = (ENVIRONMENT, "--pipeline=prompts")
 SMALL = "prompts.limit=40,sampling.steps=6"
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

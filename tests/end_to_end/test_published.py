@@ -2,13 +2,10 @@
 
 import json
 
-import pytest
 import yaml
 
-from data.test_published import write_cifar
-from end_to_end.fixtures import TINY, copy_clone
-
-pytestmark = pytest.mark.slow
+from tests.data.test_published import write_cifar
+from tests.helpers.project import TINY, copy_clone
 
 
 def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_path, quick_run):

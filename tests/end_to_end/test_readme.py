@@ -15,9 +15,8 @@ import pytest
 import yaml
 
 import runs
-from end_to_end.fixtures import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
+from tests.helpers.project import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
 
-pytestmark = pytest.mark.slow
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
 
 

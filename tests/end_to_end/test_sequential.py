@@ -7,12 +7,10 @@ import pandas as pd
 import pytest
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import QUICK, TINY, assert_one_line, configure, copy_clone, hash_tree, kept
 from erasediff_pipeline.hashing import hash_weights
+from tests.helpers.project import QUICK, TINY, assert_one_line, configure, copy_clone, hash_tree, kept
 
 HISTORY = "data/06_models/erasediff/request_history.json"
-
-pytestmark = pytest.mark.slow
 
 
 def read(path):

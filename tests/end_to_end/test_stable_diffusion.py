@@ -15,9 +15,9 @@ from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNe
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from end_to_end.fixtures import assert_one_line, copy_clone, kept
 from erasediff_pipeline.config import TextEncoderSettings
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
+from tests.helpers.project import assert_one_line, copy_clone, kept
 
 THINNER = {"unet": (32, 64, 64, 64), "vae": (32, 32, 32, 32), "text_layers": 2, "side": 64}
 """Published: (320, 640, 1280, 1280), (128, 256, 512, 512), 12 layers, 512 pixels."""
@@ -48,7 +48,6 @@ PARAMETERS = {
         "forget_target": "anchor_prompt",
     },
 }
-pytestmark = pytest.mark.slow
 
 
 def build_stable_diffusion(folder):

@@ -9,17 +9,16 @@ import torch
 import yaml
 from diffusers import StableDiffusionPipeline
 
-from end_to_end.fixtures import QUICK, assert_one_line, copy_clone, hash_tree, kept
 from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
+from tests.helpers.project import QUICK, assert_one_line, copy_clone, hash_tree, kept
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 UNLEARN = (ENVIRONMENT, "--pipeline=unlearn")
 COMMIT = "abc0123" + 33 * "0"
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 import pytest
 from diffusers import DDPMPipeline
 
-from end_to_end.fixtures import QUICK
+from tests.helpers.project import QUICK
 
 KEYS = {
     "forget_accuracy",
@@ -25,8 +25,6 @@ KEYS = {
     "real_images",
 }
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

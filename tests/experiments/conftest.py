@@ -1,3 +1,3 @@
 """The same bench as the pipelines' tests."""
 
-from pipelines.conftest import bench  # noqa: F401
+from tests.pipelines.conftest import bench  # noqa: F401

@@ -2,7 +2,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from erasediff_pipeline import paths
 from erasediff_pipeline.catalog import TrialStore
 from erasediff_pipeline.config import CaptionSettings, EvaluationSettings, ForgetRequest, SamplingSettings
 from erasediff_pipeline.data.conditions import list_conditions
@@ -12,17 +11,15 @@ from erasediff_pipeline.experiments.trials import Bench
 
 
 @pytest.fixture
-def bench(toy_images, unet_model, tmp_path, monkeypatch):
+def bench(toy_images, unet_model, own_project):
     """Three classes of toy images, one of them to be forgotten."""
-    monkeypatch.setattr(paths, "CHECKPOINTS", tmp_path / "checkpoints")
-    monkeypatch.setattr(paths, "FEATURES", tmp_path / "features")
     ids = [f"{row:03d}" for row in range(len(toy_images))]
     split = np.where(np.arange(len(ids)) % 5 == 4, "test", "train")
     manifest = pd.DataFrame({"id": ids, "label": toy_images.labels, "sha256": ids, "split": split})
     made = split_by_request(manifest, ForgetRequest(classes=[0]))
     conditions = list_conditions(manifest, made.description, CaptionSettings())
     return Bench(
-        store=TrialStore(tmp_path / "compare"),
+        store=TrialStore(own_project / "compare"),
         base_model=unet_model().to_pipeline(),
         images=toy_images,
         manifest=manifest,

@@ -22,7 +22,7 @@ from erasediff_pipeline.reporting.comparison import (
 )
 from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
 from erasediff_pipeline.reporting.summary import NO_NAMES, build_comparison
-from reporting.page import Reader, assert_self_contained
+from tests.helpers.page import Reader, assert_self_contained
 
 POINTS = {  # forget accuracy, FID
     "base": (0.98, 1.5),

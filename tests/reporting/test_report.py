@@ -5,8 +5,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.report import render_report
-from reporting.page import Reader, assert_self_contained
-from reporting.test_audit import FOUND
+from tests.helpers.page import Reader, assert_self_contained
+from tests.reporting.test_audit import FOUND
 
 NAMES = {
     "forget_accuracy": "forget accuracy",

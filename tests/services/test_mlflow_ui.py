@@ -6,10 +6,9 @@ import urllib.request
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, ENABLE, ROOT, clean_environment
-from services.servers import NO_JOBS, free_port, running
+from tests.helpers.project import BIN, ENABLE, ROOT, clean_environment
+from tests.helpers.servers import NO_JOBS, free_port, running
 
-pytestmark = pytest.mark.slow
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -6,10 +6,9 @@ import pytest
 from boto3.exceptions import S3UploadFailedError
 from mlflow.store.artifact.s3_artifact_repo import S3ArtifactRepository
 
-from end_to_end.fixtures import copy_clone, git, hash_tree
-from services.servers import BUCKET, KEYS
+from tests.helpers.project import copy_clone, git, hash_tree
+from tests.helpers.servers import BUCKET, KEYS
 
-pytestmark = pytest.mark.slow
 WRONG = [{"AWS_SECRET_ACCESS_KEY": "guessed"}, {"AWS_ACCESS_KEY_ID": "somebody"}]
 PULLED = ("data/03_primary/images", "data/06_models/base", "data/06_models/classifier")
 

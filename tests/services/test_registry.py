@@ -7,9 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from services.servers import client_of
-
-pytestmark = pytest.mark.slow
+from tests.helpers.servers import client_of
 
 
 @pytest.fixture(scope="module")

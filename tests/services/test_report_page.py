@@ -4,10 +4,8 @@ import json
 
 import pytest
 
-from end_to_end.fixtures import ROOT
-from services.test_mlflow_ui import browser  # noqa: F401
-
-pytestmark = pytest.mark.slow
+from tests.helpers.project import ROOT
+from tests.services.test_mlflow_ui import browser  # noqa: F401
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,9 @@ from contextlib import ExitStack
 import mlflow
 import pytest
 
-from end_to_end.fixtures import BIN, PATIENCE, QUICK, clean_environment, copy_clone, held, wait_until
-from services.servers import NO_JOBS, client_of, free_port, running
+from tests.helpers.project import BIN, PATIENCE, QUICK, clean_environment, copy_clone, held, wait_until
+from tests.helpers.servers import NO_JOBS, client_of, free_port, running
 
-pytestmark = pytest.mark.slow
 STEPS = 25
 
 

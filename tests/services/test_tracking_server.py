@@ -9,11 +9,10 @@ import pandas as pd
 import psycopg2
 import pytest
 
-from end_to_end.fixtures import QUICK, assert_one_line, copy_clone
 from erasediff_pipeline.tracking.hooks import connect_once
-from services.servers import KEYS, client_of
+from tests.helpers.project import QUICK, assert_one_line, copy_clone
+from tests.helpers.servers import KEYS, client_of
 
-pytestmark = pytest.mark.slow
 SECRETS = ("planted-uri-secret", "planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
 
 

@@ -3,7 +3,6 @@ import json
 
 import pytest
 
-from erasediff_pipeline.tracking import provenance
 from erasediff_pipeline.tracking.provenance import describe_provenance, hash_file, version_of
 
 
@@ -18,17 +17,15 @@ def test_it_says_where_the_result_comes_from(key):
     assert key in describe_provenance({})
 
 
-def test_outside_a_checkout_there_is_no_commit(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "PROJECT_ROOT", tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+def test_outside_a_checkout_there_is_no_commit(own_project, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(own_project.parent))
     described = describe_provenance({})
     assert described["git_commit"] is None
     assert described["dvc_lock_sha256"] is None
 
 
-def test_hash_of_a_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "PROJECT_ROOT", tmp_path)
-    (tmp_path / "dvc.lock").write_bytes(b"lock")
+def test_hash_of_a_file(own_project):
+    (own_project / "dvc.lock").write_bytes(b"lock")
     assert hash_file("dvc.lock") == hashlib.sha256(b"lock").hexdigest()
 
 

@@ -1,3 +1,3 @@
 """The same data and checkpoints as the methods' tests."""
 
-from unlearning.conftest import data, own_checkpoints  # noqa: F401
+from tests.unlearning.conftest import data, own_checkpoints  # noqa: F401

@@ -8,7 +8,7 @@ from erasediff_pipeline.config import MachineSettings, UnlearnSettings
 from erasediff_pipeline.training.acceleration import accelerated, choose_kernels, fit_to
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from unlearning.runs import Killed, kill_at, small, watch, weights_of
+from tests.helpers.runs import Killed, kill_at, small, watch, weights_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 ALL = MachineSettings(compile=True, channels_last=True, fused=True, workers=1, pin_memory=True)

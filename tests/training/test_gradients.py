@@ -19,7 +19,7 @@ from erasediff_pipeline.training.gradients import (
     gradients_of,
 )
 from erasediff_pipeline.training.loop import train
-from unlearning.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
+from tests.helpers.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
 
 
 @pytest.fixture

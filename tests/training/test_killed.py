@@ -13,9 +13,8 @@ from erasediff_pipeline.config import MachineSettings, PretrainSettings
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
-from unlearning.runs import build, small, weights_of
+from tests.helpers.runs import build, small, weights_of
 
-pytestmark = pytest.mark.slow
 STEPS = {"steps": 12, "checkpoint_every": 1, "ema_decay": 0.5, "schedule": "one_cycle"}
 MOMENTS = 10
 

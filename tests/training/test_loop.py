@@ -17,8 +17,8 @@ from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.processes import Share
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.registry import METHODS
-from unlearning.by_hand import batches, flat, images_of
-from unlearning.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
+from tests.helpers.by_hand import batches, flat, images_of
+from tests.helpers.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of
 
 
 def unlearn(model, data, checkpoint, seed=0, before_step=lambda n: None, on_log=lambda *_: None, **changes):

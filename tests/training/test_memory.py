@@ -13,8 +13,8 @@ from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
+from tests.helpers.by_hand import images_of
 from training_cost import peak_of as peak_of_training
-from unlearning.by_hand import images_of
 
 PROMPTS = ["three", "two"]
 SETTINGS = DenoiserSettings(
@@ -40,7 +40,6 @@ def peak_of(method, **settings):
     return peak_of_training(model, entry.build(chosen), data, chosen)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("control", ["grad_norm", "value_gap"])
 def test_an_unlearning_step_takes_little_more_than_a_plain_one(control):
     """The two gradients are computed one after the other: their graphs are never held at once."""

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from erasediff_pipeline.training.method import TrainingData, indifference, training_loss
-from unlearning.by_hand import NULL, Weights, batches, flat, generator
-from unlearning.runs import STEPPED, run, weights_of
+from tests.helpers.by_hand import NULL, Weights, batches, flat, generator
+from tests.helpers.runs import STEPPED, run, weights_of
 
 
 def gradient_of(model, loss):

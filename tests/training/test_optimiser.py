@@ -5,8 +5,8 @@ import torch
 
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.training.optimiser import lay_out_as_weights, optimiser_class
-from unlearning.by_hand import generator
-from unlearning.runs import in_8_bits, run, weights_of
+from tests.helpers.by_hand import generator
+from tests.helpers.runs import in_8_bits, run, weights_of
 
 CPU = torch.device("cpu")
 

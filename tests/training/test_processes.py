@@ -9,15 +9,15 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from end_to_end.fixtures import PATIENCE
 from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.processes import Share, share_of
-from toys import build_toy_unet, draw_toy_images
-from unlearning.runs import STEPPED, Killed, kill_at, run
+from tests.helpers.project import PATIENCE
+from tests.helpers.runs import STEPPED, Killed, kill_at, run
+from tests.helpers.toys import build_toy_unet, draw_toy_images
 
-SCRIPT = Path(__file__).with_name("two_processes.py")
+SCRIPT = Path(__file__).parents[1] / "helpers/two_processes.py"
 TORCHRUN = Path(sys.executable).parent / "torchrun"
 
 
@@ -68,7 +68,6 @@ def predict(model):
     return model.eval().denoise(x, torch.arange(16) * 60, torch.arange(16) % 3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", STEPPED)
 def test_two_processes_train_what_one_does(together, data, tmp_path, name):
     """Curves, predictions and cost: of every method, what one process makes in two parts."""
@@ -83,7 +82,6 @@ def test_two_processes_train_what_one_does(together, data, tmp_path, name):
     assert not (together / f"{name}-checkpoint.safetensors").exists()
 
 
-@pytest.mark.slow
 def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
     """Or the tolerance above would say nothing."""
     whole, _, _ = run("erasediff", build_toy_unet(dropout=0.2), data, tmp_path / "c")
@@ -91,7 +89,6 @@ def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
     assert told["history"][-1] != pytest.approx(whole[-1], rel=1e-3, abs=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

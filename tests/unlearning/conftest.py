@@ -1,15 +1,12 @@
 import pytest
 
-from erasediff_pipeline import paths
 from erasediff_pipeline.training.method import TrainingData
 
 
 @pytest.fixture(autouse=True)
-def own_checkpoints(monkeypatch, tmp_path_factory):
+def own_checkpoints(own_project):
     """Blindspot's proxy has a checkpoint in the project: keep the tests out of there."""
-    folder = tmp_path_factory.mktemp("checkpoints")
-    monkeypatch.setattr(paths, "CHECKPOINTS", folder)
-    return folder
+    return own_project / "data/.checkpoints"
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning import blindspot as module
 from erasediff_pipeline.unlearning.blindspot import Blindspot
 from erasediff_pipeline.unlearning.retrain import Retrain
-from unlearning.by_hand import NULL, RETAINED, Step, Weights, assert_update, batches, generator, images_of
-from unlearning.runs import Killed, run, small, watch, weights_of
+from tests.helpers.by_hand import NULL, RETAINED, Step, Weights, assert_update, batches, generator, images_of
+from tests.helpers.runs import Killed, run, small, watch, weights_of
 
 DATA = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4, seed=1))
 

@@ -8,7 +8,7 @@ from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff
-from unlearning.by_hand import RETAINED, batches, flat, generator, images_of
+from tests.helpers.by_hand import RETAINED, batches, flat, generator, images_of
 
 
 def build(model, **settings):

@@ -5,7 +5,7 @@ from erasediff_pipeline.config import EsdSettings
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.esd import Esd
-from unlearning.by_hand import (
+from tests.helpers.by_hand import (
     NULL,
     RETAINED,
     Step,
@@ -16,7 +16,7 @@ from unlearning.by_hand import (
     generator,
     images_of,
 )
-from unlearning.runs import run, weights_of
+from tests.helpers.runs import run, weights_of
 
 DATA = TrainingData(retain=images_of(RETAINED), forget=images_of([0]))
 

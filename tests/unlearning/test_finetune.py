@@ -4,8 +4,8 @@ from erasediff_pipeline.config import FinetuneSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.finetune import Finetune
-from unlearning.by_hand import NULL, Step, assert_update, batches, flat, generator
-from unlearning.runs import run, weights_of
+from tests.helpers.by_hand import NULL, Step, assert_update, batches, flat, generator
+from tests.helpers.runs import run, weights_of
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.5])

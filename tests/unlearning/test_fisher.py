@@ -5,8 +5,8 @@ import torch
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.unlearning import fisher as module
 from erasediff_pipeline.unlearning.fisher import estimate_fisher, squared_gradients
-from unlearning.by_hand import generator, images_of
-from unlearning.runs import weights_of
+from tests.helpers.by_hand import generator, images_of
+from tests.helpers.runs import weights_of
 
 
 def noised_images(model, images, n, seed=0):

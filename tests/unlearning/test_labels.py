@@ -9,7 +9,7 @@ from erasediff_pipeline.unlearning.labels import (
     refuse_kept_classes,
     retained_classes,
 )
-from unlearning.by_hand import generator, images_of
+from tests.helpers.by_hand import generator, images_of
 
 
 def retained_of(retained, forgotten):

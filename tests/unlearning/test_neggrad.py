@@ -2,7 +2,7 @@ import pytest
 
 from erasediff_pipeline.config import NegGradSettings
 from erasediff_pipeline.unlearning.neggrad import NegGrad
-from unlearning.by_hand import Step, Weights, assert_update
+from tests.helpers.by_hand import Step, Weights, assert_update
 
 
 def step_of(model, alpha_bar, beta, seed=0, **settings):

@@ -13,8 +13,8 @@ from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning import erasediff
 from erasediff_pipeline.unlearning.erasediff import EraseDiff, find_lambda
 from erasediff_pipeline.unlearning.salun import Salun
-from unlearning.by_hand import generator, images_of
-from unlearning.runs import STEPPED, run, small, weights_of
+from tests.helpers.by_hand import generator, images_of
+from tests.helpers.runs import STEPPED, run, small, weights_of
 
 PROMPTS = ["a cat", "a dog", "a cow", "an animal"]
 CAT, DOG, COW, ANIMAL = range(4)

@@ -7,7 +7,7 @@ from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.random_label import RandomLabel
-from unlearning.by_hand import RETAINED, Step, assert_update, images_of
+from tests.helpers.by_hand import RETAINED, Step, assert_update, images_of
 
 AIMS = ["prediction", "image"]
 

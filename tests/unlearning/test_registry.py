@@ -13,8 +13,8 @@ from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
-from unlearning.by_hand import NULL, RETAINED, batches, flat, generator, images_of
-from unlearning.runs import CHEAP, STEPPED, Killed, build, kill_at, run, weights_of
+from tests.helpers.by_hand import NULL, RETAINED, batches, flat, generator, images_of
+from tests.helpers.runs import CHEAP, STEPPED, Killed, build, kill_at, run, weights_of
 
 KEEPERS = ["salun", "selective_amnesia", "blindspot"]
 """The methods that keep something in the store."""

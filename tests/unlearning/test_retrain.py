@@ -7,8 +7,8 @@ from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.unlearning.retrain import Retrain
-from unlearning.by_hand import Step, assert_update
-from unlearning.runs import run, small, weights_of
+from tests.helpers.by_hand import Step, assert_update
+from tests.helpers.runs import run, small, weights_of
 
 
 def prepare(model, data, seed=0):

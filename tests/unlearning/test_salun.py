@@ -9,8 +9,8 @@ from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.salun import Salun, mean_forget_gradient, most_salient
-from unlearning.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
-from unlearning.runs import run, small, weights_of
+from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
+from tests.helpers.runs import run, small, weights_of
 
 PIXELS = np.array([10, 80, 200, 255], dtype=np.uint8).reshape(1, 2, 2)
 

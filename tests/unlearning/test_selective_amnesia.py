@@ -6,8 +6,8 @@ from erasediff_pipeline.config import SelectiveAmnesiaSettings
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
-from unlearning.by_hand import RETAINED, Step, Weights, assert_update, batches, flat, generator, images_of
-from unlearning.runs import run, small
+from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, batches, flat, generator, images_of
+from tests.helpers.runs import run, small
 
 DATA = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4, seed=1))
 

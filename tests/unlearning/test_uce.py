@@ -7,7 +7,7 @@ from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.loop import edit
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.uce import Uce, occurs_in, transfer
-from unlearning.by_hand import images_of
+from tests.helpers.by_hand import images_of
 
 PROMPTS = ["a photo of a cat", "a photo of a dog", "a photo of a cow", "an animal"]
 CAT, DOG, COW, ANIMAL = range(4)

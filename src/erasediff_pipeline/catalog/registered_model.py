@@ -9,7 +9,7 @@ import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
 
 import erasediff_pipeline
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import project_root
 
 logger = logging.getLogger(__name__)
 CANDIDATE, ERASED = "candidate", "erased"
@@ -44,7 +44,7 @@ class RegisteredModel(AbstractDataset[ModelVersion, Any]):
     """
 
     def __init__(self, directory: str, metadata: dict[str, Any] | None = None):
-        self._directory = PROJECT_ROOT / directory  # kedro resolves only what is called filepath
+        self._directory = project_root() / directory  # kedro resolves only what is called filepath
         self.metadata = metadata
         self._logging_activated = True  # kedro-mlflow clears it where tracking is off
         self._version: str | None = None

@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import torch
 
-from erasediff_pipeline.paths import PROJECT_ROOT
+from erasediff_pipeline.paths import project_root
 
 PACKAGES = (
     "erasediff_pipeline",
@@ -46,7 +46,7 @@ def git(*arguments: str) -> str | None:
     """Output of a git command in the project; None outside a git checkout."""
     try:
         return subprocess.run(
-            ["git", *arguments], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+            ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
         ).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -54,7 +54,7 @@ def git(*arguments: str) -> str | None:
 
 def hash_file(name: str) -> str | None:
     """SHA-256 of a file of the project; None where it is not there."""
-    path = PROJECT_ROOT / name
+    path = project_root() / name
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 

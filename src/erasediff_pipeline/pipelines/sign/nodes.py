@@ -6,7 +6,7 @@ from typing import Any
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.evidence.signature import sign_folder, verify_folder
 from erasediff_pipeline.evidence.signed import read_evidence
-from erasediff_pipeline.paths import PROJECT_ROOT, relative
+from erasediff_pipeline.paths import project_root, relative
 
 
 def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
@@ -16,7 +16,7 @@ def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, s
         BadSignature: The evidence is of another model.
     """
     read_evidence(model, evidence)
-    key = PROJECT_ROOT / settings.private_key
+    key = project_root() / settings.private_key
     return sign_folder(model, key, relative(model)), sign_folder(evidence, key, relative(evidence))
 
 
@@ -32,7 +32,7 @@ def verify(
         BadSignature: A file was changed, added or removed, the key is another, or the evidence is of another
             model.
     """
-    key = PROJECT_ROOT / settings.public_key
+    key = project_root() / settings.public_key
     verify_folder(model, model_signature, key, relative(model))
     verify_folder(evidence, evidence_signature, key, relative(evidence))
     document = read_evidence(model, evidence)

@@ -17,7 +17,7 @@ import psycopg2
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from end_to_end.fixtures import BIN, ENABLE, PATIENCE, clean_environment, wait_until
+from tests.helpers.project import BIN, ENABLE, PATIENCE, clean_environment, wait_until
 
 POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
 

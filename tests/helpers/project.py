@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ import pytest
 import yaml
 from filelock import FileLock
 
-from end_to_end.fork_client import LISTENING, begin, take_lease, write_stand_ins
+from tests.helpers.in_process import run_kedro
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
@@ -73,8 +74,8 @@ class Finished(NamedTuple):
     code: int
     output: str
     seconds: float
-    peak_memory: int
-    """Bytes, the largest of its processes."""
+    peak_memory: int = 0
+    """Bytes, the largest of its processes; of one in a process of its own."""
 
 
 def clean_environment(project, **changes):
@@ -192,6 +193,14 @@ def clone_checkout(target):
             (target / name).unlink()
     git(target, "add", "--all")
     git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
+
+
+@pytest.fixture
+def own_project(tmp_path, monkeypatch):
+    """An empty project of this test's own, which it stands in."""
+    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")
@@ -333,94 +342,63 @@ def copy(earlier, tmp_path):
     return copy_clone(earlier.project, tmp_path / "project")
 
 
-class QuickStart:
-    """Commands in children of one process that has imported the libraries; see ``fork_server.py``.
+class QuickRun:
+    """``quick_run(project, …)``: ``kedro run …`` in this process; see ``in_process.py``."""
 
-    ``path``: a ``PATH`` where ``kedro`` and ``dvc`` are such children, too.
-    """
-
-    def __init__(self, address, directory):
-        self.address, self.directory = address, directory
-        write_stand_ins(directory, address)
-        self.path = os.pathsep.join([str(directory), str(BIN), os.environ["PATH"]])
+    def __init__(self, directory):
+        self.directory = directory
 
     def __call__(self, project, *arguments, **options):
         """``kedro run`` with these arguments, to its end."""
         return self.command(project, "run", *arguments, **options)
 
-    def command(self, project, *arguments, **options):
-        """``kedro`` with these arguments, to its end."""
-        return self.start(project, "kedro", *arguments, **options).finish()
+    def command(self, project, *arguments, cwd=None, **changes):
+        """``kedro`` with these arguments, to its end; ``changes`` are those of its environment."""
+        log, started = self.directory / f"output-{time.monotonic_ns()}.txt", time.perf_counter()
+        with log.open("w", buffering=1) as sink:
+            code = run_kedro(arguments, cwd or project, clean_environment(project, **changes), sink)
+        return Finished(code, log.read_text(), time.perf_counter() - started)
 
-    def dvc(self, project, *arguments, **options):
-        """``dvc`` with these arguments, to its end."""
-        return self.start(project, "dvc", *arguments, **options).finish()
-
-    def script(self, project, *arguments, **options):
-        """``python`` with these arguments, to its end."""
-        return self.start(project, *map(str, arguments), **options).finish()
-
-    def start(self, project, *command, cwd=None, **changes):
-        """This command, while it runs; ``changes`` are those of its environment."""
-        log = self.directory / f"output-{time.monotonic_ns()}.txt"
-        environment = clean_environment(project, **{"PATH": self.path, **changes})
-        with log.open("wb") as sink, open(os.devnull) as nothing:
-            streams = (nothing, sink, sink)
-            return Running(*begin(self.address, command, cwd or project, environment, streams), log)
+    def start(self, project, *arguments, **changes):
+        """``kedro`` with these arguments in a child of this process, which can be killed."""
+        return Forked(arguments, project, clean_environment(project, **changes), self.directory)
 
 
-class Running:
-    """A command of the server's, asked and told as ``subprocess.Popen`` is."""
+class Forked:
+    """A command while it runs, asked and told as ``subprocess.Popen`` is."""
 
-    def __init__(self, connection, pid, log):
-        self.connection, self.pid, self.log = connection, pid, log
-        self.started, self.told = time.perf_counter(), None
+    def __init__(self, arguments, project, environment, directory):
+        self.log, self.started = directory / f"output-{time.monotonic_ns()}.txt", time.perf_counter()
+        self.process = get_context("fork").Process(target=self.run, args=(arguments, project, environment))
+        self.process.start()
 
-    def poll(self, timeout=0):
+    def run(self, arguments, project, environment):
+        """What the child does."""
+        with self.log.open("w", buffering=1) as sink:
+            sys.exit(run_kedro(arguments, project, environment, sink))
+
+    def poll(self):
         """Its exit code once it has ended."""
-        if self.told is None and self.connection.poll(timeout):
-            self.told = self.connection.recv()
-            self.connection.close()
-        return self.told and self.told[0]
-
-    def finish(self, patience=PATIENCE):
-        """It, at its end; hung where that takes longer."""
-        code = self.poll(patience)
-        seconds = time.perf_counter() - self.started
-        if code is None:
-            self.send_signal(signal.SIGKILL)
-        assert code is not None, self.log.read_text(errors="replace")
-        return Finished(code, self.log.read_text(), seconds, self.told[1])
+        return self.process.exitcode
 
     def send_signal(self, number):
         """If it has not ended."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            os.kill(self.process.pid, number)
 
-
-def start_server(project):
-    """Its address."""
-    command = [sys.executable, Path(__file__).with_name("fork_server.py")]
-    # kedro reads conf/logging.yml where it is imported
-    server = subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True)
-    for line in server.stdout:  # what it imports may have said something before
-        if line.startswith(LISTENING):
-            return line.removeprefix(LISTENING).strip()
-    raise RuntimeError("the server of commands has ended")
+    def finish(self, patience=PATIENCE):
+        """It, at its end; hung where that takes longer."""
+        self.process.join(patience)
+        seconds = time.perf_counter() - self.started
+        if (code := self.poll()) is None:
+            self.process.kill()
+        assert code is not None, self.log.read_text(errors="replace")
+        return Finished(code, self.log.read_text(), seconds)
 
 
 @pytest.fixture(scope="session")
-def quick_run(clone, shared, tmp_path_factory):
-    """``quick_run(project, …)``: ``kedro run …`` without the seconds that imports take."""
-    told = shared / "server.txt"
-    with FileLock(shared / "server.lock"):
-        try:
-            lease = take_lease(told.read_text())
-        except (OSError, EOFError):  # none has been started, or it has ended since
-            told.write_text(start_server(clone))
-            lease = take_lease(told.read_text())
-    with lease:
-        yield QuickStart(told.read_text(), tmp_path_factory.mktemp("quick"))
+def quick_run(tmp_path_factory):
+    return QuickRun(tmp_path_factory.mktemp("quick"))
 
 
 @pytest.fixture

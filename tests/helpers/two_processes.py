@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.ranks import rank
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from toys import build_toy_unet, draw_toy_images
-from unlearning.runs import run
+from tests.helpers.runs import run
+from tests.helpers.toys import build_toy_unet, draw_toy_images
 
 folder, methods = Path(sys.argv[1]), sys.argv[2:]
 images = draw_toy_images()
