@@ -16,6 +16,7 @@ from rich.table import Table
 
 from erasediff_pipeline import hooks, paths
 from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
 from erasediff_pipeline.hooks import (
@@ -31,6 +32,7 @@ from erasediff_pipeline.hooks import (
 )
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
+from tests.helpers.requests import answered
 
 
 class Catalog:
@@ -401,7 +403,7 @@ def asking(unet_model):
     chain = pipeline([node(lambda *_: 0, ["manifest", "params:forget", "base_model"], "out", name="split")])
     columns = {"id": list("abcd"), "label": [0, 1, 2, 0], "sha256": list("abcd")}
     manifest = pd.DataFrame(columns).assign(split="train")
-    model = unet_model().to_pipeline()
+    model = ModelWithHistory(unet_model().to_pipeline())
     return chain, Catalog(manifest=manifest, base_model=model, **{"params:forget": None})
 
 
@@ -412,9 +414,10 @@ def test_request_to_a_base_model_is_accepted(asking, classes):
 
 def test_request_is_held_against_what_the_model_has_forgotten(asking):
     chain, catalog = asking
-    catalog.objects["base_model"].request_history = [{"by": "classes", "classes": [0]}]
+    model = catalog.objects["base_model"].pipeline
+    catalog.objects["base_model"] = ModelWithHistory(model, (answered(0),))
     check(chain, catalog, forget={"classes": [1]})
-    with pytest.raises(InvalidRequest, match="'0': forgotten by this model before"):
+    with pytest.raises(InvalidRequest, match="'0': this model has forgotten it before"):
         check(chain, catalog, forget={"classes": [0, 1]})
 
 
@@ -445,7 +448,7 @@ def test_words_and_the_way_that_the_model_is_asked_must_fit(asking, text_model):
     words = {"words": {0: ["cat"], 1: ["dog"]}, "templates": ["{}"]}
     with pytest.raises(InvalidParameter, match=r"words for the classes \[0, 1\], .* is asked by class"):
         check(chain, catalog, captions=words)
-    catalog.objects["base_model"] = text_model(["a cat"]).to_pipeline()
+    catalog.objects["base_model"] = ModelWithHistory(text_model(["a cat"]).to_pipeline())
     with pytest.raises(InvalidParameter, match=r"no words, .* is asked by words: name them for each class"):
         check(chain, catalog)
 

@@ -11,7 +11,7 @@ from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import ROOT
 
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
-NAMES = {"source_report"}
+NAMES = {"source_report", "workspace"}
 """Of the classes; there may be none."""
 
 
@@ -30,7 +30,7 @@ def test_the_names_that_can_be_run(pipelines):
 
 
 def test_default_needs_no_data_and_makes_everything(pipelines):
-    assert inputs(pipelines["__default__"]) == set()
+    assert inputs(pipelines["__default__"]) == {"workspace"}
     assert pipelines["__default__"].all_outputs() >= pipelines["unlearn"].all_outputs() | MODELS_AND_DATA
 
 

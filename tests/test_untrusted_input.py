@@ -9,7 +9,8 @@ import pytest
 from kedro.io import DatasetError
 
 import erasediff_pipeline
-from erasediff_pipeline.catalog import DiffusersDirectory
+from erasediff_pipeline.catalog import PipelineFolder
+from erasediff_pipeline.diffusion.io import ModelWithHistory
 from tests.helpers.project import ROOT
 
 SOURCE = Path(erasediff_pipeline.__file__).parent
@@ -65,8 +66,8 @@ def test_no_dataset_is_a_pickle(file):
 
 
 def test_code_within_a_models_folder_does_not_run(unet_model, tmp_path):
-    model = DiffusersDirectory(str(tmp_path / "base"), "diffusers.DDPMPipeline")
-    model.save(unet_model().to_pipeline())
+    model = PipelineFolder(str(tmp_path / "base"))
+    model.save(ModelWithHistory(unet_model().to_pipeline()))
     index = tmp_path / "base/model_index.json"
     index.write_text(json.dumps(json.loads(index.read_text()) | {"unet": ["evil", "Evil"]}))
     for folder in (tmp_path / "base", tmp_path / "base/unet"):

@@ -3,7 +3,8 @@ import pytest
 from kedro.io import DatasetError
 from PIL import Image
 
-from erasediff_pipeline.catalog import ImageStore, ImageStoreDataset
+from erasediff_pipeline.catalog import ImageStoreDataset
+from erasediff_pipeline.data.image_store import ImageStore
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from erasediff_pipeline.data.prompt_list import (
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.seeding import derive_seed
 from tests.helpers.project import ROOT
+from tests.helpers.requests import answered
 
 CAPTIONS = CaptionSettings(words={0: ["tench"], 1: ["church", "chapel"]}, templates=["{}"])
 
@@ -104,7 +105,7 @@ def test_a_class_without_words_is_named():
 
 
 def test_words_of_all_requests_but_those_for_images():
-    history = [{"by": "prompts", "classes": [1]}, {"by": "ids", "classes": [0]}]
+    history = [answered(1, by="prompts"), answered(0, by="ids")]
     assert words_forgotten(history, CAPTIONS) == ["church", "chapel"]
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import ForgetRequest, Parameters
-from erasediff_pipeline.data.request import split_by_request
+from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.errors import InvalidRequest
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
@@ -78,7 +79,7 @@ def test_order_and_duplicates_do_not_matter(folder, request_, random):
     random.shuffle(again)
     shuffled = manifest.sample(frac=1, random_state=random.randint(0, 2**31))
     for other in (split(manifest, column, again, folder), split(shuffled, column, again, folder)):
-        assert other.description == first.description
+        assert other.request == first.request
         assert dict(other.table.values.tolist()) == dict(first.table.values.tolist())
 
 
@@ -91,7 +92,7 @@ def test_the_hash_changes_if_and_only_if_the_set_does(folder, request_, data):
     one, two = (split(manifest, column, names, folder) for names in (chosen, others))
     for side in ("forget", "retain"):
         sets = [set(s.table["id"][s.table["set"] == side]) for s in (one, two)]
-        hashes = [s.description[f"{side}_sha256"] for s in (one, two)]
+        hashes = [getattr(s.request, f"{side}_sha256") for s in (one, two)]
         assert (sets[0] == sets[1]) == (hashes[0] == hashes[1])
 
 
@@ -102,11 +103,11 @@ def test_the_same_request_to_other_images_has_another_hash(folder, request_, dat
     table = split(manifest, column, chosen, folder).table
     changed = data.draw(st.sampled_from(sorted(table["id"])))
     other = manifest.assign(sha256=np.where(manifest["id"] == changed, "f" * 64, manifest["sha256"]))
-    before, after = (split(m, column, chosen, folder).description for m in (manifest, other))
+    before, after = (split(m, column, chosen, folder).request for m in (manifest, other))
     side = table["set"][table["id"] == changed].item()
     unchanged = {"forget": "retain", "retain": "forget"}[side]
-    assert before[f"{side}_sha256"] != after[f"{side}_sha256"]
-    assert before[f"{unchanged}_sha256"] == after[f"{unchanged}_sha256"]
+    assert getattr(before, f"{side}_sha256") != getattr(after, f"{side}_sha256")
+    assert getattr(before, f"{unchanged}_sha256") == getattr(after, f"{unchanged}_sha256")
 
 
 @few
@@ -116,8 +117,8 @@ def test_a_request_is_answered_or_refused_in_one_line(manifest, classes):
     request_ = ForgetRequest(classes=classes)
     if set(classes) < known:
         made = split_by_request(manifest, request_)
-        assert made.description["classes"] == sorted(set(classes))
-        assert json.loads(json.dumps(made.description)) == made.description
+        assert made.request.classes == tuple(sorted(set(classes)))
+        assert Request.model_validate(json.loads(json.dumps(made.request.to_json()))) == made.request
         return
     with pytest.raises(InvalidRequest) as refused:
         split_by_request(manifest, request_)

@@ -10,8 +10,8 @@ from diffusers import (
     UNet2DConditionModel,
 )
 
-from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.model import select_parameters
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, hash_pipeline, model_of
@@ -196,17 +196,13 @@ def test_forgetting_everything_leaves_text_and_autoencoder(model):
 
 def test_what_is_saved_is_loaded_in_any_precision(model, tmp_path):
     pipeline = model.to_pipeline()
-    pipeline.request_history = [{"by": "prompts"}]
-    whole = DiffusersDirectory(str(tmp_path / "whole"), "diffusers.DiffusionPipeline")
-    whole.save(pipeline)
-    loaded = whole.load()
+    save_model(ModelWithHistory(pipeline), tmp_path / "whole")
+    loaded = load_model(tmp_path / "whole").pipeline
     assert isinstance(loaded, StableDiffusionPipeline)
     assert hash_pipeline(loaded) == hash_pipeline(pipeline)
-    assert loaded.request_history == [{"by": "prompts"}]
-    half = DiffusersDirectory(str(tmp_path / "half"), "diffusers.DiffusionPipeline", half=True)
-    half.save(pipeline)
-    assert hash_pipeline(whole.load()) == hash_pipeline(pipeline)
-    rounded = half.load()
+    save_model(ModelWithHistory(pipeline), tmp_path / "half", half=True)
+    assert hash_pipeline(loaded) == hash_pipeline(pipeline)
+    rounded = load_model(tmp_path / "half").pipeline
     for name in ("unet", "text_encoder", "vae"):
         for mine, theirs in zip(
             getattr(pipeline, name).parameters(), getattr(rounded, name).parameters(), strict=True

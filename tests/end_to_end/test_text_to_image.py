@@ -9,8 +9,8 @@ import torch
 import yaml
 from diffusers import StableDiffusionPipeline
 
-from erasediff_pipeline.catalog import DiffusersDirectory
 from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.io import load_model
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
@@ -42,7 +42,7 @@ def place(project, layer):
 def test_the_reference_model_draws_what_it_is_asked_for(project):
     """Words and their synonyms, each in another sentence."""
     models = project / "data/06_models/tiny_text_to_image"
-    pipeline = DiffusersDirectory(str(models / "base"), "diffusers.DiffusionPipeline").load()
+    pipeline = load_model(models / "base").pipeline
     judge = Classifier.from_pretrained(models / "classifier", local_files_only=True)
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     prompts = [f"the number {word}" for word in words] + [f"a handwritten {digit}" for digit in range(10)]

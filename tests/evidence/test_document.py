@@ -14,7 +14,7 @@ GATES = GateSettings(limits={"fid": Gate(at_most=9), "inversion_accuracy": Gate(
 @pytest.fixture
 def collect(metrics, run):
     def make(audit=None):
-        return collect_evidence(metrics, run, audit, GATES, False)
+        return collect_evidence(metrics, run, audit, GATES, False, "kedro run --pipeline=audit")
 
     return make
 

@@ -1,10 +1,10 @@
 import json
 
 import pytest
-from erasediff_pipeline.catalog.trial_store import KEY
 from kedro.io import DatasetError
 
-from erasediff_pipeline.catalog import TrialStore, TrialStoreDataset
+from erasediff_pipeline.catalog import TrialStoreDataset
+from erasediff_pipeline.experiments.store import KEY, TrialStore
 
 PLACE = "neggrad/class-0-seed-3/trained"
 FIRST = {"method": "neggrad", "seed": 3, "settings": {"steps": 2, "rate": 0.1, "widths": (8, 16)}}

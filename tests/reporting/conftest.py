@@ -45,7 +45,9 @@ def evidence(metrics, run):
 
     def collect(audit=None):
         limits = {"fid": {"at_most": 0.1}, "recall": {"at_least": 0.9, "of": "base"}, "precision": None}
-        return collect_evidence(metrics, run, audit, GateSettings(limits=limits), hidden=False)
+        return collect_evidence(
+            metrics, run, audit, GateSettings(limits=limits), False, "kedro run --pipeline=audit"
+        )
 
     return collect
 

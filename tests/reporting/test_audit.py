@@ -3,6 +3,7 @@ import pytest
 from rich.console import Console
 
 from erasediff_pipeline.reporting.audit import build_audit_table, draw_audit, list_findings
+from tests.helpers.requests import request
 
 FOUND = {
     "relearning": {
@@ -28,7 +29,7 @@ def test_findings_as_text():
 def test_the_table_names_what_was_not_checked():
     document = {
         "model": "erasediff",
-        "forget": {"by": "ids", "classes": [3], "forget_images": 7},
+        "forget": request(by="ids", classes=[3], forget_images=7).to_json(),
         "not_checked": ["inversion: a request by ids keeps its classes"],
         "models": {
             name: {**FOUND, "relearning": {}, "inversion": {}, "leakage": {}} for name in ("base", "erased")

@@ -23,6 +23,7 @@ from erasediff_pipeline.reporting.comparison import (
 from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
 from erasediff_pipeline.reporting.summary import NO_NAMES, build_comparison
 from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.requests import request
 
 POINTS = {  # forget accuracy, FID
     "base": (0.98, 1.5),
@@ -32,7 +33,7 @@ POINTS = {  # forget accuracy, FID
     "finetune": (0.90, 1.25),
     "retrain": (0.01, 1.75),
 }
-REQUEST = {"by": "classes", "classes": [0], "forget_images": 142}
+REQUEST = request()
 EVIL = "<script>alert(1)</script>"
 
 
@@ -60,16 +61,15 @@ def summary_of(seeds=1, only=tuple(POINTS)):
 def render():
     """``render(seeds=…, only=…, …)``: the page."""
 
-    def make(request=None, provenance=None, **options):
+    def make(asked=REQUEST, provenance=None, **options):
         summary = options.get("summary")
         if summary is None:
             summary = summary_of(options.get("seeds", 1), options.get("only", tuple(POINTS)))
-        request = request or {"by": "classes", "classes": [0], "forget_images": 142}
         compare = CompareSettings(seeds=options.get("seeds", 1))
         pictures = Figure(figsize=(1, 1)), Figure(figsize=(1, 1))
         provenance = {"python": "3.12", "parameters": {}} if provenance is None else provenance
         names = options.get("names", NO_NAMES)
-        return render_comparison(summary, request, *pictures, compare, provenance, names)
+        return render_comparison(summary, asked, *pictures, compare, provenance, names)
 
     return make
 
@@ -114,8 +114,10 @@ def test_request_by_ids_shows_the_membership(render):
     rows = trials().assign(
         forget_accuracy=None, forget_probability=None, forget_entropy=None, forget_membership_auc=0.625
     )
-    request = {"by": "ids", "classes": [0, 3], "forget_images": 20}
-    page = render(request, summary=add_distances(summarise(rows, 0.95), classes=10))
+    page = render(
+        request(by="ids", classes=[0, 3], forget_images=20),
+        summary=add_distances(summarise(rows, 0.95), classes=10),
+    )
     columns = table_of(page, "metrics")["method"]
     assert columns[0] == "membership AUC"
     assert not [name for name in columns if name.startswith("forget")]
@@ -163,10 +165,10 @@ def test_one_seed_claims_no_interval(render):
 def test_values_are_escaped(render):
     rows = trials().replace({"method": {"esd": EVIL}})
     page = render(
-        {"by": "classes", "classes": [EVIL], "forget_images": EVIL},
+        request(by="prompts", prompts=[EVIL]),
         {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1, "parameters": {EVIL: EVIL}},
         summary=add_distances(summarise(rows, 0.95), classes=10),
-        names={EVIL: f"name {EVIL}"},
+        names={0: f"name {EVIL}"},
     )
     assert "script" not in Reader(page).tags
     assert "<script" not in page

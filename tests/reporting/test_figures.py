@@ -6,8 +6,17 @@ import pytest
 from matplotlib.colors import same_color
 from matplotlib.patches import Rectangle
 
+from erasediff_pipeline.config import ReportSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.reporting.figures import FORGOTTEN, draw_curves, draw_grid, draw_pairs, tile
+from erasediff_pipeline.reporting.figures import (
+    FORGOTTEN,
+    draw_curves,
+    draw_grid,
+    draw_grid_of_request,
+    draw_pairs,
+    tile,
+)
+from tests.helpers.requests import request
 
 
 def frames(axes):
@@ -115,3 +124,12 @@ def test_curve_of_a_method_with_one_loss_is_shown():
     curves = pd.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], "gradient_norm": [0.5, 0.4]})
     lines = [line for axes in draw_curves(curves).axes for line in axes.lines]
     assert [line.get_ydata().tolist() for line in lines] == [[2, 1]]
+
+
+@pytest.mark.parametrize(("hidden", "rows"), [(False, ["0 boot", "1", "2"]), (True, ["0 boot", "2"])])
+def test_no_row_of_a_forgotten_class_is_drawn_where_it_is_hidden(toy_images, hidden, rows):
+    settings = ReportSettings(grid_columns=2, hide_forgotten=hidden)
+    figure = draw_grid_of_request(toy_images, toy_images, request(classes=[1]), settings, {0: "boot"})
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == rows
+    for axes in figure.axes:
+        assert axes.images[0].get_array().shape[0] == 9 * len(rows)

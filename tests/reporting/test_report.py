@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.reporting.report import render_report
 from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.requests import answered
 from tests.reporting.test_audit import FOUND
 
 NAMES = {
@@ -156,7 +157,7 @@ def test_a_sentence_says_it_without_terms(render, metrics):
 
 
 def test_a_sentence_says_what_earlier_requests_do_to_it(render, metrics):
-    metrics["forget"] |= {"classes": [3], "earlier": [{"by": "classes", "classes": [0]}]}
+    metrics["forget"] |= {"classes": [3], "earlier": [answered(0).to_json()]}
     words = " ".join(render().split())
     assert "Asked for a forgotten class," in words
     assert "; the classes forgotten by earlier requests are counted in both." in words

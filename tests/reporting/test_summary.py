@@ -1,6 +1,7 @@
 import pytest
 from rich.console import Console
 
+from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.reporting.summary import (
     ROWS,
     build_table,
@@ -8,28 +9,12 @@ from erasediff_pipeline.reporting.summary import (
     format_gates,
     format_metric,
     list_rows,
-    name_request,
-    names_in,
 )
-
-
-@pytest.mark.parametrize(
-    ("by", "words"), [("classes", "class 0, 3 (142 images)"), ("ids", "142 images of class 0, 3")]
-)
-def test_request_in_words(metrics, by, words):
-    assert name_request({**metrics["forget"], "by": by}) == words
-
-
-def test_earlier_requests_are_named(metrics):
-    earlier = [{"by": "classes", "classes": [1, 4]}, {"by": "classes", "classes": [7]}]
-    assert name_request({**metrics["forget"], "earlier": earlier}) == "class 0, 3 (142 images), after 1, 4, 7"
 
 
 def test_classes_have_the_names_of_their_source(metrics):
     rows = [{"label": 0, "name": "Coat"}, {"label": 3, "name": "3"}, {"label": 7, "name": "Bag"}]
     names = names_in({"classes": rows})
-    forget = {**metrics["forget"], "earlier": [{"by": "classes", "classes": [1, 7]}]}
-    assert name_request(forget, names) == "class 0 Coat, 3 (142 images), after 1, 7 Bag"
     assert [row[0] for row in list_rows(metrics, names)[1:3]] == ["… of class 0 Coat", "… of class 3"]
 
 

@@ -7,13 +7,15 @@ from erasediff_pipeline.config import (
     CaptionSettings,
     ClassifierSettings,
     DenoiserSettings,
+    MachineSettings,
     PretrainSettings,
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, UserError
+from erasediff_pipeline.evaluation.classifiers.make import make_classifier
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
-from erasediff_pipeline.pipelines.pretrain import nodes
-from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, make_judge, train_base_model
+from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, train_base_model
+from erasediff_pipeline.workspace import Workspace
 
 WORDS = CaptionSettings(words={0: ["tench"], 1: ["church"]}, templates=["{}"])
 
@@ -29,7 +31,7 @@ def noise():
 def judge_of(noise, **settings):
     images, manifest = noise
     chosen = ClassifierSettings(pretrained="efficientnet_lite0", **settings)
-    return make_judge(images, images, manifest, chosen, WORDS, 0)
+    return make_classifier(images, images, manifest, chosen, WORDS, 0)
 
 
 def test_load_needs_to_know_what():
@@ -38,11 +40,11 @@ def test_load_needs_to_know_what():
 
 
 @pytest.mark.parametrize("thresholding", [True, False])
-def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path, monkeypatch, thresholding):
+def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path, thresholding):
     images, manifest = noise
-    monkeypatch.setattr(nodes, "checkpoint_path", lambda name: tmp_path / name)
     denoiser = DenoiserSettings(channels=(8, 8), thresholding=thresholding)
-    pipeline = train_base_model(images, manifest, denoiser, PretrainSettings(steps=1, batch_size=2), 0)
+    settings = (denoiser, PretrainSettings(steps=1, batch_size=2), 0, MachineSettings(), Workspace(tmp_path))
+    pipeline = train_base_model(images, manifest, *settings).pipeline
     sampler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     assert sampler.config.thresholding is thresholding
     assert sampler.config.sample_max_value == 1

@@ -4,7 +4,6 @@ import pytest
 import torch
 from diffusers import DDIMScheduler
 
-from erasediff_pipeline.catalog import ImageStore
 from erasediff_pipeline.config import (
     CaptionSettings,
     EvaluationSettings,
@@ -12,9 +11,15 @@ from erasediff_pipeline.config import (
     ReportSettings,
     SamplingSettings,
 )
+from erasediff_pipeline.data.image_store import ImageStore
+from erasediff_pipeline.data.request import AnsweredRequest
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.evaluation import prompt_samples
 from erasediff_pipeline.evaluation.features import efficientnet_features
 from erasediff_pipeline.evaluation.fidelity import fidelity
-from erasediff_pipeline.pipelines.prompts import nodes
+from erasediff_pipeline.evaluation.prompt_metrics import collect_prompt_metrics
+from erasediff_pipeline.evaluation.prompt_samples import draw_prompts, measure_fidelity
+from erasediff_pipeline.reporting.figures import draw_prompt_pairs
 
 SETTINGS = PromptListSettings(file="list.csv")
 SAMPLING = SamplingSettings(sampler="ddim", steps=3, batch_size=2)
@@ -42,7 +47,7 @@ def store(tmp_path):
 
 
 def draw(pipeline, store, rows=ROWS, sampling=SAMPLING, settings=SETTINGS):
-    return nodes.draw_from("base")(pipeline, rows, store, sampling, settings)
+    return draw_prompts(pipeline, rows, store, sampling, settings, "draw base")
 
 
 def test_an_image_is_what_diffusers_draws_for_the_seed(pipeline, store):
@@ -66,13 +71,13 @@ def test_an_image_is_what_diffusers_draws_for_the_seed(pipeline, store):
 def test_what_is_there_is_not_drawn_again(pipeline, store, monkeypatch):
     draw(pipeline, store, ROWS.head(3))
     drawn = []
-    draw_rows = nodes.draw_rows
+    draw_rows = prompt_samples.draw_rows
 
     def note(pipeline, rows, *settings):
         drawn.extend(rows["case_number"])
         return draw_rows(pipeline, rows, *settings)
 
-    monkeypatch.setattr(nodes, "draw_rows", note)
+    monkeypatch.setattr(prompt_samples, "draw_rows", note)
     draw(pipeline, store)
     assert drawn == [7, 8]
     drawn.clear()
@@ -85,7 +90,7 @@ def test_what_is_there_is_not_drawn_again(pipeline, store, monkeypatch):
 def test_a_killed_run_ends_with_the_same_images(pipeline, tmp_path, monkeypatch):
     whole, cut = ImageStore(tmp_path / "whole"), ImageStore(tmp_path / "cut")
     draw(pipeline, whole)
-    draw_rows, calls = nodes.draw_rows, []
+    draw_rows, calls = prompt_samples.draw_rows, []
 
     def stop(*arguments):
         calls.append(1)
@@ -93,7 +98,7 @@ def test_a_killed_run_ends_with_the_same_images(pipeline, tmp_path, monkeypatch)
             raise KeyboardInterrupt
         return draw_rows(*arguments)
 
-    monkeypatch.setattr(nodes, "draw_rows", stop)
+    monkeypatch.setattr(prompt_samples, "draw_rows", stop)
     with pytest.raises(KeyboardInterrupt):
         draw(pipeline, cut)
     monkeypatch.undo()
@@ -113,7 +118,7 @@ def test_other_weights_are_images_beside_these(pipeline, store, text_model):
 
 def test_another_class_is_no_other_image(pipeline, store, monkeypatch):
     places = draw(pipeline, store)
-    monkeypatch.setattr(nodes, "draw_rows", None)
+    monkeypatch.setattr(prompt_samples, "draw_rows", None)
     assert draw(pipeline, store, ROWS.assign(**{"class": "bird"})) == places
 
 
@@ -140,15 +145,15 @@ def two_sets(pipeline, store, tmp_path):
     return drawn, noise, fidelity(*features, 3)
 
 
-def test_fidelity_is_against_the_model_before(two_sets, store, judge):
+def test_fidelity_is_against_the_base_model(two_sets, store, judge):
     drawn, noise, expected = two_sets
     settings = PromptListSettings(file="list.csv", measures=["fid"])
     evaluation = EvaluationSettings(fid_backend="efficientnet_lite0")
-    assert nodes.measure_fidelity(store, noise, noise, judge, settings, evaluation) == {}
-    found = nodes.measure_fidelity(store, drawn, noise, judge, settings, evaluation)
+    assert measure_fidelity(store, noise, noise, judge, settings, evaluation) == {}
+    found = measure_fidelity(store, drawn, noise, judge, settings, evaluation)
     assert found["fid"] == pytest.approx(expected["fid"])
     assert found["fid"] > 1
-    assert found["fid_against"] == "the model before"
+    assert found["fid_against"] == "the base model"
     assert (found["real_images"], found["fid_backend"]) == (10, "efficientnet_lite0")
 
 
@@ -157,73 +162,57 @@ def test_fidelity_is_against_a_folder(two_sets, store, judge):
     real = str(store.folder / "noise")
     settings = PromptListSettings(file="list.csv", measures=["fid"], real=real)
     evaluation = EvaluationSettings(fid_backend="efficientnet_lite0")
-    found = nodes.measure_fidelity(store, drawn, drawn, judge, settings, evaluation)
+    found = measure_fidelity(store, drawn, drawn, judge, settings, evaluation)
     assert found["fid"] == pytest.approx(expected["fid"])
     assert found["fid_against"] == real
 
 
 def test_fidelity_is_not_measured_unasked(pipeline, store, judge):
-    assert nodes.measure_fidelity(store, [], ["a"], judge, SETTINGS, EvaluationSettings()) == {}
+    assert measure_fidelity(store, [], ["a"], judge, SETTINGS, EvaluationSettings()) == {}
+
+
+FORGOTTEN = AnsweredRequest(
+    by="prompts", classes=[0], prompts=["cat"], forget_sha256="f00", method="esd", base_model_sha256="cafe"
+)
 
 
 def test_the_metrics_name_what_was_forgotten(pipeline, text_model, judge):
     captions = CaptionSettings(words={0: ["cat", "kitten"], 1: ["dog"]}, templates=["a {}"])
-    erased = text_model(["a cat"], seed=1).to_pipeline()
-    erased.request_history = [{"by": "prompts", "classes": [0], "prompts": ["cat"]}]
-    base_seen = ROWS.assign(right=True)
-    erased_seen = ROWS.assign(right=ROWS["class"] == "dog")
-    images, metrics, _, numbers = nodes.collect(
-        pipeline,
-        erased,
-        ROWS,
-        base_seen,
-        {},
-        erased_seen,
-        {"fid": 1.0},
-        list("abcde"),
-        list("fghij"),
-        judge,
-        SETTINGS,
-        captions,
-    )
+    erased = ModelWithHistory(text_model(["a cat"], seed=1).to_pipeline(), (FORGOTTEN,))
+    models = {"base": ModelWithHistory(pipeline), "erased": erased}
+    seen = {"base": ROWS.assign(right=True), "erased": ROWS.assign(right=ROWS["class"] == "dog")}
+    fidelity_of = {"base": {}, "erased": {"fid": 1.0}}
+    metrics = collect_prompt_metrics(models, ROWS, seen, fidelity_of, judge, SETTINGS, captions)
     assert metrics["forgotten"] == ["cat", "kitten"]
     assert (metrics["base"]["unlearning_accuracy"], metrics["erased"]["unlearning_accuracy"]) == (0.0, 1.0)
-    assert metrics["erased"]["retain_accuracy"] == 1.0
+    assert (metrics["erased"]["retain_accuracy"], metrics["erased"]["fid"]) == (1.0, 1.0)
     assert metrics["models"]["base"] != metrics["models"]["erased"]
-    assert numbers["fid"] == {"value": 1.0, "step": 0}
-    assert not any("class" in name for name in numbers)  # MLflow refuses some of their names
     assert metrics["judge"]["name"] == "Classifier"
-    assert images["file"].tolist() == list("abcdefghij")
-    assert images["model"].tolist() == ["base"] * 5 + ["erased"] * 5
 
 
-CAPTIONS = CaptionSettings(words={0: ["cat"], 1: ["dog"]}, templates=["a {}"])
-
-
-def show(pipeline, store, rows, places, **settings):
+def show(store, rows, places, forgotten=(), **settings):
     report = ReportSettings(grid_columns=2, **settings)
-    return nodes.draw_pictures(pipeline, store, rows, places, places, report, CAPTIONS)
+    return draw_prompt_pairs(store, list(zip(places, places, strict=True)), rows["class"], forgotten, report)
 
 
 def test_what_is_forgotten_is_hidden_in_the_grid(pipeline, store):
     places = draw(pipeline, store)
-    pipeline.request_history = [{"by": "classes", "classes": [0]}]
-    before, after = show(pipeline, store, ROWS, places, hide_forgotten=True).axes
+    before, after = show(store, ROWS, places, ["cat"], hide_forgotten=True).axes
     assert [text.get_text() for text in before.get_yticklabels()] == ["dog"]
     assert before.images[0].get_array().shape[0] == after.images[0].get_array().shape[0] == 17
     shouted = ROWS.assign(**{"class": ROWS["class"].str.upper()})
-    before, _ = show(pipeline, store, shouted, places, hide_forgotten=True).axes
+    before, _ = show(store, shouted, places, ["cat"], hide_forgotten=True).axes
     assert [text.get_text() for text in before.get_yticklabels()] == ["DOG"]
-    assert [t.get_text() for t in show(pipeline, store, shouted, places).texts] == ["framed: forgotten (CAT)"]
+    assert [t.get_text() for t in show(store, shouted, places, ["cat"]).texts] == ["framed: forgotten (CAT)"]
     unsorted = ROWS.assign(**{"class": ""})
-    figure = show(pipeline, store, unsorted, places, hide_forgotten=True)
+    figure = show(store, unsorted, places, ["cat"], hide_forgotten=True)
     assert not figure.axes
     assert "report.hide_forgotten" in figure.texts[0].get_text()
 
 
 def test_the_grid_has_a_row_a_class(pipeline, store):
     places = draw(pipeline, store)
-    figure = show(pipeline, store, ROWS, places)
+    figure = show(store, ROWS, places)
     before, after = figure.axes
     assert [text.get_text() for text in before.get_yticklabels()] == ["cat", "dog"]
     assert before.images[0].get_array().shape == (2 * 17, 2 * 17, 3)

@@ -4,8 +4,9 @@ from collections import Counter
 import pytest
 
 from erasediff_pipeline.config import CaptionSettings, SourceSettings
+from erasediff_pipeline.data.manifest import describe_images
 from erasediff_pipeline.data.source import Found
-from erasediff_pipeline.pipelines.prepare.nodes import describe_images, report_source
+from erasediff_pipeline.data.source_report import report_source
 
 SETTINGS = SourceSettings(name="image_folder", path="images", side=8)
 

@@ -1,13 +1,15 @@
-"""The dear questions of an audit are put to a model once."""
+"""The expensive questions of an audit are put to a model once."""
 
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.catalog import TrialStore
+from erasediff_pipeline import fingerprint
+from erasediff_pipeline.audits.questions import QUESTIONS, Question
 from erasediff_pipeline.config import AuditSettings
-from erasediff_pipeline.pipelines.audit import nodes
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.experiments.answers import ask_models
 
 SETTINGS = AuditSettings(samples=10)
 
@@ -21,30 +23,41 @@ def asked(monkeypatch):
 
     names = Asked()
 
-    def ask(bench, name, pipeline, settings, seed):
+    def ask(bench, name, model, settings, seed, workspace):
         if name in names.deaf:
             raise KeyboardInterrupt
         names.append(name)
         return pd.DataFrame({"taught": "forgotten", "step": [0, 1], "forget_accuracy": [0.1, 1 / 3]})
 
-    for question, (_, columns) in nodes.QUESTIONS.items():
-        monkeypatch.setitem(nodes.QUESTIONS, question, (ask, columns))
+    for question, (_, columns) in QUESTIONS.items():
+        monkeypatch.setitem(QUESTIONS, question, Question(ask, columns))
     return names
 
 
 @pytest.fixture
-def put(bench, asked, tmp_path):
+def put(bench, asked, store, workspace):
     """``put(models, …)``: the relearning of these models, with the answers that are kept here."""
 
     def node(models, settings=SETTINGS, seed=0, bench=bench):
-        return nodes.put("relearning")(bench, TrialStore(tmp_path / "kept"), models, settings, seed)
+        return ask_models("relearning", bench, store, models, settings, seed, workspace)
 
     return node
 
 
+def model(unet_model, seed):
+    return ModelWithHistory(unet_model(seed).to_pipeline())
+
+
 @pytest.fixture
 def models(unet_model):
-    return {name: unet_model(seed).to_pipeline() for seed, name in enumerate(["base", "erased"])}
+    return {
+        name: ModelWithHistory(unet_model(seed).to_pipeline()) for seed, name in enumerate(["base", "erased"])
+    }
+
+
+def asking(bench, **changes):
+    """The same with another request."""
+    return replace(bench, task=replace(bench.task, request=bench.task.request.model_copy(update=changes)))
 
 
 def test_a_model_is_asked_once(put, asked, models):
@@ -58,8 +71,11 @@ def test_a_model_is_asked_once(put, asked, models):
 
 def test_another_model_is_asked_and_the_base_model_is_not_again(put, asked, models, unet_model):
     put(models)
-    put({**models, "erased": unet_model(7).to_pipeline()}, SETTINGS.model_copy(update={"model": "esd"}))
-    put({**models, "erased": unet_model(8).to_pipeline()})
+    put(
+        {**models, "erased": model(unet_model, 7)},
+        SETTINGS.model_copy(update={"model": "esd"}),
+    )
+    put({**models, "erased": model(unet_model, 8)})
     assert asked == ["base", "erased", "erased", "erased"]
 
 
@@ -86,16 +102,19 @@ def test_the_budget_of_another_question_does_not(put, asked, models):
 
 def test_another_request_or_sampler_has_it_asked_anew(put, asked, models, bench):
     put(models)
-    put(models, bench=replace(bench, request={**bench.request, "forget_sha256": "other"}))
+    put(models, bench=asking(bench, forget_sha256="other"))
     put(models, bench=replace(bench, sampling=bench.sampling.model_copy(update={"steps": 9})))
     assert asked == ["base", "erased"] * 3
 
 
-def test_changed_code_has_it_asked_anew(put, asked, models, monkeypatch):
+@pytest.mark.parametrize(
+    ("component", "anew"), [("relearning", True), ("training", True), ("inversion", False)]
+)
+def test_another_version_of_what_asks_has_it_asked_anew(put, asked, models, monkeypatch, component, anew):
     put(models)
-    monkeypatch.setattr(nodes, "hash_source", lambda *parts: "changed")
+    monkeypatch.setitem(fingerprint.VERSIONS, component, 99)
     put(models)
-    assert asked == ["base", "erased"] * 2
+    assert asked == ["base", "erased"] * (1 + anew)
 
 
 def test_an_audit_that_was_stopped_goes_on_with_the_next_model(put, asked, models):
@@ -113,7 +132,7 @@ def test_the_retrained_model_and_a_method_by_its_name_have_one_answer(put, asked
 
 
 def test_single_images_keep_their_class_and_are_not_asked_for(put, asked, models, bench):
-    table = put(models, bench=replace(bench, request={**bench.request, "by": "ids"}))
+    table = put(models, bench=asking(bench, by="ids"))
     assert table.empty
     assert list(table.columns) == ["model", "taught", "step", "forget_accuracy"]
     assert asked == []

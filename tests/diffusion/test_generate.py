@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from erasediff_pipeline.catalog import ImageStore
 from erasediff_pipeline.config import CaptionSettings, GenerateSettings, SamplingSettings
+from erasediff_pipeline.data.image_store import ImageStore
+from erasediff_pipeline.diffusion import generate
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.pipelines.generate import nodes
 
 CAPTIONS = CaptionSettings(words={0: ["cat", "kitten"], 1: ["dog"]}, templates=["a {}", "one {}"])
 SETTINGS = GenerateSettings(images_per_class=5)
@@ -32,12 +32,12 @@ def drawn(monkeypatch):
         sizes.append(len(labels))
         return sample_batch(model, labels, generators, settings)
 
-    monkeypatch.setattr(nodes, "sample_batch", sample)
+    monkeypatch.setattr(generate, "sample_batch", sample)
     return sizes
 
 
 def draw(pipeline, folder, sampling=SAMPLING, seed=0):
-    return nodes.draw_images(pipeline, ImageStore(folder), CAPTIONS, SETTINGS, sampling, seed)
+    return generate.generate_images(pipeline, ImageStore(folder), CAPTIONS, SETTINGS, sampling, seed)
 
 
 def test_each_class_is_drawn_from_its_prompts_in_turn(pipeline, tmp_path):
@@ -71,5 +71,5 @@ def test_another_seed_or_sampler_draws_anew(pipeline, tmp_path, drawn):
 
 
 def test_without_words_there_is_nothing_to_ask_for(pipeline, tmp_path):
-    with pytest.raises(InvalidParameter, match=r"captions\.words: none"):
-        nodes.draw_images(pipeline, ImageStore(tmp_path), CaptionSettings(), SETTINGS, SAMPLING, 0)
+    with pytest.raises(InvalidParameter, match=r"captions\.words: no words"):
+        generate.generate_images(pipeline, ImageStore(tmp_path), CaptionSettings(), SETTINGS, SAMPLING, 0)

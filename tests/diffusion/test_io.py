@@ -1,0 +1,99 @@
+import json
+
+import pytest
+import torch
+from diffusers import DDPMPipeline
+
+from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model, save_model
+from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.hashing import hash_weights
+from tests.helpers.requests import answered
+
+REQUESTS = (answered(0), answered(1, by="ids", ids=["000007"]))
+
+
+@pytest.fixture
+def model(unet_model):
+    return ModelWithHistory(unet_model().to_pipeline())
+
+
+def files_of(path):
+    return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
+
+
+def test_a_pipeline_comes_back(model, tmp_path):
+    save_model(model, tmp_path / "base")
+    loaded = load_model(tmp_path / "base")
+    assert hash_weights(loaded.pipeline.unet) == hash_weights(model.pipeline.unet)
+    assert loaded.pipeline.scheduler.to_json_string() == model.pipeline.scheduler.to_json_string()
+    assert loaded.history == ()
+    assert not (tmp_path / "base" / HISTORY).exists()
+    assert {path.suffix for path in map(type(tmp_path), files_of(tmp_path))} == {".json", ".safetensors"}
+
+
+def test_half_takes_half_the_space_and_leaves_the_model_alone(model, tmp_path):
+    for name, half in (("whole", False), ("half", True)):
+        save_model(model, tmp_path / name, half)
+    whole, half = ((tmp_path / n / "unet/diffusion_pytorch_model.safetensors") for n in ("whole", "half"))
+    assert half.stat().st_size < 0.6 * whole.stat().st_size
+    assert {p.dtype for p in model.pipeline.unet.parameters()} == {torch.float32}
+
+
+def test_the_same_model_is_the_same_bytes_wherever_it_came_from(model, tmp_path):
+    """Else the committed model named a path, and was other bytes in every clone."""
+    save_model(model, tmp_path / "a")
+    save_model(load_model(tmp_path / "a"), tmp_path / "b")
+    assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
+    assert not any(str(tmp_path).encode() in content for content in files_of(tmp_path / "b").values())
+
+
+@pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "a.ckpt", "a.pt", "a.pth", "a.pkl"])
+@pytest.mark.parametrize("folder", [".", "unet"])
+def test_pickles_are_refused(model, tmp_path, name, folder):
+    save_model(model, tmp_path / "base")
+    torch.save({}, tmp_path / "base" / folder / name)
+    with pytest.raises(MissingInput, match=rf"{name}.*expected safetensors"):
+        load_model(tmp_path / "base")
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_failed_save_leaves_the_earlier_model(model, tmp_path, earlier):
+    if earlier:
+        save_model(model, tmp_path / "base")
+    before = files_of(tmp_path)
+
+    class Broken:
+        def save_pretrained(self, path, **options):
+            model.pipeline.scheduler.save_pretrained(path)
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        save_model(ModelWithHistory(Broken()), tmp_path / "base")
+    assert files_of(tmp_path) == before
+    assert [p.name for p in tmp_path.iterdir()] == ["base"] * earlier
+
+
+def test_history_travels_with_the_weights(model, tmp_path):
+    for name, history in (("a", REQUESTS[:1]), ("b", REQUESTS)):
+        save_model(ModelWithHistory(model.pipeline, history), tmp_path / name)
+        assert load_model(tmp_path / name).history == history
+    written = json.loads((tmp_path / "b" / HISTORY).read_text())
+    assert written == [entry.to_json() for entry in REQUESTS]
+    # A folder with a history is any diffusers pipeline.
+    loaded = DDPMPipeline.from_pretrained(tmp_path / "b", local_files_only=True)
+    assert hash_weights(loaded.unet) == hash_weights(model.pipeline.unet)
+
+
+def test_history_of_an_earlier_model_does_not_stay(model, tmp_path):
+    save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / "model")
+    save_model(model, tmp_path / "model")
+    assert load_model(tmp_path / "model").history == ()
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", '[{"by": "classes"}]', '[{"by": "magic", "classes": [0]}]'])
+def test_a_damaged_history_is_refused_in_one_line(model, tmp_path, text):
+    save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / "model")
+    (tmp_path / "model" / HISTORY).write_text(text)
+    with pytest.raises(MissingInput, match=rf"{HISTORY}.*restore the file") as refused:
+        load_model(tmp_path / "model")
+    assert "\n" not in refused.value.message
