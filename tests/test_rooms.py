@@ -1,0 +1,67 @@
+"""The rooms of the package: no module imports from a room above its own, and nodes are leaves."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import erasediff_pipeline
+
+PACKAGE = Path(erasediff_pipeline.__file__).parent
+ROOMS = [
+    {"errors", "files", "fingerprint", "paths", "progress", "ranks", "seeding", "workspace"},
+    {"config"},
+    {"data"},
+    {"hashing"},
+    {"diffusion"},
+    {"training"},
+    {"unlearning"},
+    {"parameters"},
+    {"evaluation"},
+    {"audits"},
+    {"experiments"},
+    {"evidence", "reporting", "tracking"},
+    {"catalog"},
+    {"pipelines"},
+    {"pipeline_registry", "loader"},
+    {"hooks"},
+    {"cli", "settings"},
+]
+"""From the lowest to the highest; those of one line may import each other."""
+LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def name_of(path):
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
+
+
+def imported_by(path):
+    """Modules of this package that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("erasediff_pipeline"):
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}".removeprefix("erasediff_pipeline.")
+
+
+def room_of(module):
+    return module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_module_imports_from_a_room_above(path):
+    own = LEVELS[room_of(name_of(path))]
+    above = {module for module in imported_by(path) if LEVELS.get(room_of(module), 0) > own}
+    assert not above
+
+
+def test_nobody_but_its_pipeline_imports_a_nodes_file():
+    importers = {
+        (name_of(path), module)
+        for path in MODULES
+        for module in imported_by(path)
+        if "nodes" in module.split(".") and module.startswith("pipelines.")
+    }
+    assert importers
+    for importer, module in importers:
+        assert importer == f"pipelines.{module.split('.')[1]}.pipeline"
