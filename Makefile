@@ -82,25 +82,25 @@ viz: setup-dev  ## the flow, with previews, on http://127.0.0.1:4141
 	kedro viz run
 
 sweep: setup pull  ## the table of ten digits × three seeds, about 40 minutes; goes on where it stopped
-	python benchmarks/sweep.py
+	python benchmarks/table.py sweep
 
 sequence: setup pull  ## the table of five requests in a row, about 6 minutes
-	python benchmarks/sequence.py
+	python benchmarks/table.py sequence
 
 compare-digits: setup pull  ## every method on every digit: hours; goes on where it stopped
-	python benchmarks/comparison.py
+	python benchmarks/table.py compare-digits
 
 audits: setup pull  ## the audits of every method on every digit: hours; goes on where it stopped
-	python benchmarks/audits.py
+	python benchmarks/table.py audits
 
 words compare-words pull-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
 words: setup pull  ## every digit's word erased from the small text-to-image model, about 20 minutes
-	python benchmarks/words.py
+	python benchmarks/table.py words
 
 pull-words: setup pull  ## what the small text-to-image model needs, beside a result of your own
 
 compare-words: setup pull  ## every method on the word "three", about 40 minutes; goes on where it stopped
-	python benchmarks/words_comparison.py
+	python benchmarks/table.py compare-words
 
 FASHION_MNIST := data/03_primary/fashion_mnist/manifest.parquet
 fashion-mnist fashion-table: REFERENCE += data/06_models/fashion_mnist/base data/06_models/fashion_mnist/classifier
@@ -111,7 +111,7 @@ fashion-mnist: setup pull $(FASHION_MNIST)  ## a class of Fashion-MNIST erased, 
 	kedro run --env=fashion_mnist --pipeline=unlearn
 
 fashion-table: setup pull $(FASHION_MNIST)  ## each class of it: hours; goes on where it stopped
-	python benchmarks/fashion_mnist.py
+	python benchmarks/table.py fashion-table
 
 benchmark: setup pull  ## time and memory as ratios, on a machine with nothing else to do
 	python benchmarks/benchmark.py

@@ -13,7 +13,7 @@ from statistics import median
 import torch
 
 from measured import Measured
-from runs import ENVIRONMENT, ROOT, copy_reference
+from runs import ROOT, SWEEP, copy_reference
 
 SHORT = "gates.enforce=false,evaluation.forget_samples=20,evaluation.retain_samples=20"
 RUNS = 3
@@ -77,7 +77,7 @@ def around_the_nodes() -> Measured:
     """
     copy_reference()
     parameters = f"--params={SHORT},unlearn.steps=2"
-    command = [sys.executable, "-c", WATCHED, "run", f"--env={ENVIRONMENT}", "--pipeline=unlearn", parameters]
+    command = [sys.executable, "-c", WATCHED, "run", f"--env={SWEEP}", "--pipeline=unlearn", parameters]
     outside, importing = [], []
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(RUNS):
@@ -129,10 +129,10 @@ def two_processes() -> Measured:
     for count in (1, 2):
         command = [torchrun, "--standalone", "--nproc-per-node", str(count), "-m", "kedro", "run"]
         run_apart(
-            [*command, f"--env={ENVIRONMENT}", "--pipeline=unlearn", parameters],
+            [*command, f"--env={SWEEP}", "--pipeline=unlearn", parameters],
             OMP_NUM_THREADS="1",
         )
-        told = json.loads((ROOT / f"data/08_reporting/{ENVIRONMENT}/erasediff/run.json").read_text())
+        told = json.loads((ROOT / f"data/08_reporting/{SWEEP}/erasediff/run.json").read_text())
         seconds[count] = told["cost"]["wall_seconds"]
     detail = f"{steps / seconds[2]:.2f} steps a second ÷ {steps / seconds[1]:.2f}, a thread each"
     return Measured(name, seconds[1] / seconds[2], None, detail)

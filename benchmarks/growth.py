@@ -3,7 +3,6 @@
 import copy
 import time
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -15,12 +14,11 @@ from erasediff_pipeline.config import DenoiserSettings, MachineSettings, Samplin
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
 from erasediff_pipeline.diffusion.sampling import draw_samples
-from erasediff_pipeline.training.loop import PLAIN
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from measured import Measured
 from runs import read_parameters
-from training_cost import peak_of, run_training
+from training_cost import peak_of, time_steps
 
 SIDES, WIDER = (8, 16, 32), (1, 2, 4)
 """Pixels; times as many channels, which is ×1, ×4, ×16 in parameters."""
@@ -35,31 +33,15 @@ def build(denoiser: DenoiserSettings, shape: tuple[int, int, int]) -> tuple[Clas
     return model, TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
 
 
-def seconds_a_step(
-    model: ClassConditional,
-    data: TrainingData,
-    settings: UnlearnSettings,
-    machine: MachineSettings = PLAIN,
-) -> float:
-    """The median, without the first two, in which kernels are chosen and the model is compiled."""
-    ends: list[float] = []
-
-    def note(step: int, scalars: dict[str, float]) -> None:
-        ends.append(time.perf_counter())
-
-    run_training(copy.deepcopy(model), EraseDiff(settings), data, settings, on_log=note, machine=machine)
-    return median(np.diff(ends)[1:])
-
-
 def measure(wider: int, side: int) -> dict[str, Any]:
     """One point of the plot."""
     channels = tuple(wider * width for width in DenoiserSettings().channels)
     model, data = build(DenoiserSettings(channels=channels), (1, side, side))
-    two = UnlearnSettings(steps=2, batch_size=32)
+    nine, two = (UnlearnSettings(steps=steps, batch_size=32) for steps in (9, 2))
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "side": side,
-        "seconds": seconds_a_step(model, data, UnlearnSettings(steps=9, batch_size=32)),
+        "seconds": time_steps(copy.deepcopy(model), EraseDiff(nine), data, nine)[0],
         "bytes": peak_of(model, EraseDiff(two), data, two),
     }
 
@@ -129,7 +111,7 @@ def measure_large(
     model.to(device)
     settings = UnlearnSettings(**(parameters["unlearn"] | {"steps": 12}))
     machine = MachineSettings(**parameters["machine"])
-    step = seconds_a_step(model, data, settings, machine)
+    step, _ = time_steps(copy.deepcopy(model), EraseDiff(settings), data, settings, machine=machine)
     way = SamplingSettings()
     labels = torch.arange(way.batch_size) % 10
     draw_samples(model, labels, 0, way, "warm up")

@@ -1,27 +1,27 @@
-"""Figures of the benchmark, and how they are written down."""
+"""Figures of the benchmark, and the files they are written to."""
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from runs import made_by
+from runs import made_by, markdown
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One figure, and what it must be."""
+    """One figure and its limit."""
 
     name: str
     value: float | None
-    """None where it was not to be had; ``detail`` says why."""
+    """None if it was not measured; ``detail`` says why."""
 
     limit: float | None
-    """The most that it may be; None where it is reported only."""
+    """Upper limit; None if the figure is only reported."""
 
     detail: str
 
     why: str = ""
-    """Why the limit is missed, as far as it is known; told where it is."""
+    """Why the limit is missed, if known; shown only if it is missed."""
 
     @property
     def verdict(self) -> str:
@@ -31,7 +31,7 @@ class Measured:
 
 
 def write_figures(figures: list[Measured], path: Path) -> None:
-    """``path`` for programs, the same as a table for people beside it."""
+    """Write ``path`` as JSON, and the same as a Markdown table next to it."""
     origin = made_by("")
     origin.pop("settings")
     rows = [{**asdict(figure), "verdict": figure.verdict} for figure in figures]
@@ -41,8 +41,18 @@ def write_figures(figures: list[Measured], path: Path) -> None:
 
 
 def describe(figures: list[Measured], origin: dict[str, str]) -> str:
-    """The table; what is missed is named above it."""
+    """The page: missed limits first, then all figures."""
     missed = [figure for figure in figures if figure.verdict == "missed"]
+    rows = [
+        [
+            figure.name,
+            "–" if figure.value is None else f"{figure.value:.3g}",
+            "" if figure.limit is None else f"≤ {figure.limit:g}",
+            figure.verdict,
+            figure.detail,
+        ]
+        for figure in figures
+    ]
     lines = [
         "# How fast, and how small",
         "",
@@ -52,14 +62,7 @@ def describe(figures: list[Measured], origin: dict[str, str]) -> str:
         "Missed:" if missed else "No limit is missed.",
         *("- " + ": ".join(filter(None, (figure.name, figure.why))) for figure in missed),
         "",
-        "| figure | measured | limit | | how |",
-        "|---|--:|--:|---|---|",
-    ]
-    for figure in figures:
-        value = "–" if figure.value is None else f"{figure.value:.3g}"
-        limit = "" if figure.limit is None else f"≤ {figure.limit:g}"
-        lines.append(f"| {figure.name} | {value} | {limit} | {figure.verdict} | {figure.detail} |")
-    lines += [
+        *markdown(["figure", "measured", "limit", "verdict", "how"], rows, [0, 3, 4]),
         "",
         "![Step time and memory against parameters and image side, relative to the smallest](growth.png)",
     ]

@@ -1,16 +1,13 @@
-"""What a step of EraseDiff takes on Stable Diffusion 1.4, for each subset of its weights, on a CUDA GPU.
+"""Memory and time of a step of EraseDiff on Stable Diffusion 1.4, by subset of its weights, on a CUDA GPU.
 
-    python benchmarks/memory.py    writes benchmarks/memory.csv and .md, and goes on where it stopped
+    python benchmarks/memory.py    writes benchmarks/memory.csv and .md; continues where it stopped
 
 The model has the published configuration and random weights: neither memory nor time depends on their values.
 """
 
 import argparse
 import sys
-import tempfile
-from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 from typing import Any
 
@@ -26,14 +23,14 @@ from erasediff_pipeline.config import TextEncoderSettings, UnlearnSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
-from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from runs import ROOT, describe_origin, made_by
+from runs import ROOT, describe_origin, made_by, markdown
+from training_cost import time_steps
 
 PROMPTS = ["an image of a tench", "an image of a church"]
 BYTES = {"adamw": 20, "adamw_8bit": 14}
-"""Of each weight that moves: two gradients, Adam's moments, the running mean."""
+"""Of each trained weight: two gradients, Adam's moments, the running mean."""
 WAYS = {
     "32 bits": {},
     "bf16": {"mixed_precision": "bf16"},
@@ -75,22 +72,10 @@ def build_stable_diffusion() -> TextToImage:
     return TextToImage(unet, vae, CLIPTextModel(text), tokenizer, scheduler, PROMPTS)
 
 
-def measure(
-    model: TextToImage, data: TrainingData, subset: str, way: str, batch_size: int, folder: Path
-) -> dict[str, Any]:
-    """Peak memory and seconds of a step: the median, without the first two, in which kernels are chosen."""
-    ends: list[float] = []
+def measure(model: TextToImage, data: TrainingData, subset: str, way: str, batch_size: int) -> dict[str, Any]:
+    """Peak memory and seconds of a step."""
     settings = UnlearnSettings(subset=subset, batch_size=batch_size, steps=STEPS, **WAYS[way])
-    method = EraseDiff(settings)
-    _, cost = train(
-        model,
-        method,
-        data,
-        settings,
-        0,
-        folder / "checkpoint",
-        on_log=lambda step, scalars: ends.append(perf_counter()),
-    )
+    seconds, cost = time_steps(model, EraseDiff(settings), data, settings)
     moving = sum(p.numel() for p in model.trainable(subset).values())
     state = BYTES[settings.optimiser] * moving
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
@@ -101,12 +86,12 @@ def measure(
         "weights_that_move": moving,
         "by_count_gb": (weights + state) / 1e9,
         "peak_gb": cost.peak_memory_bytes / 1e9,
-        "seconds_a_step": median(after - before for before, after in pairwise(ends[1:])),
+        "seconds_a_step": seconds,
     }
 
 
 def measure_autoencoder(model: TextToImage, images: Tensor) -> Rows:
-    """What comes before and after the steps: images to latents, and back."""
+    """Images to latents before the steps, and back after them."""
     rows = []
     latents = model.encode(images)
     for name, code in (
@@ -123,40 +108,38 @@ def measure_autoencoder(model: TextToImage, images: Tensor) -> Rows:
     return rows
 
 
-def cells_of(found: pd.DataFrame) -> list[str]:
+def _cells(found: pd.DataFrame) -> list[str]:
     """Peak and seconds, a cell a way."""
     return [f"{found['peak_gb'][way]:.1f} ({found['seconds_a_step'][way]:.2f} s)" for way in WAYS]
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
-    """A row a subset, a column a way; then what batches take."""
-    single = rows[rows["batch_size"] == 1]
+    """A row a subset, a column a way; then larger batches."""
+    single = {name: found.set_index("way") for name, found in rows[rows["batch_size"] == 1].groupby("subset")}
+    by_subset = [
+        [f"`{name}`", f"{single[name]['by_count_gb']['32 bits']:.1f}", *_cells(single[name])]
+        for name in SUBSETS
+    ]
+    sizes = rows[rows["subset"] == "xattn"].groupby("batch_size")
+    by_size = [[size, *_cells(found.set_index("way"))] for size, found in sizes]
+    coded = rows.set_index("subset").loc[["encoding", "decoding"]]
     lines = [
-        "# What a step takes on Stable Diffusion 1.4",
+        "# Memory of a step on Stable Diffusion 1.4",
         "",
         f"{describe_origin('python benchmarks/memory.py', rows)} GPU: {rows['gpu'].iloc[0]}, torch "
-        f"{rows['torch'].iloc[0]}. A step of EraseDiff on one forgotten and one retained image of 512 × 512, "
-        "random weights in the published configuration. Peak of what torch has allocated, text encoder and "
-        "autoencoder included, in GB (10⁹ bytes); the CUDA context comes on top. By count: weights, two "
-        "gradients, Adam's moments and running mean, without activations.",
+        f"{rows['torch'].iloc[0]}. One step of EraseDiff on one forgotten and one retained image of "
+        "512 × 512, with random weights in the published configuration. Peak memory that torch has "
+        "allocated, in GB (10⁹ bytes), with text encoder and autoencoder, without the CUDA context. By "
+        "count: weights, two gradients, Adam's moments and running mean, without activations.",
         "",
-        f"| subset | by count | {' | '.join(WAYS)} |",
-        f"|---|--:|{'--:|' * len(WAYS)}",
-    ]
-    for subset in SUBSETS:
-        found = single[single["subset"] == subset].set_index("way")
-        lines.append(
-            f"| `{subset}` | {found['by_count_gb']['32 bits']:.1f} | {' | '.join(cells_of(found))} |"
-        )
-    lines += ["", "Images of each set at a time, `xattn`:", "", f"| images | {' | '.join(WAYS)} |"]
-    lines += [f"|--:|{'--:|' * len(WAYS)}"]
-    for size, found in rows[rows["subset"] == "xattn"].groupby("batch_size"):
-        lines.append(f"| {size} | {' | '.join(cells_of(found.set_index('way')))} |")
-    coded = rows.set_index("subset").loc[["encoding", "decoding"]]
-    lines += [
+        *markdown(["subset", "by count", *WAYS], by_subset),
         "",
-        f"{IMAGES} images to latents, before the steps: {coded['peak_gb']['encoding']:.1f} GB with all "
-        f"weights, {coded['seconds_a_step']['encoding']:.1f} s; to images again, after sampling: "
+        "`xattn` with more images of each set in a batch:",
+        "",
+        *markdown(["images", *WAYS], by_size, []),
+        "",
+        f"Encoding {IMAGES} images before the first step: {coded['peak_gb']['encoding']:.1f} GB with all "
+        f"weights, {coded['seconds_a_step']['encoding']:.1f} s; decoding as many after sampling: "
         f"{coded['peak_gb']['decoding']:.1f} GB, {coded['seconds_a_step']['decoding']:.1f} s.",
     ]
     path.write_text("\n".join(lines) + "\n")
@@ -181,11 +164,9 @@ def main() -> int:
         rows += [row | told | made_by("none") for row in measure_autoencoder(model, images.tensors()[0])]
     sizes = [*((subset, 1) for subset in SUBSETS), ("xattn", 4)]
     work = [(subset, way, size) for subset, size in sizes for way in WAYS if (subset, way, size) not in done]
-    with tempfile.TemporaryDirectory() as folder:
-        for subset, way, size in tqdm(work, "memory", unit="training"):
-            row = measure(model, data, subset, way, size, Path(folder))
-            rows.append(row | told | made_by("none"))
-            pd.DataFrame(rows).to_csv(options.output, index=False)
+    for subset, way, size in tqdm(work, "memory", unit="training"):
+        rows.append(measure(model, data, subset, way, size) | told | made_by("none"))
+        pd.DataFrame(rows).to_csv(options.output, index=False)
     write_table(pd.DataFrame(rows), options.output.with_suffix(".md"))
     return 0
 

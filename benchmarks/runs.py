@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs kept apart from the reference result, rows that know what made them."""
+"""What the benchmarks share: runs apart from the reference result, and rows that name what made them."""
 
 import hashlib
 import json
@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,24 +23,25 @@ from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
 
 ROOT = Path(__file__).resolve().parents[1]
-ENVIRONMENT = "sweep"
+SWEEP = "sweep"
+"""Environment of the benchmarks on digits."""
 REFERENCE = {"03_primary": ["images", "manifest.parquet"], "06_models": ["base", "classifier"]}
 
 
 def copy_reference() -> None:
-    """Give the environment the reference data and models."""
+    """Copy the reference data and models to ``SWEEP``."""
     for layer, names in REFERENCE.items():
         for name in names:
-            source, copy = ROOT / "data" / layer / name, ROOT / "data" / layer / ENVIRONMENT / name
+            source, copy = ROOT / "data" / layer / name, ROOT / "data" / layer / SWEEP / name
             if copy.is_dir():
                 shutil.rmtree(copy)
             copy.parent.mkdir(exist_ok=True)
             (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
 
 
-def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object) -> None:
-    """The command that a user types; where it fails, this ends with what it said."""
-    parameters["gates.enforce"] = False  # a row that misses a gate is a row
+def run_pipeline(name: str, environment: str, **parameters: object) -> None:
+    """Run the command that a user types; exit with its output if it fails."""
+    parameters["gates.enforce"] = False  # a row that fails a gate is a row
     given = ",".join(f"{key}={value}" for key, value in parameters.items())
     command = ["kedro", "run", f"--env={environment}", f"--pipeline={name}", f"--params={given}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -47,41 +49,33 @@ def run_pipeline(name: str, environment: str = ENVIRONMENT, **parameters: object
         sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
 
 
-def read_parameters(environment: str = ENVIRONMENT) -> dict[str, Any]:
-    """The environment's parameters, as a run would read them."""
+def read_parameters(environment: str) -> dict[str, Any]:
+    """The parameters of an environment, as a run reads them."""
     return CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)["parameters"]
 
 
-def hash_settings(environment: str = ENVIRONMENT, sections: tuple[str, ...] = ()) -> dict[str, str]:
-    """What decides a row beside request and seed: the method's settings, the base model and the judge.
+def hash_settings(environment: str, sections: tuple[str, ...] = ()) -> dict[str, str]:
+    """What decides a row beside request and seed: settings of the method, base model and classifier.
 
     Args:
-        environment: Whose settings they are.
-        sections: Other sections of the parameters that decide it, but for the names of models in them.
+        environment: Name of the Kedro environment.
+        sections: More sections of the parameters that decide the row; names of models in them do not count.
 
     Returns:
-        A hash for each method, and one for ``base``, the model before any.
+        A hash for each method, and one for ``base``, the base model.
     """
     parameters = read_parameters(environment)
     weights = ROOT / "data/06_models" / environment
     base = hash_pipeline(load_model(weights / "base").pipeline)
-    judge = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")
-    asked = {
-        key: value for key, value in parameters["forget"].items() if key in ("templates", "anchor_prompt")
-    }
-    others = [
-        {
-            key: value
-            for key, value in parameters[section].items()
-            if key not in ("model", "methods", "retrained")
-        }
-        for section in sections
-    ]
+    classifier = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")
+    wording = {k: v for k, v in parameters["forget"].items() if k in ("templates", "anchor_prompt")}
+    models = ("model", "methods", "retrained")
+    others = [{k: v for k, v in parameters[section].items() if k not in models} for section in sections]
 
     def hash_of(*method_sections: str) -> str:
         deciding = settings_of(parameters, *method_sections)
         settings = {key: value for key, value in deciding.items() if key not in ("forget", "seed")}
-        parts = [settings | asked, base, judge, *others]
+        parts = [settings | wording, base, classifier, *others]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
     return {"base": hash_of(), **{method: hash_of(entry.parameters) for method, entry in METHODS.items()}}
@@ -93,7 +87,7 @@ def hash_file(path: Path) -> str:
 
 
 def made_by(settings: str | pd.Series) -> dict[str, Any]:
-    """Columns of a row, or of several: where it comes from."""
+    """Where a row, or several, come from: commit, settings, machine and date."""
     told = describe_provenance({})
     return {
         "commit": f"{told['git_commit'] or 'none'}"[:12] + ("" if told["git_clean"] else " with changes"),
@@ -111,30 +105,33 @@ def name_machine() -> str:
     return f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores"
 
 
-def read_rows(path: Path, settings: str | dict[str, str], column: str = "method") -> pd.DataFrame:
-    """The rows that are there already; those of other settings or models would mislead in one table.
+def read_rows(path: Path, settings: dict[str, str], column: str | None = None) -> pd.DataFrame:
+    """The rows of a CSV, if there is one; rows of other settings or models would mislead in one table.
 
     Args:
-        settings: What the hash is now, of all rows, or of each method.
-        column: Of which method a row is.
+        path: Of the CSV.
+        settings: Hashes of :func:`hash_settings`.
+        column: Names the method of a row; None if all rows are EraseDiff's.
+
+    Raises:
+        SystemExit: If a row was made with other settings or models.
     """
     if not path.exists():
         return pd.DataFrame()
     rows = pd.read_csv(path, dtype={"settings": str, "commit": str})
-    now = rows[column].map(settings) if isinstance(settings, dict) else settings
-    other = rows["settings"] != now
+    methods = rows[column] if column else pd.Series("erasediff", rows.index)
+    other = rows["settings"] != methods.map(settings)
     if other.any():
-        said = ", ".join(sorted(rows["settings"][other].unique()))
-        of = "" if isinstance(settings, str) else f" of {', '.join(sorted(rows[column][other].unique()))}"
+        of, made_with = (", ".join(sorted(column[other].unique())) for column in (methods, rows["settings"]))
         sys.exit(
-            f"{path}: rows{of} are of other settings or models ({said}): remove them, or name another file "
-            "with --output"
+            f"{path}: rows of {of} were made with other settings or models ({made_with}): remove these rows, "
+            "or choose another file with --output"
         )
     return rows
 
 
 def describe_origin(command: str, rows: pd.DataFrame) -> str:
-    """Command, machine, date and commit, for the head of a table; more than one of a kind are all named."""
+    """Command, machine, date, commit and settings of all rows."""
     machine, date, commit, settings = (
         between.join(sorted(set(rows[name].astype(str))))
         for name, between in (("machine", " and "), ("date", ", "), ("commit", ", "), ("settings", ", "))
@@ -142,3 +139,9 @@ def describe_origin(command: str, rows: pd.DataFrame) -> str:
     if rows["settings"].nunique() > 2:  # one a method
         settings = "in the CSV"
     return f"`{command}` on {machine}; {date}; commit {commit}; settings {settings}."
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]], left: Sequence[int] = (0,)) -> list[str]:
+    """The lines of a table; the columns ``left`` are text, the others are numbers."""
+    sides = "".join("---|" if column in left else "--:|" for column in range(len(head)))
+    return [f"| {' | '.join(head)} |", f"|{sides}", *(f"| {' | '.join(map(str, row))} |" for row in rows)]

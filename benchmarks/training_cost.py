@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -80,6 +81,22 @@ def run_training(
     """The loop, with a place for checkpoints that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
         return train(model, method, data, settings, 0, Path(folder) / "checkpoint.safetensors", **options)
+
+
+def time_steps(
+    model: DiffusionModel, method: Method, data: TrainingData, settings: Any, **options: Any
+) -> tuple[float, Any]:
+    """Seconds of a step, and the cost of the training.
+
+    The median without the first two steps, in which kernels are chosen and the model is compiled.
+    """
+    ends: list[float] = []
+
+    def note(step: int, scalars: dict[str, float]) -> None:
+        ends.append(time.perf_counter())
+
+    _, cost = run_training(model, method, data, settings, on_log=note, **options)
+    return median(after - before for before, after in pairwise(ends[1:])), cost
 
 
 def step_overhead(bench: Bench) -> Measured:

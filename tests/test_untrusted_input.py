@@ -14,7 +14,7 @@ from erasediff_pipeline.diffusion.io import ModelWithHistory
 from tests.helpers.project import ROOT
 
 SOURCE = Path(erasediff_pipeline.__file__).parent
-FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")])
+FILES = sorted([*SOURCE.rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")])
 FORBIDDEN_MODULES = {"pickle", "cloudpickle", "dill", "joblib", "shelve", "marshal"}
 FORBIDDEN_CALLS = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "pandas.read_pickle", "pd.read_pickle"}
 IMPORTED_AS = {"torch": None, "numpy": "np"}

@@ -13,6 +13,7 @@ ROW = {
     "machine": "a CPU",
     "date": "2026-01-02",
 }
+SETTINGS = {"erasediff": "123456789012"}
 
 
 def write(path, *changes):
@@ -21,22 +22,22 @@ def write(path, *changes):
 
 
 def test_no_rows_where_there_is_no_table(tmp_path):
-    assert read_rows(tmp_path / "table.csv", "123456789012").empty
+    assert read_rows(tmp_path / "table.csv", SETTINGS).empty
 
 
 def test_rows_of_these_settings_are_read(tmp_path):
     """Also where the hash looks like a number."""
     for settings in ("123456789012", "12e456789012"):
-        rows = read_rows(write(tmp_path / "table.csv", {"settings": settings}), settings)
+        rows = read_rows(write(tmp_path / "table.csv", {"settings": settings}), {"erasediff": settings})
         assert rows.to_dict("records") == [{**ROW, "settings": settings}]
 
 
 def test_rows_of_other_settings_are_refused_and_kept(tmp_path):
     table = write(tmp_path / "table.csv", {}, {"settings": "fedcba987654"})
     before = table.read_text()
-    said = r"table\.csv: rows are of other settings or models \(fedcba987654\)"
+    said = r"table\.csv: rows of erasediff were made with other settings or models \(fedcba987654\): remove"
     with pytest.raises(SystemExit, match=said):
-        read_rows(table, "123456789012")
+        read_rows(table, SETTINGS)
     assert table.read_text() == before
 
 
@@ -45,10 +46,9 @@ def test_rows_of_each_method_have_settings_of_their_own(tmp_path):
     settings = {"esd": "123456789012", "salun": "fedcba987654"}
     rows = [{"method": method, "settings": made} for method, made in settings.items()]
     table = write(tmp_path / "table.csv", *rows)
-    assert len(read_rows(table, settings | {"finetune": "0" * 12})) == 2
-    said = r"rows of salun are of other settings or models \(fedcba987654\)"
-    with pytest.raises(SystemExit, match=said):
-        read_rows(table, settings | {"salun": "0" * 12})
+    assert len(read_rows(table, settings | {"finetune": "0" * 12}, "method")) == 2
+    with pytest.raises(SystemExit, match=r"rows of salun were made with .* \(fedcba987654\)"):
+        read_rows(table, settings | {"salun": "0" * 12}, "method")
 
 
 def test_origin_names_what_is_of_more_than_one_kind():
@@ -63,26 +63,20 @@ def test_where_each_method_has_its_settings_the_csv_tells_them():
     assert describe_origin("make sweep", rows).endswith("; settings in the CSV.")
 
 
-@pytest.mark.parametrize(("clean", "commit"), [(True, "0" * 12), (False, f"{'0' * 12} with changes")])
-def test_a_row_says_whether_the_code_was_the_commits(monkeypatch, clean, commit):
-    told = {"git_commit": "0" * 40, "git_clean": clean, "threads": 2, "device": "cpu"}
-    monkeypatch.setattr(runs, "describe_provenance", lambda parameters: told)
+@pytest.mark.parametrize(
+    ("told", "commit", "machine"),
+    [
+        ({"git_commit": "0" * 40, "git_clean": True}, "0" * 12, "threads: 2"),
+        ({"git_commit": "0" * 40}, f"{'0' * 12} with changes", "threads: 2"),
+        ({"device": "H100", "packages": {"torch": "2"}}, "none with changes", "threads: 2, H100, torch 2"),
+    ],
+)
+def test_a_row_names_commit_changes_machine_and_gpu(monkeypatch, told, commit, machine):
+    same = {"git_commit": None, "git_clean": False, "threads": 2, "device": "cpu"}
+    monkeypatch.setattr(runs, "describe_provenance", lambda parameters: same | told)
     row = made_by("123456789012")
-    assert row["commit"] == commit
-    assert row["machine"].endswith("threads: 2")
-    assert row["settings"] == "123456789012"
-
-
-def test_a_row_of_a_gpu_names_it(monkeypatch):
-    told = {
-        "git_commit": None,
-        "git_clean": False,
-        "threads": 1,
-        "device": "H100",
-        "packages": {"torch": "2"},
-    }
-    monkeypatch.setattr(runs, "describe_provenance", lambda parameters: told)
-    assert made_by("0")["machine"].endswith("threads: 1, H100, torch 2")
+    assert (row["commit"], row["settings"]) == (commit, "123456789012")
+    assert row["machine"].endswith(machine)
 
 
 def test_a_run_that_fails_ends_the_benchmark_with_what_it_said(monkeypatch):
@@ -92,4 +86,4 @@ def test_a_run_that_fails_ends_the_benchmark_with_what_it_said(monkeypatch):
 
     monkeypatch.setattr(runs.subprocess, "run", run)
     with pytest.raises(SystemExit, match=r"--pipeline=unlearn [^\n]*\nhalf of it\nError: no such class"):
-        runs.run_pipeline("unlearn", **{"forget.classes": 4, "seed": 1})
+        runs.run_pipeline("unlearn", "sweep", **{"forget.classes": 4, "seed": 1})

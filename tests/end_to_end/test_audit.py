@@ -161,12 +161,12 @@ def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
     settings = {**TINY, "evaluation": EVALUATION, "audit": SMALL}
     (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
-    command = ["benchmarks/audits.py", "--digits", "4", "--methods", "finetune", "--output", table]
+    command = ["benchmarks/table.py", "audits", "--digits", "4", "--methods", "finetune", "--output", table]
     run = quick_run.script(own, *command)
     assert run.code == 0, run.output
     rows = pd.read_csv(table)
     assert set(rows["model"]) == {"base", "erasediff", "retrain", "finetune"}
     assert set(rows["digit"]) == {4}
     text = table.with_suffix(".md").read_text()
-    assert "Unfinished: only 4." in text
+    assert "Unfinished, runs missing:" in text
     assert "| `finetune` | 1 |" in text

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import runs
+from table import TABLES
 from tests.helpers.project import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
 
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
@@ -83,19 +84,19 @@ MADE = {
     "make unlearn": ("dvc pull", "kedro run --pipeline=unlearn"),
     "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
     "make ui": ("kedro mlflow ui",),
-    "make sweep": ("dvc pull", "python benchmarks/sweep.py"),
-    "make sequence": ("dvc pull", "python benchmarks/sequence.py"),
-    "make compare-digits": ("dvc pull", "python benchmarks/comparison.py"),
+    "make sweep": ("dvc pull", "python benchmarks/table.py sweep"),
+    "make sequence": ("dvc pull", "python benchmarks/table.py sequence"),
+    "make compare-digits": ("dvc pull", "python benchmarks/table.py compare-digits"),
     "make compare": ("dvc pull", "kedro run --pipeline=compare"),
     "make viz": ("kedro viz run",),
     "make keys": ("kedro keys",),
     "make pull-words": ("dvc pull", "data/06_models/tiny_text_to_image/base"),
-    "make audits": ("dvc pull", "python benchmarks/audits.py"),
+    "make audits": ("dvc pull", "python benchmarks/table.py audits"),
     "make fashion-table": (
         "dvc pull",
         "data/06_models/fashion_mnist/base",
         "kedro run --env=fashion_mnist --pipeline=prepare",
-        "python benchmarks/fashion_mnist.py",
+        "python benchmarks/table.py fashion-table",
     ),
     "make benchmark": ("dvc pull", "python benchmarks/benchmark.py"),
 }
@@ -168,25 +169,16 @@ def test_command(copy, quick_run, command):
 
 
 @pytest.mark.parametrize(
-    ("table", "environment", "options"),
-    [
-        ("sweep", "sweep", {}),
-        ("comparison", "sweep", {"column": "method"}),
-        ("audits", "sweep", {"column": "model"}),
-        ("words", "tiny_text_to_image", {}),
-        ("words_comparison", "tiny_text_to_image", {"column": "method"}),
-    ],
+    "target", [t.target for t in TABLES.values() if t.resumes and t.target != "fashion-table"]
 )
-def test_what_is_in_a_committed_table_is_not_run_again(
-    project, tmp_path, monkeypatch, table, environment, options
-):
+def test_what_is_in_a_committed_table_is_not_run_again(project, tmp_path, monkeypatch, target):
     for place in ("conf", "data/03_primary", "data/06_models"):
         shutil.copytree(project / place, tmp_path / place)
     monkeypatch.setattr(runs, "ROOT", tmp_path)
     runs.copy_reference()
-    settings = runs.hash_settings(environment, ("audit",) if table == "audits" else ())
-    wanted = settings if options else settings["erasediff"]
-    assert len(runs.read_rows(project / f"benchmarks/{table}.csv", wanted, **options)) >= 10
+    table = TABLES[target]
+    settings = runs.hash_settings(table.environment, table.sections)
+    assert len(runs.read_rows(project / f"benchmarks/{table.file}.csv", settings, table.method)) >= 10
 
 
 def test_the_sweep_makes_a_row(project, quick_run, tmp_path):
@@ -194,7 +186,8 @@ def test_the_sweep_makes_a_row(project, quick_run, tmp_path):
     parameters = copy / "conf/sweep/parameters.yml"
     parameters.write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.csv"
-    run = quick_run.script(copy, "benchmarks/sweep.py", "--digits", "4", "--seeds", "1", "--output", table)
+    command = ["benchmarks/table.py", "sweep", "--digits", "4", "--seeds", "1", "--output", table]
+    run = quick_run.script(copy, *command)
     assert run.code == 0, run.output
     header, row = table.read_text().splitlines()
     assert header.startswith("digit,seed,")
@@ -209,14 +202,14 @@ def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
     settings = {**TINY, "compare": {"methods": methods}}
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
-    command = ["benchmarks/comparison.py", "--digits", "4", "--output", table]
+    command = ["benchmarks/table.py", "compare-digits", "--digits", "4", "--output", table]
     run = quick_run.script(copy, *command)
     assert run.code == 0, run.output
     rows = pd.read_csv(table)
     assert list(rows["method"]) == ["base", *methods]
     assert set(rows["digit"]) == {4}
     assert rows["fid"].notna().all()
-    assert "Unfinished: only 4." in table.with_suffix(".md").read_text()
+    assert "Unfinished, runs missing: 11." in table.with_suffix(".md").read_text()
     first = table.read_text()
     assert quick_run.script(copy, *command).code == 0
     assert table.read_text() == first
@@ -225,11 +218,12 @@ def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
 def test_requests_in_a_row_make_a_table(project, quick_run, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
-    table = tmp_path / "table.md"
-    command = ["benchmarks/sequence.py", "--digits", "4", "7", "--output", table]
+    table = tmp_path / "table.csv"
+    command = ["benchmarks/table.py", "sequence", "--digits", "4", "7", "--output", table]
     run = quick_run.script(copy, *command)
     assert run.code == 0, run.output
-    rows = [line for line in table.read_text().splitlines() if line.startswith(("| 4 ", "| 7 "))]
+    page = table.with_suffix(".md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith(("| 4 ", "| 7 "))]
     first, second = (line.split("|")[1:5] for line in rows)
     assert [cell.strip() for cell in (first[0], first[2], second[0])] == ["4", "–", "7"]
     assert all(0 <= float(cell) <= 1 for cell in (first[1], second[1], second[2], second[3]))

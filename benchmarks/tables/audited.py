@@ -1,0 +1,138 @@
+"""The audits of every method on every digit."""
+
+import json
+from typing import Any
+
+import pandas as pd
+
+from erasediff_pipeline.config.gates import AUDITED
+from erasediff_pipeline.evidence.figures import figures_of_audit
+from erasediff_pipeline.experiments.comparison import GOLD
+from erasediff_pipeline.unlearning.registry import METHODS
+from runs import ROOT, markdown, run_pipeline
+from tables.compared import forgets_classes
+from tables.spec import Cell, Chosen, Column, Limit, Table, describe, misses
+
+FIRST = "erasediff"
+"""Its audit makes the rows of the base model and of the retrained one too."""
+AUDITED_METHODS = [
+    FIRST,
+    *(m for m in METHODS if m not in (FIRST, GOLD) and forgets_classes(m)),
+]
+COLUMNS = (
+    Column("steps to relearn half", "relearning_steps_forgotten", ".0f"),
+    Column("… from retained images", "relearning_steps_retained", ".0f"),
+    Column("inversion, best", "inversion_accuracy", ".3f"),
+    Column("… from random starts", "inversion_accuracy_random", ".3f"),
+    Column("membership AUC", "membership_auc", ".3f"),
+    Column("share of unconditional samples", "leakage_unconditional", ".3f"),
+    Column("share of samples of another class, worst", "leakage_worst", ".3f"),
+    Column("retain accuracy, worst class", "damage_worst", ".3f"),
+)
+LIMITS = (
+    Limit(
+        "inversion",
+        "at most 0.05 above the retrained model's best",
+        lambda row: row["inversion_accuracy"] <= row["gold_inversion_accuracy"] + 0.05,
+    ),
+    Limit(
+        "relearning",
+        "in no fewer steps than the retrained model",
+        lambda row: row["relearning_steps_forgotten"] >= row["gold_relearning_steps_forgotten"],
+    ),
+    Limit(
+        "membership",
+        "with an AUC at most half of its own 95 % bootstrap interval away from the retrained model's",
+        lambda row: (
+            abs(row["membership_auc"] - row["gold_membership_auc"])
+            <= (row["membership_high"] - row["membership_low"]) / 2
+        ),
+    ),
+)
+
+
+def _missing_audits(chosen: Chosen, rows: pd.DataFrame) -> list[Cell]:
+    """Digit by digit, EraseDiff first."""
+    done = set() if rows.empty else set(zip(rows["digit"], rows["model"], strict=True))
+    needed = {method: {method} for method in chosen["method"]} | {FIRST: {"base", GOLD, FIRST}}
+    methods = [FIRST, *(method for method in chosen["method"] if method != FIRST)]
+    return [
+        {"digit": digit, "method": method}
+        for digit in chosen["digit"]
+        for method in methods
+        if not {(digit, model) for model in needed[method]} <= done
+    ]
+
+
+def figures_of(found: dict[str, Any], samples: int) -> dict[str, float]:
+    """One model's columns, from its entry in ``audit.json``."""
+    figures = figures_of_audit(found, samples, 0.95)
+    membership = figures["membership_auc"]
+    interval = {"membership_low": membership.low, "membership_high": membership.high}
+    return {name: figures[name].value for name in AUDITED} | interval
+
+
+def _audit(cell: Cell) -> list[dict[str, Any]]:
+    """Erase the digit, and audit what is left."""
+    digit, method = cell["digit"], cell["method"]
+    request = {"forget.classes": digit}
+    run_pipeline(METHODS[method].pipeline, "sweep", **request, **{"tracking.registered_model": "null"})
+    first = method == FIRST
+    run_pipeline("audit", "sweep", **request, **{"audit.model": method, "audit.retrained": first})
+    document = json.loads((ROOT / "data/08_reporting/sweep/audit" / method / "audit.json").read_text())
+    names = {"base": "base", method: "erased", GOLD: "retrained"} if first else {method: "erased"}
+    return [
+        {"digit": digit, "model": model, **figures_of(document["models"][name], document["samples"])}
+        for model, name in names.items()
+    ]
+
+
+def _judge(rows: pd.DataFrame) -> pd.DataFrame:
+    """Append ``missed``: the limits at which a model does worse than the retrained model of its digit."""
+    gold = rows[rows["model"] == GOLD].set_index("digit")[list(AUDITED)].add_prefix("gold_")
+    rows = rows.join(gold, on="digit")
+    return rows.assign(missed=[misses(row, LIMITS) for _, row in rows.iterrows()])
+
+
+def _body(rows: pd.DataFrame) -> list[str]:
+    """How often each model misses which limit; then a table a digit."""
+    order = ["base", GOLD, *AUDITED_METHODS]
+    rows = _judge(rows).sort_values(
+        ["digit", "model"], key=lambda c: c.map(order.index) if c.name == "model" else c
+    )
+    counts = [
+        [
+            f"`{model}`",
+            len(found),
+            (found["missed"] == "").sum(),
+            *(found["missed"].str.contains(limit.name).sum() for limit in LIMITS),
+        ]
+        for model, found in rows.groupby("model", sort=False)
+    ]
+    lines = markdown(["model", "digits", "all met", *(limit.name for limit in LIMITS)], counts)
+    lines += ["", f"Limits: {describe(LIMITS)}. The last three columns count the digits that miss a limit."]
+    for digit, found in rows.groupby("digit"):
+        cells = [
+            [f"`{row['model']}`", *(column.show(row) for column in COLUMNS), row["missed"]]
+            for _, row in found.iterrows()
+        ]
+        head = ["model", *(column.heading for column in COLUMNS), "missed"]
+        lines += ["", f"## Digit {digit}", "", *markdown(head, cells, [0, len(head) - 1])]
+    return lines
+
+
+AUDITS = Table(
+    target="audits",
+    file="audits",
+    environment="sweep",
+    title="Is the digit really gone? Audits of every method",
+    text="[docs/audits.md](../docs/audits.md) explains each audit. If a model never relearnt half of the "
+    "class, its steps are twice the last step measured.",
+    axes={"digit": range(10), "method": AUDITED_METHODS},
+    run=_audit,
+    body=_body,
+    keys=("digit", "model"),
+    missing=_missing_audits,
+    method="model",
+    sections=("audit",),
+)

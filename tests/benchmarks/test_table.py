@@ -1,0 +1,323 @@
+import json
+import sys
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+import memory
+import table
+from erasediff_pipeline.experiments.comparison import COSTS, METRICS
+from erasediff_pipeline.unlearning.registry import METHODS
+from measured import Measured, describe
+from table import TABLES, main, render
+from tables import audited, compared, erased
+from tables.spec import misses
+from tests.helpers.project import ROOT
+
+PAGES = ROOT / "benchmarks"
+ORIGIN = {"commit": "0123", "settings": "4567", "machine": "a CPU", "date": "2026-01-02"}
+
+
+def committed(name):
+    return pd.read_csv(PAGES / f"{name}.csv", dtype={"settings": str, "commit": str})
+
+
+def page_of(target, rows):
+    return render(TABLES[target], pd.DataFrame([row | ORIGIN for row in rows]))
+
+
+@pytest.mark.parametrize("target", [name for name, spec in TABLES.items() if spec.resumes])
+def test_a_committed_page_follows_from_its_csv(target):
+    spec = TABLES[target]
+    assert render(spec, committed(spec.file)) == (PAGES / f"{spec.file}.md").read_text()
+
+
+def test_other_committed_pages_follow_from_their_figures(tmp_path):
+    memory.write_table(committed("memory"), tmp_path / "memory.md")
+    assert (tmp_path / "memory.md").read_text() == (PAGES / "memory.md").read_text()
+    document = json.loads((PAGES / "results.json").read_text())
+    for figure in document["figures"]:
+        del figure["verdict"]
+    figures = [Measured(**figure) for figure in document["figures"]]
+    assert describe(figures, document) == (PAGES / "results.md").read_text()
+
+
+NAN = float("nan")
+SWEEP = {"forget_accuracy": 0.02, "retain_accuracy": 0.99, "fid_ratio": 1.10}
+WORD = {
+    "forget_accuracy": 0.02,
+    "forget_accuracy_erased_prompts": 0.0,
+    "forget_accuracy_synonyms": 0.05,
+    "retain_accuracy": 0.98,
+}
+FASHION = {
+    "base_retain_accuracy": 0.95,
+    "base_fid": 10.0,
+    "forget_accuracy": 0.03,
+    "retain_accuracy": 0.94,
+    "fid": 11.0,
+    "run_seconds": 900,
+}
+GOLD = {
+    "relearning_steps_forgotten": 8.0,
+    "relearning_steps_retained": 128.0,
+    "inversion_accuracy": 0.7,
+    "inversion_accuracy_random": 0.6,
+    "membership_auc": 0.5,
+    "membership_low": 0.4,
+    "membership_high": 0.6,
+    "membership_true_positive_rate": 0.0,
+    "leakage_unconditional": 0.0,
+    "leakage_retained": 0.0,
+    "leakage_worst": 0.01,
+    "damage_worst": 0.97,
+}
+AUDIT = GOLD | {f"gold_{name}": value for name, value in GOLD.items()}
+
+
+@pytest.mark.parametrize(
+    ("limits", "good", "change", "missed"),
+    [
+        *(
+            (limits, good, {}, "")
+            for limits, good in (
+                (erased.SWEEP_LIMITS, SWEEP),
+                (erased.WORD_LIMITS, WORD),
+                (erased.FASHION_LIMITS, FASHION),
+                (audited.LIMITS, AUDIT),
+            )
+        ),
+        (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.025}, "forget accuracy"),
+        (erased.SWEEP_LIMITS, SWEEP, {"retain_accuracy": 0.9889}, "retain accuracy"),
+        (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.5, "fid_ratio": 1.1001}, "forget accuracy, FID"),
+        (erased.SWEEP_LIMITS, SWEEP, {"fid_ratio": NAN}, "FID"),
+        (erased.WORD_LIMITS, WORD, {"forget_accuracy": 0.025}, "forget accuracy, new prompts"),
+        (erased.WORD_LIMITS, WORD, {"forget_accuracy_synonyms": 0.055}, "synonym"),
+        (erased.WORD_LIMITS, WORD, {"forget_accuracy_erased_prompts": 0.03}, "used prompts"),
+        (erased.WORD_LIMITS, WORD, {"retain_accuracy": 0.9789}, "retain accuracy"),
+        (erased.FASHION_LIMITS, FASHION, {"forget_accuracy": 0.035}, "forget accuracy"),
+        (erased.FASHION_LIMITS, FASHION, {"retain_accuracy": 0.9389}, "retain accuracy"),
+        (erased.FASHION_LIMITS, FASHION, {"fid": 11.01, "run_seconds": 901}, "FID, time"),
+        (erased.FASHION_LIMITS, FASHION, {"fid": NAN}, "FID"),
+        (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.75}, ""),
+        (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.76}, "inversion"),
+        (audited.LIMITS, AUDIT, {"relearning_steps_forgotten": 4.0}, "relearning"),
+        (audited.LIMITS, AUDIT, {"relearning_steps_forgotten": 128.0}, ""),
+        (audited.LIMITS, AUDIT, {"membership_auc": 0.59}, ""),
+        (audited.LIMITS, AUDIT, {"membership_auc": 0.39, "inversion_accuracy": 0.9}, "inversion, membership"),
+    ],
+)
+def test_limits(limits, good, change, missed):
+    assert misses(pd.Series({**good, **change}), limits) == missed
+
+
+def test_a_page_says_that_it_is_unfinished():
+    row = SWEEP | {"digit": 4, "base_fid": 16.0, "fid": 8.0}
+    page = page_of("sweep", [row | {"seed": 1, "fid_ratio": 1.5}, row | {"seed": 0}])
+    assert (
+        "`make sweep` on a CPU; 2026-01-02; commit 0123; settings 4567. Unfinished, runs missing: 28." in page
+    )
+    assert "1 of 2 runs meet every limit: forget accuracy ≤ 0.02, retain accuracy ≥ 0.99, FID ≤ 1.1 ×" in page
+    assert page.splitlines()[-2:] == [
+        "| 4 | 0 | 0.020 | 0.9900 | 16.00 | 8.00 | 1.100 |  |",
+        "| 4 | 1 | 0.020 | 0.9900 | 16.00 | 8.00 | 1.500 | FID |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "retain_accuracy", "missed"),
+    [
+        ((0.05, 0.05), 0.97, "none"),
+        ((0.055, 0.0), 0.97, "forget accuracy of 0"),
+        ((0.1, 0.2), 0.96, "forget accuracy of 0, forget accuracy of 1, retain accuracy"),
+    ],
+)
+def test_each_request_in_a_row_measures_every_digit_so_far(second, retain_accuracy, missed):
+    same = {"retain_accuracy": retain_accuracy, "fid": 9.0}
+    left = {"forget_accuracy_0": second[0], "forget_accuracy_1": second[1]}
+    page = page_of("sequence", [{"digit": 0, "forget_accuracy_0": 0.0, **same}, {"digit": 1, **left, **same}])
+    assert f"| 0 | 0.000 | – | {retain_accuracy:.4f} | 9.00 |" in page
+    assert f"| 1 | {second[0]:.3f} | {second[1]:.3f} | {retain_accuracy:.4f} | 9.00 |" in page
+    assert page.endswith(f"Missed: {missed}.\n")
+
+
+def test_the_committed_page_of_requests_in_a_row_has_the_text_of_its_table():
+    page = (PAGES / "sequence.md").read_text()
+    assert page.startswith(f"# {TABLES['sequence'].title}\n")
+    assert f" {TABLES['sequence'].text}\n" in page
+
+
+def trial(digit, method, seed=0, **measured):
+    same = dict.fromkeys(METRICS, 0.5) | {"forget_membership_auc": None}
+    costs = dict.fromkeys(COSTS, None if method == "base" else 30.0)
+    return {"digit": digit, "method": method, "seed": seed, **same, **costs, **measured}
+
+
+def section(page, title):
+    """``{method: cells}``."""
+    (part,) = (part for part in page.split("\n## ") if part.startswith(title))
+    rows = [line.split("|")[1:-1] for line in part.splitlines() if line.startswith("| `")]
+    return {row[0].strip(" `"): [cell.strip() for cell in row[1:]] for row in rows}
+
+
+def test_methods_on_every_digit():
+    """Two digits; two methods have three seeds of the digit 0."""
+    left = {"base": 0.9, "erasediff": 0.2, "retrain": 0.1}
+    trials = [trial(d, method, forget_accuracy=x + d / 10) for d in (0, 1) for method, x in left.items()]
+    # ESD leaves as much of the digit 0 at a worse FID, and less of the digit 1.
+    trials += [trial(0, "esd", forget_accuracy=0.2, fid=0.6), trial(1, "esd", fid=9.0, forget_accuracy=0)]
+    more = {"erasediff": 0.5, "retrain": 0.1}
+    trials += [trial(0, method, seed, forget_accuracy=x) for method, x in more.items() for seed in (1, 2)]
+    page = page_of("compare-digits", trials)
+    means = section(page, "Mean over 2 digits")
+    assert list(means) == ["retrain", "erasediff", "base", "esd"]  # by distance
+    # Of 0.2 and 0.3, the first seeds: the mean, and t(1 degree of freedom, 97.5 %) · 0.0707 / √2.
+    assert means["erasediff"][0] == "0.250 ± 0.635"
+    assert means["base"][-2] == "–"  # its seconds
+    assert means["erasediff"][-1] == "0.014 ± 0.000"  # one of seven metrics differs by 0.1
+    seeds = section(page, "Digit 0, 3 seeds")
+    assert list(seeds) == ["retrain", "erasediff"]
+    assert seeds["erasediff"][0].startswith("0.400 ±")
+    assert section(page, "By digit: forget accuracy")["erasediff"] == ["0.200", "0.300"]
+    assert section(page, "By digit: Pareto") == {"erasediff": ["●", "●", "2"], "esd": ["", "●", "1"]}
+    assert "Nearest to the retrained model: `erasediff`." in page
+    assert "number of digits: `erasediff` 2, `esd` 1." in page
+
+
+def test_methods_on_a_word():
+    """ESD has the lower FID, but more of the word is left, and it is further from the retrained model."""
+    left = {"base": (1.0, 9.0), "esd": (0.4, 8.0), "uce": (0.1, 11.0), "retrain": (0.0, 10.0)}
+    page = page_of("compare-words", [trial(0, m, forget_accuracy=x, fid=fid) for m, (x, fid) in left.items()])
+    named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
+    assert named == ["retrain", "uce", "esd", "base"]
+    assert page.endswith("model: `uce`. On the Pareto front of FID against forget accuracy: `esd`, `uce`.\n")
+
+
+def test_audits_count_what_each_method_misses():
+    changes = {"erasediff": {"inversion_accuracy": 0.8}, "retrain": {}}
+    rows = [{"digit": 3, "model": model, **GOLD, **change} for model, change in changes.items()]
+    rows += [{"digit": 4, "model": model, **GOLD} for model in changes]
+    lines = page_of("audits", rows).splitlines()
+    assert "| `retrain` | 2 | 2 | 0 | 0 | 0 |" in lines
+    assert "| `erasediff` | 2 | 1 | 1 | 0 | 0 |" in lines
+    missed = [line.split(" | ")[-1].strip(" |") for line in lines if line.startswith("| `erasediff` | 8 ")]
+    assert missed == ["inversion", ""]
+
+
+def test_a_row_of_audits_has_every_figure():
+    lesson = {"steps_to_half": 4, "forget_accuracy": {"4": 1.0}}
+    found = {
+        "relearning": {taught: lesson for taught in ("forgotten", "retained")},
+        "inversion": {"3": {"best": 0.7, "best_from_random": 0.6}},
+        "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.0},
+        "leakage": {"unconditional": 0.0, "retained": 0.0, "worst": 0.01},
+        "damage": {"worst": 0.97},
+    }
+    steps = dict.fromkeys(("relearning_steps_forgotten", "relearning_steps_retained"), 4.0)
+    assert audited.figures_of(found, 100) == GOLD | steps
+
+
+def test_every_method_that_forgets_classes_is_audited():
+    assert {*audited.AUDITED_METHODS, "retrain"} == set(METHODS) - {"uce"}
+
+
+def missing(target, done, **chosen):
+    """Values of the cells that are missing where rows with the keys ``done`` are there."""
+    spec = TABLES[target]
+    rows = pd.DataFrame(done, columns=list(spec.keys or spec.axes))
+    return [tuple(cell.values()) for cell in spec.missing(spec.axes | chosen, rows)]
+
+
+TRIED = [m for m in METHODS if m != "uce"]
+
+
+@pytest.mark.parametrize(
+    ("target", "chosen", "done", "expected"),
+    [
+        ("sweep", {"digit": [3, 4], "seed": [0, 1]}, [(3, 0), (4, 1)], [(3, 1), (4, 0)]),
+        ("words", {"word": ["one", "two"]}, [("two",)], [("one",)]),
+        ("sequence", {"digit": [4, 7]}, [(4,)], [(4, "base"), (7, "erasediff")]),
+        # The base model, EraseDiff's and the retrained one are audited together.
+        *(
+            (
+                "audits",
+                {"digit": [3], "method": ["esd"]},
+                [(3, model) for model in models],
+                [(3, "erasediff")],
+            )
+            for models in (
+                ("base", "retrain", "esd"),
+                ("base", "erasediff", "esd"),
+                ("erasediff", "retrain", "esd"),
+            )
+        ),
+        ("audits", {"digit": [3], "method": ["esd"]}, [], [(3, "erasediff"), (3, "esd")]),
+        # Whole digits first, then methods that came later, then more seeds of the digit 0.
+        (
+            "compare-digits",
+            {"digit": [4, 7]},
+            [(4, method, 0) for method in ("base", *TRIED) if method not in ("salun", "retrain")],
+            [(7, None, (0,)), (4, "salun", (0,)), (4, "retrain", (0,))],
+        ),
+        (
+            "compare-digits",
+            {"digit": [0]},
+            [(0, method, 0) for method in ("base", *TRIED)],
+            [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))],
+        ),
+        (
+            "compare-digits",
+            {"digit": [0]},
+            [(0, method, seed) for method in ("base", *TRIED) for seed in (0, 2)],
+            [],
+        ),
+        ("compare-words", {}, [(method, 0) for method in METHODS], []),
+        ("compare-words", {}, [(method, 0) for method in TRIED], [()]),
+    ],
+)
+def test_only_what_is_missing_is_run(target, chosen, done, expected):
+    assert missing(target, done, **chosen) == expected
+
+
+def test_a_method_that_is_not_compared_is_not_run(monkeypatch):
+    monkeypatch.setattr(
+        compared,
+        "read_parameters",
+        lambda environment: {"forget": {}, "compare": {"methods": ["retrain", "esd"]}},
+    )
+    done = [(0, "base", 0), (0, "retrain", 0)]
+    assert missing("compare-digits", done, digit=[0]) == [(0, "esd", (0,)), (0, "retrain", (1, 2))]
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """What ``audits`` would have run; its rows are made up. There is no digit 5."""
+    cells = []
+
+    def run(cell):
+        if cell["digit"] == 5:
+            sys.exit("Error: no such class")
+        cells.append(tuple(cell.values()))
+        models = ("base", "erasediff", "retrain") if cell["method"] == "erasediff" else (cell["method"],)
+        return [{"digit": cell["digit"], "model": model, **GOLD} for model in models]
+
+    monkeypatch.setitem(TABLES, "audits", replace(TABLES["audits"], run=run))
+    monkeypatch.setattr(table, "copy_reference", lambda: None)
+    monkeypatch.setattr(
+        table, "hash_settings", lambda *_: {name: f"of {name}" for name in ("base", *METHODS)}
+    )
+    return cells
+
+
+def test_a_table_continues_where_it_stopped(ran, tmp_path):
+    path = tmp_path / "t.csv"
+    output = ["--output", str(path)]
+    assert main(["audits", "--digits", "3", "--methods", "erasediff", *output]) == 0
+    with pytest.raises(SystemExit, match="no such class"):
+        main(["audits", "--digits", "3", "4", "5", "--methods", "finetune", *output])
+    assert ran == [(3, "erasediff"), (3, "finetune"), (4, "erasediff"), (4, "finetune")]
+    rows = pd.read_csv(path)
+    assert len(rows) == 2 * 4
+    assert list(rows["settings"]) == [f"of {model}" for model in rows["model"]]
+    assert "Unfinished, runs missing:" in path.with_suffix(".md").read_text()
