@@ -187,7 +187,10 @@ def test_a_corrupted_object_of_the_cache_is_fetched_anew(own, dvc, make):
     run = make("pull")
     assert run.code == 0, run.output
     md5 = locked(own)[MANIFEST]
-    assert f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]} is damaged: removed, to be fetched anew" in run.output
+    assert (
+        f".dvc/cache/files/md5/{md5[:2]}/{md5[2:]} is damaged: removed, `dvc pull` fetches it again"
+        in run.output
+    )
     assert run.output.count("is damaged") == 1
     assert (own / MANIFEST).read_bytes() == good
     assert wrong(own) == set()
