@@ -6,6 +6,7 @@ from typing import ClassVar
 import mlflow
 import pytest
 import yaml
+from kedro.config import MissingConfigException
 from omegaconf.errors import InterpolationResolutionError
 
 from erasediff_pipeline.loader import (
@@ -77,6 +78,32 @@ def test_one_knob_leaves_the_others(load):
 
 def test_environment_changes_one_knob(load):
     assert load({"unlearn": {"eta": 0.5}})["unlearn"] == {"steps": 40, "eta": 0.5}
+
+
+def test_an_environment_extends_another(make_loader, tmp_path):
+    """Key by key: the base, then the chain of environments, then the command line."""
+    files = {
+        "first/globals": {"environment": "first/"},
+        "first/parameters": {"unlearn": {"steps": 1, "eta": 0.5}, "source": {"name": "a", "rgb": True}},
+        "second/globals": {"environment": "second/", "extends": "first"},
+        "second/parameters": {"source": {"name": "b", "side": 64}},
+        "overlay/globals": {"environment": "overlay/", "extends": "second"},
+    }
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.yml").write_text(yaml.safe_dump(content))
+    loader = make_loader({"unlearn": {"eta": 0.1}}, unlearn={"lr": 4})
+    assert loader["parameters"] == {
+        "seed": 0,
+        "base": "base",
+        "forget": {"classes": [0]},
+        "unlearn": {"steps": 1, "eta": 0.1, "lr": 4},
+        "source": {"name": "b", "rgb": True, "side": 64},
+    }
+    assert loader["globals"]["environment"] == "overlay/"
+    (tmp_path / "second" / "globals.yml").write_text("extends: nowhere")
+    with pytest.raises(MissingConfigException, match="nowhere"):
+        make_loader()["parameters"]
 
 
 def model_of(loader):

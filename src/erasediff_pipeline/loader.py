@@ -48,18 +48,38 @@ class ProjectConfigLoader(OmegaConfigLoader):
     a request by prompts stay, unless they are given, too.
     The catalog may name a parameter, ``${parameter:base}``, wherever it was set, and the list of prompts by
     its file's name: ``${prompt_list:}``.
+    An environment with ``extends: <environment>`` in ``globals.yml`` starts from the parameters of that one.
     """
 
     def __getitem__(self, key: str) -> Any:
         # Resolvers are the whole process's, and Kedro keeps the first: a notebook's next session has its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         OmegaConf.register_new_resolver("prompt_list", self._prompt_list, replace=True)
-        value = super().__getitem__(key)
+        parents = self._parents() if key == "parameters" else []
+        if parents:
+            chain = [self.base_env, *parents, self.env or self.default_run_env]
+            value: Any = OmegaConf.to_container(OmegaConf.merge(*(self._read(key, name) for name in chain)))
+        else:
+            value = super().__getitem__(key)
         given = (self.runtime_params or {}).get("forget")
         if key == "parameters" and isinstance(given, dict) and FORMS & set(given):
             kept = value["forget"].items()
             value["forget"] = {k: v for k, v in kept if k in given or k not in FORMS}
         return value
+
+    def _parents(self) -> list[str]:
+        """The environments that this one extends, the first one first."""
+        parents: list[str] = []
+        name = self["globals"].get("extends")
+        while name and name not in parents:
+            parents.insert(0, name)
+            name = self._read("globals", name).get("extends")
+        return parents
+
+    def _read(self, key: str, environment: str) -> dict[str, Any]:
+        """The files of one environment, with what was given on the command line."""
+        folder = str(Path(self.conf_source) / environment)
+        return self.load_and_merge_dir_config(folder, self.config_patterns[key], key, set())
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:

@@ -1,6 +1,4 @@
 import pytest
-import yaml
-from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import (
@@ -11,13 +9,18 @@ from erasediff_pipeline.config import (
     TrainingSettings,
     UnlearnSettings,
 )
+from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from tests.helpers.project import ROOT
+
+
+def load(environment):
+    return CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)
 
 
 @pytest.fixture(scope="module")
 def written():
     """``conf/base/parameters*.yml``."""
-    return OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")["parameters"]
+    return load("base")["parameters"]
 
 
 def test_files_repeat_the_defaults(written):
@@ -27,10 +30,7 @@ def test_files_repeat_the_defaults(written):
 @pytest.mark.parametrize("environment", ["cifar100", "stl10", "imagenette"])
 def test_what_is_erased_as_on_cifar10(environment):
     """Nothing is published for these: their settings are to be the published ones, λ among them."""
-    own, published = (
-        yaml.safe_load((ROOT / f"conf/{name}/parameters.yml").read_text())["unlearn"]
-        for name in (environment, "cifar10")
-    )
+    own, published = (load(name)["parameters"]["unlearn"] for name in (environment, "cifar10"))
     assert own == published
     assert own["control"] == "fixed"
 
@@ -39,13 +39,7 @@ def test_what_is_erased_as_on_cifar10(environment):
     "environment", [p.parent.name for p in sorted((ROOT / "conf").glob("*/globals.yml"))]
 )
 def test_the_environments_that_come_along_are_valid(environment):
-    loader = OmegaConfigLoader(
-        str(ROOT / "conf"),
-        env=environment,
-        base_env="base",
-        default_run_env="base",
-        merge_strategy={"parameters": "soft"},
-    )
+    loader = load(environment)
     Parameters.model_validate(loader["parameters"])
     place = loader["globals"]["environment"]
     assert place == ("" if environment == "base" else f"{environment}/")
