@@ -2,7 +2,7 @@ import hashlib
 import subprocess
 import sys
 
-from erasediff_pipeline.paths import PROJECT_ROOT
+from tests.helpers.project import ROOT
 
 
 def test_only_damaged_objects_are_removed(tmp_path):
@@ -15,7 +15,7 @@ def test_only_damaged_objects_are_removed(tmp_path):
         paths[content].parent.mkdir()
         paths[content].write_bytes(written)
     (paths[b"good"].parent / "half-written.tmp").write_bytes(b"not an object")
-    script = PROJECT_ROOT / "scripts/drop_damaged_objects.py"
+    script = ROOT / "scripts/drop_damaged_objects.py"
     run = subprocess.run([sys.executable, script, tmp_path], capture_output=True, text=True, check=True)
     assert run.stdout == f"{paths[b'bad']} is damaged: removed, `dvc pull` fetches it again\n"
     assert {path.name for path in tmp_path.glob("*/*")} == {
