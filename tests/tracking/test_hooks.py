@@ -3,9 +3,10 @@
 import mlflow
 import pytest
 import requests
+from kedro.framework.project import settings
 
 from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.tracking.hooks import TrackRun
+from erasediff_pipeline.tracking.hooks import TrackRun, send
 
 
 @pytest.fixture
@@ -56,3 +57,9 @@ def test_another_error_at_the_end_is_an_error(hook, monkeypatch):
     monkeypatch.setattr(mlflow, "end_run", lambda status: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         hook.end("FINISHED")
+
+
+def test_a_node_sends_through_the_hook_of_the_session(hook, monkeypatch):
+    monkeypatch.setattr(settings, "HOOKS", (hook,))
+    send("the run of salun", fail)
+    assert hook.outbox.missing() == ["the run of salun"]

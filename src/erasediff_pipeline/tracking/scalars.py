@@ -3,17 +3,11 @@
 from functools import partial
 
 import mlflow
-from kedro.framework.project import settings
 
-from erasediff_pipeline.tracking.hooks import TrackRun
+from erasediff_pipeline.tracking.hooks import send
 
 
 def log_scalars(step: int, scalars: dict[str, float]) -> None:
     """Log one point of each curve to the active MLflow run, if there is one."""
-    if mlflow.active_run() is None:
-        return
-    log = partial(mlflow.log_metrics, scalars, step=step)
-    for hook in settings.HOOKS:
-        if isinstance(hook, TrackRun):
-            return hook.outbox.send("points of the curves", log)
-    log()
+    if mlflow.active_run() is not None:
+        send("points of the curves", partial(mlflow.log_metrics, scalars, step=step))
