@@ -20,8 +20,8 @@ from erasediff_pipeline.errors import UserError, hide_credentials
 from erasediff_pipeline.hooks import KeepEarlierResult
 from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.paths import project_root
-from erasediff_pipeline.tracking.hooks import say_what_is_missing
-from erasediff_pipeline.tracking.outbox import is_gone, outbox, unless_gone
+from erasediff_pipeline.tracking.hooks import TrackRun
+from erasediff_pipeline.tracking.outbox import is_away
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
@@ -34,7 +34,7 @@ def cli() -> None:
 
 def explain(error: BaseException) -> str | None:
     """One line for what lies outside the program (disk, files, names, servers); None for a bug."""
-    if is_gone(error) and tracking_uri().startswith("http"):
+    if is_away(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
     while cause is not None:
@@ -68,9 +68,8 @@ def with_one_line_errors(command: click.Command) -> click.Command:
                 # Without the lock, what is recorded there is another run's.
                 if isinstance(hook, KeepEarlierResult) and hook.lock is not None:
                     hook.restore()
-            say_what_is_missing(outbox.close(deliver=False))
-            with unless_gone():
-                mlflow.end_run("KILLED")
+                elif isinstance(hook, TrackRun):
+                    hook.end("KILLED")
             raise
         except Exception as error:
             line = explain(error)

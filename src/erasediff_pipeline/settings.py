@@ -10,7 +10,7 @@ os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-# A server that is gone is asked again by the outbox, later; here for minutes, while nothing is trained.
+# If MLflow's server is away, the outbox tries again later; more retries here would block the training.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 if rank() > 0:  # of several processes, one tells what it does
@@ -30,13 +30,13 @@ from erasediff_pipeline.loader import (
     take_out_credentials,
     tracking_uri,
 )
-from erasediff_pipeline.tracking.hooks import TrackAnyway
+from erasediff_pipeline.tracking.hooks import TrackRun
 
 take_out_credentials()
 
 HOOKS: tuple = (CheckFirst(), FlatParameters())
-HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackAnyway()) if rank() == 0 else (Follow(),)
-DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackAnyway is kedro-mlflow's, by way of an outbox
+HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackRun()) if rank() == 0 else (Follow(),)
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackRun takes its place
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

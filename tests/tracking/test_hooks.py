@@ -1,49 +1,65 @@
-"""What is not as kedro-mlflow does it; against a real server in ``services/test_tracking_server.py``."""
+"""What differs from kedro-mlflow; with a real server in ``services/test_tracking_gone.py``."""
 
 import mlflow
 import pytest
-from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
+import requests
+from kedro.framework.project import settings
 
-from erasediff_pipeline.tracking.hooks import TrackAnyway
-
-
-@pytest.fixture
-def hook():
-    """As ``conf/base/mlflow.yml`` has it, within a run."""
-    hook = TrackAnyway()
-    settings = {"flatten": True, "recursive": True, "sep": ".", "long_params_strategy": "truncate"}
-    for name, value in {**settings, "run_id": None, "_is_mlflow_enabled": True}.items():
-        setattr(hook, name, value)
-    return hook
+from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.tracking.hooks import TrackRun, send
 
 
 @pytest.fixture
-def sent(monkeypatch):
-    """The messages, in their order."""
-    messages = []
-    monkeypatch.setattr(mlflow, "log_params", messages.append)
-    monkeypatch.setattr(mlflow, "log_param", lambda name, value: messages.append({name: value}))
-    return messages
+def hook(monkeypatch):
+    monkeypatch.setattr(mlflow, "active_run", lambda: "a run")
+    return TrackRun()
 
 
-def test_a_nodes_parameters_are_one_message(hook, sent):
-    inputs = {"params:unlearn": {"steps": 3, "schedule": "constant"}, "params:seed": 4, "images": object()}
-    hook.before_node_run(None, None, inputs, False)
-    assert sent == [{"unlearn.steps": 3, "unlearn.schedule": "constant", "seed": 4}]
+@pytest.fixture
+def logged(monkeypatch):
+    """The parameters of each request."""
+    requests = []
+    monkeypatch.setattr(mlflow, "log_params", requests.append)
+    return requests
 
 
-def test_another_nodes_are_another(hook, sent):
-    for seed in (1, 2):
-        hook.before_node_run(None, None, {"params:seed": seed}, False)
-    assert sent == [{"seed": 1}, {"seed": 2}]
+def test_parameters_of_a_node_are_one_flat_request(hook, logged):
+    hook.before_node_run({"params:gates": {"limits": {"fid": 2}}, "params:seed": 4, "images": object()})
+    hook.before_node_run({"params:unlearn": Parameters().unlearn})
+    hook.before_node_run({"images": object(), "parameters": {"seed": 4}})
+    first, second = logged
+    assert first == {"gates.limits.fid": 2, "seed": 4}
+    assert second["unlearn.steps"] == Parameters().unlearn.steps
 
 
-def test_without_parameters_nothing_is_sent(hook, sent):
-    hook.before_node_run(None, None, {"images": object()}, False)
-    assert sent == []
+def fail():
+    raise requests.ConnectionError("refused")
 
 
-def test_a_long_value_is_cut_as_kedro_mlflow_says(hook, sent):
-    long = "x" * (MAX_PARAM_VAL_LENGTH + 1)
-    hook.before_node_run(None, None, {"params:words": long, "params:seed": 4}, False)
-    assert sent == [{"words": long[:-1]}, {"seed": 4}]
+def test_the_end_names_what_is_missing_and_hides_no_other_error(hook, monkeypatch, caplog):
+    """After a failure nothing is sent: the files that wait are no longer this run's."""
+    tries = []
+
+    def end_run(status):
+        tries.append(status)
+        fail()
+
+    monkeypatch.setattr(mlflow, "end_run", end_run)
+    hook.outbox.send("report", fail)
+    hook.outbox.send("grid", lambda: tries.append("grid"))
+    hook.on_pipeline_error()
+    assert tries == ["FAILED"]
+    said = "MLflow did not receive: report, grid, the end of the run. Results are in data/."
+    assert caplog.messages[-1] == said
+
+
+def test_another_error_at_the_end_is_an_error(hook, monkeypatch):
+    monkeypatch.setattr(mlflow, "end_run", lambda status: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        hook.end("FINISHED")
+
+
+def test_a_node_sends_through_the_hook_of_the_session(hook, monkeypatch):
+    monkeypatch.setattr(settings, "HOOKS", (hook,))
+    send("the run of salun", fail)
+    assert hook.outbox.missing() == ["the run of salun"]

@@ -1,35 +1,52 @@
-"""A comparison in MLflow."""
+"""A comparison in MLflow: a run for each method, below the run of the comparison."""
 
+import time
+from functools import partial
 from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.entities import Metric
 
 from erasediff_pipeline.config.deciding import as_plain
+from erasediff_pipeline.tracking.hooks import send
+from erasediff_pipeline.tracking.numbers import flatten
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
 def log_methods(
     summary: pd.DataFrame, parameters: dict[str, Any], curves: dict[str, pd.DataFrame | None]
 ) -> None:
-    """Log one run a method below the active run, with the same columns; without an active run nothing.
+    """Log each method as a run below the active run; without an active run, log nothing.
 
     Args:
-        summary: A row a method, means over the seeds.
+        summary: A row for each method: means over the seeds.
         parameters: All parameters.
-        curves: Of the first seed, by method; None of the base model.
+        curves: Curves of the first seed, by method; None for the base model.
     """
     if mlflow.active_run() is None:
         return
+    plain = as_plain(parameters)
     for method, curve in curves.items():
-        numbers = summary[summary["method"] == method].drop(columns="method").iloc[0].dropna()
-        with mlflow.start_run(run_name=method, nested=True):
-            mlflow.set_tag("method", method)
-            mlflow.log_metrics({str(key): float(value) for key, value in numbers.items()})
-            if method in METHODS:
-                settings = as_plain(parameters)[METHODS[method].parameters]
-                mlflow.log_params({"method": method, **settings})
-            for point in [] if curve is None else curve.to_dict("records"):
-                scalars = {str(key): float(value) for key, value in point.items()}
-                step = int(scalars.pop("step"))
-                mlflow.log_metrics(scalars, step=step)
+        row = summary[summary["method"] == method].drop(columns="method").iloc[0].dropna()
+        numbers = {str(key): float(value) for key, value in row.items()}
+        settings = {"method": method, **plain[METHODS[method].parameters]} if method in METHODS else {}
+        points = [] if curve is None else curve.to_dict("records")
+        send(f"the run of {method}", partial(_log_method, method, numbers, flatten(settings), points))
+
+
+def _log_method(
+    method: str, numbers: dict[str, float], settings: dict[str, Any], points: list[dict[Any, Any]]
+) -> None:
+    now = int(1000 * time.time())
+    metrics = [
+        Metric(str(key), float(value), now, int(point["step"]))
+        for point in points
+        for key, value in point.items()
+        if key != "step"
+    ]
+    with mlflow.start_run(run_name=method, nested=True) as run:
+        mlflow.set_tag("method", method)
+        mlflow.log_metrics(numbers)
+        mlflow.log_params(settings)
+        mlflow.MlflowClient().log_batch(run.info.run_id, metrics)

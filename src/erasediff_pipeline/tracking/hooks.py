@@ -1,39 +1,42 @@
-"""kedro-mlflow's hooks, by way of the outbox."""
+"""kedro-mlflow's hook, for runs that outlive MLflow's server."""
 
 import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 import mlflow
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import settings
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from kedro.pipeline.node import Node
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from mlflow.store.db.db_types import DATABASE_ENGINES, SQLITE
 from mlflow.store.db.utils import create_sqlalchemy_engine
-from mlflow.utils.validation import MAX_PARAM_VAL_LENGTH
+from pydantic import BaseModel
 
 from erasediff_pipeline.loader import tracking_uri
-from erasediff_pipeline.tracking.outbox import outbox, unless_gone
+from erasediff_pipeline.tracking.numbers import flatten
+from erasediff_pipeline.tracking.outbox import Outbox, is_away
 
 logger = logging.getLogger(__name__)
 
 
-class TrackAnyway(MlflowHook):
-    """A run that MLflow was there for at the start goes on when its server is gone, and says what is missing.
+class TrackRun(MlflowHook):
+    """Track a run by kedro-mlflow. If the server goes away, the run continues and names what is missing.
 
-    kedro-mlflow's own hooks are disabled in ``settings.py``: these are they.
+    A server that is missing at the start is an error, before any work.
+    ``settings.py`` disables kedro-mlflow's own hook, which this one replaces.
     """
 
-    run_id: str | None
+    def __init__(self) -> None:
+        super().__init__()
+        self.outbox = Outbox()
+        self.owns_run = True
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Read MLflow's settings, once its store is there."""
+        """Connect to MLflow's store."""
         connect_once(tracking_uri())
         super().after_context_created(context)
 
@@ -41,103 +44,74 @@ class TrackAnyway(MlflowHook):
     def before_pipeline_run(
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
-        """Open the run; without a server this fails, before any work. Then wrap what saves to MLflow."""
-        outbox.close(deliver=False)  # in a notebook, of a run that was interrupted
+        """Start MLflow's run. What is saved to MLflow from here on goes through the outbox."""
+        self.outbox = Outbox()
+        self.owns_run = mlflow.active_run() is None
         super().before_pipeline_run(run_params, pipeline, catalog)
         for name in pipeline.all_outputs():
-            dataset = catalog.get(name)
-            if dataset is not None and hasattr(dataset, "_logging_activated"):
-                dataset.save = by_outbox(name, dataset)
+            dataset: Any = catalog.get(name)
+            if getattr(dataset, "_logging_activated", False):
+                dataset.save = partial(self._save, name, dataset, dataset.save)
 
     @hook_impl
-    def before_node_run(
-        self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any], is_async: bool
-    ) -> None:
-        """Log the parameters in one message; kedro-mlflow would send one for each.
+    def before_node_run(self, inputs: dict[str, Any]) -> None:
+        """Log the node's parameters, flat, in one request; kedro-mlflow sends one for each."""
+        if not self._is_mlflow_enabled:
+            return
+        if mlflow.active_run() is None:  # in another thread
+            mlflow.start_run(self.run_id)
+        given = {name[7:]: value for name, value in inputs.items() if name.startswith("params:")}
+        plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in given.items()}
+        if plain:
+            self.outbox.send("parameters", partial(mlflow.log_params, flatten(plain)))
 
-        It would also ask the server for the run, which is open here already.
-        """
-        run_id = self.run_id
-        if mlflow.active_run() is not None:
-            self.run_id = None  # it does not ask then
-        self.parameters: dict[str, Any] = {}
+    @hook_impl
+    def after_pipeline_run(self) -> None:
+        """Send what waits, and end MLflow's run."""
+        self.outbox.deliver()
+        self.end("FINISHED")
+
+    @hook_impl
+    def on_pipeline_error(self) -> None:
+        """End MLflow's run. What waits is not sent: the files that it is about have been put back."""
+        self.end("FAILED")
+
+    def end(self, status: str) -> None:
+        """End MLflow's run, and name what MLflow did not receive. On ctrl-C, Kedro calls no hook."""
+        missing = self.outbox.missing()
         try:
-            super().before_node_run(node, catalog, inputs, is_async)
-        finally:
-            self.run_id = run_id
-        if self.parameters:
-            outbox.send("parameters", partial(mlflow.log_params, self.parameters))
+            if self.owns_run:
+                mlflow.end_run(status)
+        except Exception as error:  # with the server away, it must not hide what ended the run
+            if not is_away(error):
+                raise
+            missing.append("the end of the run")
+        if missing:
+            logger.warning("MLflow did not receive: %s. Results are in data/.", ", ".join(missing))
 
-    def _log_param(self, name: str, value: Any) -> None:
-        if len(str(value)) <= MAX_PARAM_VAL_LENGTH:
-            self.parameters[name] = value
-        else:  # what becomes of it is a setting of kedro-mlflow's
-            outbox.send("parameters", partial(super()._log_param, name, value))
+    def _save(self, name: str, dataset: Any, save: Callable[[Any], None], data: Any) -> None:
+        """Save a dataset that logs to MLflow. The file of an artifact is written in any case."""
+        log = partial(save, data)
+        if hasattr(dataset, "artifact_path"):
+            dataset._logging_activated = False
+            save(data)
+            log = partial(mlflow.log_artifact, str(dataset._filepath), dataset.artifact_path)
+        self.outbox.send(name, log)
 
-    @hook_impl
-    def after_pipeline_run(
-        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
-    ) -> None:
-        """Tell MLflow what waits and that the run has ended, or a person what MLflow was not told."""
-        end = super().after_pipeline_run
 
-        def close_run() -> None:
-            if mlflow.active_run() is not None or not self._is_mlflow_enabled:
-                end(run_params, pipeline, catalog)
-            else:  # closed here in the first try, but MLflow was not there to be told
-                mlflow.MlflowClient().set_terminated(str(self.run_id))
-
-        outbox.send("the end of the run", close_run)
-        say_what_is_missing(outbox.close())
-
-    @hook_impl
-    def on_pipeline_error(
-        self, error: Exception, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
-    ) -> None:
-        """Close the run as failed; that MLflow is gone, too, must not hide what has happened.
-
-        What waits is not sent any more: the files that it is about have been put back.
-        """
-        say_what_is_missing(outbox.close(deliver=False))
-        with unless_gone():
-            super().on_pipeline_error(error, run_params, pipeline, catalog)
+def send(what: str, call: Callable[[], object]) -> None:
+    """Call MLflow from within a node, through the outbox of the session's hook; see ``Outbox.send``."""
+    for hook in settings.HOOKS:
+        if isinstance(hook, TrackRun):
+            return hook.outbox.send(what, call)
+    call()
 
 
 def connect_once(uri: str) -> None:
-    """Connect to a database server that holds MLflow's store.
-
-    Where nobody answers or the password is wrong, MLflow tries ten times, and says nothing for 100 seconds.
+    """Connect to a database server that holds MLflow's store; MLflow by itself tries for 100 silent seconds.
 
     Raises:
-        sqlalchemy.exc.OperationalError: It refuses, or is not there.
+        sqlalchemy.exc.OperationalError: Nobody answers, or the password is wrong.
     """
-    engine = urlsplit(uri).scheme.partition("+")[0]
-    if engine in DATABASE_ENGINES and engine != SQLITE:
-        database = create_sqlalchemy_engine(uri)
-        database.connect().close()
-        database.dispose()
-
-
-def say_what_is_missing(missing: list[str]) -> None:
-    """In the log: the figures themselves are under ``data/``."""
-    if missing:
-        logger.warning("MLflow was not told: %s", ", ".join(missing))
-
-
-def by_outbox(name: str, dataset: Any) -> Callable[[Any], None]:
-    """What saves a dataset to MLflow, through the outbox; the file of an artifact is written at once."""
-    save = dataset.save
-    if not hasattr(dataset, "artifact_path"):
-        return lambda data: outbox.send(name, partial(save, data))
-
-    def write_then_send(data: Any) -> None:
-        wanted, dataset._logging_activated = dataset._logging_activated, False
-        try:
-            save(data)
-        finally:
-            dataset._logging_activated = wanted
-        if wanted:
-            path = str(dataset._filepath)
-            outbox.send(name, partial(mlflow.log_artifact, path, dataset.artifact_path))
-
-    return write_then_send
+    if uri.startswith(("postgresql", "mysql", "mssql")):
+        create_sqlalchemy_engine(uri).connect().close()

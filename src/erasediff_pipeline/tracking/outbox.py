@@ -1,9 +1,9 @@
-"""What MLflow is told, kept while its server cannot be reached: a run goes on without it."""
+"""Calls to MLflow that wait while its server is away."""
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable
 
 import requests
 from mlflow.exceptions import RestException
@@ -11,109 +11,65 @@ from mlflow.exceptions import RestException
 from erasediff_pipeline.errors import hide_credentials
 
 logger = logging.getLogger(__name__)
-PAUSE = 30.0
-"""Seconds, at least, between two tries while the server is gone; in a try, nothing is trained."""
-SHARE = 10
-"""At most one part in so many of a training's time goes into tries."""
-UNREACHABLE = (
-    requests.ConnectionError,
-    requests.Timeout,
-    requests.exceptions.RetryError,
-    requests.exceptions.ChunkedEncodingError,
-)
+PAUSE, SHARE = 30.0, 10
+"""A try blocks the training: wait so many seconds, and so many times as long as the last try took."""
 
 
 class Outbox:
-    """Messages in their order; those that do not get through wait, and those behind them."""
+    """Makes calls to MLflow in their order. While the server is away they wait, and the run continues."""
 
     def __init__(self) -> None:
-        self.reset()
+        self._waiting: deque[tuple[str, Callable[[], object]]] = deque()
+        self._refused: list[str] = []
+        self._next_try = 0.0  # 0 until the server has been away
 
-    def reset(self) -> None:
-        """Begin anew."""
-        self.waiting: list[tuple[str, Callable[[], object]]] = []
-        self.missing: list[str] = []
-        self.gone = False
-        self.next_try = 0.0
-
-    def send(self, what: str, message: Callable[[], object]) -> None:
-        """Let ``message`` reach MLflow, now or later; ``what`` names it to a person.
+    def send(self, what: str, call: Callable[[], object]) -> None:
+        """Make the call now, or later if the server is away. ``what`` names it to a person.
 
         Raises:
-            Exception: Whatever the message raises, but that the server is gone. Once it has been gone nothing
-                is raised: one that comes back without its store refuses everything, and that is no reason to
-                lose the run.
+            Exception: Whatever the call raises, if the server has always been there. Later nothing is raised:
+                a server that comes back without its store refuses everything, and the run goes on.
         """
-        self.waiting.append((what, message))
-        if not self.gone or time.monotonic() >= self.next_try:
+        self._waiting.append((what, call))
+        if time.monotonic() >= self._next_try:
             self.deliver()
 
     def deliver(self) -> None:
-        """Send what waits, up to the first that does not get through."""
-        refused = None
-        while self.waiting:
-            what, message = self.waiting[0]
+        """Make the calls that wait, up to the first that the server does not answer."""
+        late = len(self._waiting) > 1
+        while self._waiting:
+            what, call = self._waiting.popleft()
             started = time.monotonic()
             try:
-                message()
+                call()
             except Exception as error:
-                if is_gone(error):
-                    self.note_that_it_is_gone(started)
+                if is_away(error):
+                    if not late:
+                        logger.warning("MLflow's server does not answer. The run continues and tries again.")
+                    now = time.monotonic()
+                    self._next_try = now + max(PAUSE, SHARE * (now - started))
+                    self._waiting.appendleft((what, call))
                     return
-                self.waiting.pop(0)
-                if not self.gone:
+                if not self._next_try:
                     raise
-                self.missing.append(what)
-                refused = error
-                continue
-            self.waiting.pop(0)
-        if self.gone and refused is None:
-            logger.warning("MLflow's server is back: it has been told everything")
-        elif self.gone:
-            said = " ".join(hide_credentials(str(refused)).split())
-            logger.warning("MLflow's server is back, and refuses: %s", said)
-        self.gone = self.gone and refused is not None
+                if what not in self._refused:
+                    reason = " ".join(hide_credentials(str(error)).split())
+                    logger.warning("MLflow refused %s: %s", what, reason)
+                    self._refused.append(what)
+        if late:
+            logger.warning("MLflow's server answers again. What waited was sent.")
 
-    def note_that_it_is_gone(self, started: float) -> None:
-        """Say so once, and let the next try wait."""
-        if not self.gone:
-            logger.warning("MLflow's server is gone: the run goes on, what it should be told is kept")
-        self.gone = True
-        now = time.monotonic()
-        self.next_try = now + max(PAUSE, SHARE * (now - started))
-
-    def close(self, deliver: bool = True) -> list[str]:
-        """Try once more, unless it is too late for that; forget the rest, and return what it was."""
-        if deliver:
-            self.deliver()
-        missing = list(dict.fromkeys([*self.missing, *(what for what, _ in self.waiting)]))
-        self.reset()
-        return missing
+    def missing(self) -> list[str]:
+        """What MLflow did not receive so far."""
+        return list(dict.fromkeys([*self._refused, *(what for what, _ in self._waiting)]))
 
 
-def is_gone(error: BaseException | None) -> bool:
-    """Whether the server has failed, and not what it was told; MLflow and kedro wrap what they catch."""
+def is_away(error: BaseException | None) -> bool:
+    """Whether MLflow's server did not answer, or failed. MLflow and Kedro wrap the errors that they catch."""
     while error is not None:
-        if isinstance(error, UNREACHABLE):
-            return True
         if isinstance(error, RestException):
             return error.get_http_status_code() >= 500
-        if isinstance(error, requests.HTTPError) and error.response is not None:
-            return error.response.status_code >= 500
+        if isinstance(error, requests.RequestException):
+            return error.response is None or error.response.status_code >= 500
         error = error.__cause__ or error.__context__
     return False
-
-
-@contextmanager
-def unless_gone() -> Iterator[None]:
-    """Let it pass that the server is gone, where there is nothing more to be done about it."""
-    try:
-        yield
-    except Exception as error:
-        if not is_gone(error):
-            raise
-        logger.warning("MLflow's server is gone: it was not told that the run has ended")
-
-
-outbox = Outbox()
-"""Of this process, as MLflow's active run is."""
