@@ -8,18 +8,14 @@ from erasediff_pipeline.tracking.registry import ModelVersion, Verdict, record_v
 WEIGHTS, OTHER = "e" * 64, "f" * 64
 
 
-@pytest.fixture
-def client(tmp_path):
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
     """A store of its own, within a run."""
     before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}")
     with mlflow.start_run():
         yield mlflow.MlflowClient()
     mlflow.set_tracking_uri(before)
-
-
-def aliases_of(client, name):
-    return {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
 
 
 def test_a_call_that_is_repeated_makes_one_version(client, monkeypatch, tmp_path):
@@ -32,26 +28,28 @@ def test_a_call_that_is_repeated_makes_one_version(client, monkeypatch, tmp_path
 
     monkeypatch.setattr(mlflow.pyfunc, "log_model", lambda **options: SimpleNamespace(model_uri="file:x"))
     monkeypatch.setattr(mlflow, "register_model", register)
-    model = ModelVersion("model", {"request": "class 3"}, {})
+    model = ModelVersion("repeated", {"request": "class 3"}, {})
     with monkeypatch.context() as patch:
         patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", lose_connection)
         with pytest.raises(ConnectionError):
             register_version(tmp_path, model)
     register_version(tmp_path, model)
-    assert [version.tags for version in client.search_model_versions()] == [{"request": "class 3"}]
-    assert aliases_of(client, "model") == {"candidate": "1"}
+    (version,) = client.search_model_versions("name = 'repeated'")
+    assert version.tags == {"request": "class 3"}
+    assert client.get_model_version("repeated", version.version).aliases == ["candidate"]
 
 
 @pytest.fixture
 def judge(client):
     """``judge(passed, weights)``: the aliases after a verdict; of two versions, the first has ``WEIGHTS``."""
-    client.create_registered_model("model")
+    client.create_registered_model("audited")
     for weights in (WEIGHTS, OTHER):
-        client.create_model_version("model", "file:nowhere", tags={"erased_model_sha256": weights})
+        client.create_model_version("audited", "file:nowhere", tags={"erased_model_sha256": weights})
 
     def record(passed, weights=WEIGHTS):
         record_verdict(Verdict(weights, passed, {"gates": "passed" if passed else "failed"}))
-        return aliases_of(client, "model")
+        aliases = client.get_registered_model("audited").aliases
+        return {name: str(version) for name, version in aliases.items()}
 
     return record
 
@@ -59,14 +57,14 @@ def judge(client):
 def test_the_newest_version_that_passed_is_the_erased_one(client, judge):
     assert judge(passed=False) == {}
     assert judge(passed=True) == {"erased": "1"}
-    assert client.get_model_version("model", "1").tags["gates"] == "passed"
+    assert client.get_model_version("audited", "1").tags["gates"] == "passed"
     assert judge(passed=False, weights=OTHER) == {"erased": "1"}
     assert judge(passed=False) == {}  # a later audit takes it away
-    assert client.get_model_version("model", "1").tags["gates"] == "failed"
+    assert client.get_model_version("audited", "1").tags["gates"] == "failed"
     assert judge(passed=True, weights=OTHER) == {"erased": "2"}
     assert judge(passed=True) == {"erased": "2"}
 
 
-def test_weights_that_nobody_registered_are_said(judge, caplog):
-    judge(passed=True, weights="0" * 64)
+def test_weights_that_nobody_registered_are_said(client, caplog):
+    record_verdict(Verdict("0" * 64, True, {}))
     assert "the registry has no version of this model" in caplog.text

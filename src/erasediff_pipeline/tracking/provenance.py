@@ -1,4 +1,4 @@
-"""Where a result comes from: enough to make it again."""
+"""Where a result comes from: enough to reproduce it."""
 
 import hashlib
 import platform
@@ -25,15 +25,15 @@ PACKAGES = (
 
 
 def describe_provenance(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters, code, data, packages, device and time of this run; plain JSON."""
+    """Describe parameters, code, data, packages, device and time of this run, as plain JSON."""
     run = mlflow.active_run()
     return {
         "parameters": parameters,
-        "git_commit": git("rev-parse", "HEAD"),
-        "git_clean": git("status", "--porcelain", "--untracked-files=no", "--", "src", "conf") == "",
-        "dvc_lock_sha256": hash_file("dvc.lock"),
+        "git_commit": _git("rev-parse", "HEAD"),
+        "git_clean": _git("status", "--porcelain", "--untracked-files=no", "--", "src", "conf") == "",
+        "dvc_lock_sha256": _hash_file("dvc.lock"),
         "mlflow_run_id": run.info.run_id if run else None,
-        "packages": {name: version_of(name) for name in PACKAGES},
+        "packages": {name: _version_of(name) for name in PACKAGES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
@@ -42,8 +42,8 @@ def describe_provenance(parameters: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def git(*arguments: str) -> str | None:
-    """Output of a git command in the project; None outside a git checkout."""
+def _git(*arguments: str) -> str | None:
+    """The output of a git command in the project; None outside a git checkout."""
     try:
         return subprocess.run(
             ["git", *arguments], cwd=project_root(), capture_output=True, text=True, check=True
@@ -52,14 +52,14 @@ def git(*arguments: str) -> str | None:
         return None
 
 
-def hash_file(name: str) -> str | None:
-    """SHA-256 of a file of the project; None where it is not there."""
+def _hash_file(name: str) -> str | None:
+    """SHA-256 of a file of the project; None if there is no such file."""
     path = project_root() / name
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else None
 
 
-def version_of(package: str) -> str | None:
-    """The installed version; None where it is not installed."""
+def _version_of(package: str) -> str | None:
+    """The installed version of a package; None if it is not installed."""
     try:
         return version(package)
     except ModuleNotFoundError:

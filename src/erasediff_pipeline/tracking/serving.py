@@ -1,4 +1,4 @@
-"""The pyfunc in the registry: (label or prompt, seed, count) → images. MLflow logs this file as code."""
+"""The registered model as an MLflow pyfunc. MLflow logs this file as code."""
 
 from importlib.metadata import version
 from typing import Any
@@ -33,7 +33,7 @@ REQUIREMENTS = [
 
 
 def signature_of(asked: str) -> ModelSignature:
-    """What goes in and comes out of a model that is asked by ``label`` or by ``prompt``."""
+    """The signature of a model with the input column ``asked``, which is ``label`` or ``prompt``."""
     first = ColSpec("long", "label") if asked == "label" else ColSpec("string", "prompt")
     return ModelSignature(
         inputs=Schema([first, ColSpec("long", "seed"), ColSpec("long", "count")]),
@@ -42,7 +42,7 @@ def signature_of(asked: str) -> ModelSignature:
 
 
 class ErasedModel(PythonModel):
-    """Draw ``count`` images under ``label`` (or ``prompt``), from ``seed``, for each row."""
+    """For each row, sample ``count`` images of ``label`` (or ``prompt``) from ``seed``."""
 
     def load_context(self, context: PythonModelContext) -> None:
         self.pipeline = DiffusionPipeline.from_pretrained(
@@ -59,17 +59,29 @@ class ErasedModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> dict[str, np.ndarray]:
-        """Images ``[sum of count, C, H, W]`` uint8, row after row."""
-        model, numbers = self.ask(model_input)
+        """Sample the images of every row, in order.
+
+        Args:
+            context: Not used.
+            model_input: Columns ``label`` (or ``prompt``), ``seed`` and ``count``.
+            params: Not used.
+
+        Returns:
+            ``images``: ``[sum of count, C, H, W]`` uint8.
+
+        Raises:
+            ValueError: A count below 1, or a label that the model does not have.
+        """
+        model, numbers = self._conditions(model_input)
         images: list[torch.Tensor] = []
         rows = zip(numbers, model_input["seed"], model_input["count"], strict=True)
         for number, seed, count in rows:
             if count < 1:
-                raise ValueError(f"count {count}: allowed: counts from 1")
+                raise ValueError(f"count: {count}; expected 1 or more")
             images += stream_samples(model, torch.full((int(count),), number), int(seed), self.sampling)
         return {"images": torch.cat(images).numpy()}
 
-    def ask(self, model_input: pd.DataFrame) -> tuple[DiffusionModel, list[int]]:
+    def _conditions(self, model_input: pd.DataFrame) -> tuple[DiffusionModel, list[int]]:
         """The model, and the number of each row's condition."""
         if isinstance(self.pipeline, StableDiffusionPipeline):
             prompts = list(dict.fromkeys(model_input["prompt"]))
@@ -78,7 +90,7 @@ class ErasedModel(PythonModel):
         highest = model.classes - 1
         labels = [int(label) for label in model_input["label"]]
         if not all(0 <= label <= highest for label in labels):
-            raise ValueError(f"labels {labels}: allowed: labels 0 to {highest}")
+            raise ValueError(f"label: {labels}; expected labels from 0 to {highest}")
         return model, labels
 
 
