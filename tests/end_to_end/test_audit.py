@@ -9,7 +9,7 @@ import yaml
 from PIL import Image
 
 from erasediff_pipeline.config import GateSettings
-from tests.helpers.project import QUICK, TINY, assert_one_line, configure, copy_clone, kept
+from tests.helpers.project import QUICK, TINY, configure, copy_clone
 
 SMALL = {
     "samples": 10,
@@ -99,8 +99,7 @@ def test_the_models_are_as_they_were(audited, unlearned):
 
 def test_a_word_is_audited_by_the_same_files(small, quick_run):
     for pipeline in ("unlearn", "audit"):
-        run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}", f"--params={QUICK}")
-        assert run.code == 0, run.output
+        quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}", f"--params={QUICK}")
     folder, document = read(small, "tiny_text_to_image")
     assert set(document["models"]) == {"base", "erased", "retrained"}
     assert set(document["models"]["erased"]["inversion"]) == {"3"}
@@ -110,8 +109,7 @@ def test_a_word_is_audited_by_the_same_files(small, quick_run):
     assert checked == set(GateSettings().limits)
     assert quick_run.command(small, "keys").code == 0
     for pipeline in ("sign", "verify", "release"):
-        run = quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}")
-        assert run.code == 0, run.output
+        quick_run(small, "--env=tiny_text_to_image", f"--pipeline={pipeline}")
     assert not (small / "data/07_model_output/tiny_text_to_image/erasediff/base_samples").exists()
 
 
@@ -120,7 +118,6 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
     request = "forget.ids_file=docs/example_ids.csv"
     for pipeline in ("unlearn", "audit"):
         run = quick_run(own, f"--pipeline={pipeline}", f"--params={request},audit.retrained=false")
-        assert run.code == 0, run.output
     document = read(own)[1]
     assert [line.split(":")[0] for line in document["not_checked"]] == [
         "retrained",
@@ -149,10 +146,7 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
     ],
 )
 def test_a_bad_input_is_one_line_and_nothing_is_lost(audited, quick_run, params, said):
-    before = kept(audited[0])
-    run = quick_run(audited[0], "--pipeline=audit", f"--params={params}")
-    assert_one_line(run, *said)
-    assert kept(audited[0]) == before
+    quick_run.refuses(audited[0], "--pipeline=audit", f"--params={params}", said=said)
 
 
 def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
@@ -161,12 +155,11 @@ def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
     settings = {**TINY, "evaluation": EVALUATION, "audit": SMALL}
     (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
-    command = ["benchmarks/table.py", "audits", "--digits", "4", "--methods", "finetune", "--output", table]
-    run = quick_run.script(own, *command)
-    assert run.code == 0, run.output
+    command = ["benchmarks/audits.py", "--digits", "4", "--methods", "finetune", "--output", table]
+    quick_run.script(own, *command)
     rows = pd.read_csv(table)
     assert set(rows["model"]) == {"base", "erasediff", "retrain", "finetune"}
     assert set(rows["digit"]) == {4}
     text = table.with_suffix(".md").read_text()
-    assert "Unfinished, runs missing:" in text
+    assert "Unfinished: only 4." in text
     assert "| `finetune` | 1 |" in text

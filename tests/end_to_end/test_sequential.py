@@ -26,7 +26,6 @@ def second(earlier, quick_run, tmp_path_factory):
     """The digit 0 was forgotten; now the digit 1, in the same place; read only."""
     target = copy_clone(earlier.project, tmp_path_factory.mktemp("second") / "project")
     run = quick_run(target, "--pipeline=unlearn", f"--params=base=erasediff,forget.classes=1,{QUICK}")
-    assert run.code == 0, run.output
     return target, run
 
 
@@ -128,10 +127,15 @@ def test_the_base_model_is_as_it_was(earlier, sequel):
 
 @pytest.mark.parametrize("classes", ["forget.classes=0,", ""], ids=["named", "of conf/base"])
 def test_the_same_class_twice_is_refused(sequel, quick_run, classes):
-    before = kept(sequel)
-    run = quick_run(sequel, "--pipeline=unlearn", f"--params={classes}base=erasediff")
-    assert_one_line(run, "forget.classes: '0'", "forgotten by this model before")
-    assert kept(sequel) == before
+    quick_run.refuses(
+        sequel,
+        "--pipeline=unlearn",
+        f"--params={classes}base=erasediff",
+        said=(
+            "forget.classes: '0'",
+            "forgotten by this model before",
+        ),
+    )
 
 
 def test_an_image_of_a_forgotten_class_is_refused(sequel, quick_run, tmp_path):
@@ -146,25 +150,35 @@ def test_an_image_of_a_forgotten_class_is_refused(sequel, quick_run, tmp_path):
 
 
 def test_a_base_that_is_not_there_is_named(sequel, quick_run):
-    before = kept(sequel)
-    run = quick_run(sequel, "--pipeline=unlearn", "--params=base=nowhere,forget.classes=2")
-    assert_one_line(run, "base_model: data/06_models/nowhere is missing")
-    assert kept(sequel) == before
+    quick_run.refuses(
+        sequel,
+        "--pipeline=unlearn",
+        "--params=base=nowhere,forget.classes=2",
+        said=("base_model: data/06_models/nowhere is missing",),
+    )
 
 
 def test_a_base_elsewhere_is_refused(sequel, quick_run):
-    before = kept(sequel)
-    run = quick_run(sequel, "--pipeline=unlearn", "--params=base=../06_models/base,forget.classes=2")
-    assert_one_line(run, "base: '../06_models/base' is refused")
-    assert kept(sequel) == before
+    quick_run.refuses(
+        sequel,
+        "--pipeline=unlearn",
+        "--params=base=../06_models/base,forget.classes=2",
+        said=("base: '../06_models/base' is refused",),
+    )
 
 
 @pytest.mark.parametrize("pipeline", ["pretrain", "__default__"])
 def test_pretraining_over_an_erased_model_is_refused(sequel, quick_run, pipeline):
-    before = kept(sequel)
-    run = quick_run(sequel, f"--pipeline={pipeline}", "--params=base=erasediff")
-    assert_one_line(run, "base: 'erasediff'", "pretraining would write", "allowed is 'base'")
-    assert kept(sequel) == before
+    quick_run.refuses(
+        sequel,
+        f"--pipeline={pipeline}",
+        "--params=base=erasediff",
+        said=(
+            "base: 'erasediff'",
+            "pretraining would write",
+            "allowed is 'base'",
+        ),
+    )
 
 
 def test_images_after_two_classes_by_another_method(sequel, quick_run, tmp_path):
@@ -173,8 +187,7 @@ def test_images_after_two_classes_by_another_method(sequel, quick_run, tmp_path)
     manifest = pd.read_parquet(own / "data/03_primary/manifest.parquet")
     of_2 = sorted(manifest["id"][(manifest["label"] == 2) & (manifest["split"] == "train")])[:20]
     (own / "ids.csv").write_text("id\n" + "\n".join(of_2) + "\n")
-    run = quick_run(own, "--pipeline=neggrad", "--params=base=erasediff,forget.ids_file=ids.csv")
-    assert run.code == 0, run.output
+    quick_run(own, "--pipeline=neggrad", "--params=base=erasediff,forget.ids_file=ids.csv")
 
     first, history = (
         read(own / "data/06_models" / m / "request_history.json") for m in ("erasediff", "neggrad")

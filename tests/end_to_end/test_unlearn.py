@@ -101,8 +101,7 @@ def test_the_model_is_a_diffusers_directory(unlearned):
 
 def test_the_same_seed_gives_the_same_bytes(earlier, copy, quick_run):
     (copy / "data/06_models/erasediff" / WEIGHTS).unlink()
-    run = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
-    assert run.code == 0, run.output
+    quick_run(copy, "--pipeline=unlearn", f"--params={QUICK}")
     for name in ("06_models/erasediff/" + WEIGHTS, "08_reporting/erasediff/metrics.json"):
         first, second = (root / "data" / name for root in (earlier.project, copy))
         assert first.read_bytes() == second.read_bytes()
@@ -110,15 +109,13 @@ def test_the_same_seed_gives_the_same_bytes(earlier, copy, quick_run):
 
 def test_another_seed_gives_other_weights(earlier, copy, quick_run):
     changes = "seed=1,unlearn.control=value_gap,unlearn.forget_target=null"
-    run = quick_run(copy, "--pipeline=unlearn", f"--params={QUICK},{changes}")
-    assert run.code == 0, run.output
+    quick_run(copy, "--pipeline=unlearn", f"--params={QUICK},{changes}")
     first, second = (root / "data/06_models/erasediff" / WEIGHTS for root in (earlier.project, copy))
     assert first.read_bytes() != second.read_bytes()
 
 
 def test_a_request_by_ids_measures_membership(copy, quick_run):
     run = quick_run(copy, "--pipeline=unlearn", f"--params=forget.ids_file=docs/example_ids.csv,{QUICK}")
-    assert run.code == 0, run.output
     metrics = json.loads((copy / "data/08_reporting/erasediff/metrics.json").read_text())
     assert metrics["forget"]["by"] == "ids"
     assert metrics["forget"]["forget_images"] == len((copy / "docs/example_ids.csv").read_text().split()) - 1
@@ -131,8 +128,7 @@ def test_a_request_by_ids_measures_membership(copy, quick_run):
 def test_single_images_are_forgotten_and_their_class_is_kept(copy, quick_run):
     """README.md's request as it is typed there: at full length, its gates held."""
     request = "forget.ids_file=docs/example_ids.csv,unlearn.control=fixed,unlearn.fixed_lambda=0.2"
-    run = quick_run(copy, "--pipeline=unlearn", f"--params={request}")
-    assert run.code == 0, run.output
+    quick_run(copy, "--pipeline=unlearn", f"--params={request}")
     metrics = json.loads((copy / "data/08_reporting/erasediff/metrics.json").read_text())
     before, after = (metrics[which]["forget_membership_auc"] for which in ("base", "erased"))
     assert abs(after - 0.5) <= 0.7 * abs(before - 0.5)
@@ -146,10 +142,7 @@ def test_another_environment_writes_one_folder_deeper(copy, quick_run):
     runs.copy_reference()
     before = set((copy / "data").rglob("*"))
     quick = QUICK.replace("unlearn.", "salun.")
-    run = quick_run(
-        copy, "--env=sweep", "--pipeline=salun", f"--params={quick},tracking.registered_model=null"
-    )
-    assert run.code == 0, run.output
+    quick_run(copy, "--env=sweep", "--pipeline=salun", f"--params={quick},tracking.registered_model=null")
     assert (copy / "data/04_feature/sweep/salun/saliency_mask.safetensors").exists()
     assert (copy / "data/06_models/sweep/salun" / WEIGHTS).exists()
     assert (copy / "data/08_reporting/sweep/salun/metrics.json").exists()
@@ -161,6 +154,5 @@ def test_from_another_working_directory(copy, quick_run):
     run = quick_run(
         copy, "--pipeline=unlearn", f"--params={QUICK},unlearn.control=fixed,seed=2", cwd=copy / "docs"
     )
-    assert run.code == 0, run.output
     run = json.loads((copy / "data/08_reporting/erasediff/run.json").read_text())
     assert run["provenance"]["parameters"]["seed"] == 2
