@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+import mlflow
 import pytest
 import yaml
 from filelock import FileLock
@@ -42,6 +43,12 @@ TINY = {
     "gates": {"enforce": False},
 }
 """The same for every method."""
+METRICS = {
+    f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probability", "entropy", "membership_auc")
+}
+METRICS |= {"retain_accuracy", "fid", "fid_backend", "fid_weights_sha256", "precision", "recall"}
+METRICS |= {"forget_samples", "retain_samples", "real_images"}
+"""The keys of ``base`` and ``erased`` in ``metrics.json``."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = (
     "MLFLOW_",
@@ -141,6 +148,20 @@ def kedro_run(project, *arguments, **options):
 def dvc(project, *arguments, **options):
     """``dvc …``."""
     return run_command(project, BIN / "dvc", *arguments, **options)
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def client_of(project):
+    """MLflow's client of the project's own store."""
+    return mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+
+def runs_in(client):
+    """All runs in that store, the last first."""
+    return client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
 
 
 def hash_tree(directory):

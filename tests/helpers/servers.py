@@ -49,7 +49,7 @@ KEYS = {"AWS_ACCESS_KEY_ID": "erasediff", "AWS_SECRET_ACCESS_KEY": "planted-s3-s
 
 
 @contextmanager
-def client_of(uri):
+def pointed_to(uri):
     """MLflow's client of a store, to which ``mlflow`` itself is pointed meanwhile."""
     earlier = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.servers import client_of
+from tests.helpers.servers import pointed_to
 
 
 @pytest.fixture(scope="module")
 def client(unlearned):
-    with client_of(f"sqlite:///{unlearned.project / 'mlflow.db'}") as client:
+    with pointed_to(f"sqlite:///{unlearned.project / 'mlflow.db'}") as client:
         yield client
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from erasediff_pipeline.tracking.hooks import connect_once
 from tests.helpers.project import QUICK, assert_one_line, copy_clone
-from tests.helpers.servers import KEYS, client_of
+from tests.helpers.servers import KEYS, pointed_to
 
 SECRETS = ("planted-uri-secret", "planted-postgres-secret", KEYS["AWS_SECRET_ACCESS_KEY"])
 
@@ -28,7 +28,7 @@ def told(project, quick_run, tracking_server, object_store, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(told, tracking_server):
-    with client_of(tracking_server) as client:
+    with pointed_to(tracking_server) as client:
         yield client
 
 
