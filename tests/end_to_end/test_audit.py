@@ -144,11 +144,11 @@ def test_every_method_on_a_digit_makes_rows(project, tmp_path):
     own = copy_clone(project, tmp_path / "project")
     (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(SETTINGS))
     table = tmp_path / "table.csv"
-    command = ["benchmarks/audits.py", "--digits", "4", "--methods", "finetune", "--output", table]
+    command = ["benchmarks/table.py", "audits", "--digits", "4", "--methods", "finetune", "--output", table]
     run_command(own, sys.executable, *command)
     rows = pd.read_csv(table)
     assert set(rows["model"]) == {"base", "erasediff", "retrain", "finetune"}
     assert set(rows["digit"]) == {4}
     text = table.with_suffix(".md").read_text()
-    assert "Unfinished: only 4." in text
+    assert "Unfinished, runs missing:" in text
     assert "| `finetune` | 1 |" in text

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 import yaml
 
-from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import (
     PATIENCE,
     SHORT,
@@ -56,15 +55,11 @@ def stages_in(file):
 
 
 def locked(project):
-    """Path → MD5, of every output and dependency; of the comparison's trials, the retrained model alone.
-
-    The images of Fashion-MNIST are not in the store.
-    """
+    """Path → MD5 of outputs and dependencies; the images of Fashion-MNIST are not in the store."""
     stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
     entries = {entry["path"]: entry["md5"] for s in stages for entry in s["outs"] + s.get("deps", [])}
-    trials = {path for path in entries if path.startswith("data/06_models/compare/")}
-    elsewhere = {path for path in entries if path.startswith("data/03_primary/fashion_mnist/")}
-    return {path: md5 for path, md5 in entries.items() if path not in trials - {RETRAINED} | elsewhere}
+    elsewhere = "data/03_primary/fashion_mnist/"
+    return {path: md5 for path, md5 in entries.items() if not path.startswith(elsewhere)}
 
 
 def wrong(project):
@@ -74,8 +69,7 @@ def wrong(project):
 
 def test_every_stage_is_locked(project):
     assert set(stages_in(project / "dvc.lock")) == set(stages_in(project / "dvc.yaml"))
-    trials = {f"method@{name}" for name in METHODS if name not in ("retrain", "uce")}
-    assert set(stages_in(project / "benchmarks/dvc.lock")) == {"retrain", "table", *trials}
+    assert set(stages_in(project / "benchmarks/dvc.lock")) == {"retrain", "table"}
     assert set(stages_in(project / "conf/fashion_mnist/dvc.lock")) == {"prepare", "pretrain"}
     assert set(locked(project)) >= NEEDED
 

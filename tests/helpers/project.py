@@ -161,7 +161,8 @@ def client_of(project):
 
 def runs_in(client):
     """All runs in that store, the last first."""
-    return client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
+    experiment = client.get_experiment_by_name("erasediff_pipeline")
+    return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
 def hash_tree(directory):
