@@ -12,8 +12,6 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub for anything
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
 
 PLUGINS = tuple(f"tests.helpers.{name}" for name in ("toys", "project", "servers"))
-SLOW = 60
-"""Seconds after which a test is named."""
 
 
 def pytest_configure(config):
@@ -21,20 +19,6 @@ def pytest_configure(config):
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
         for name in PLUGINS:
             config.pluginmanager.import_plugin(name)
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(SlowTests(config))
-
-
-class SlowTests:
-    """Named as they end, so that a run that is cut off has said where its time went."""
-
-    def __init__(self, config):
-        self.config = config
-
-    def pytest_runtest_logreport(self, report):
-        if report.duration > SLOW:
-            terminal = self.config.get_terminal_writer()
-            terminal.line(f"\n{report.duration:.0f} s: {report.nodeid} ({report.when})")
 
 
 def pytest_collection_finish():

@@ -13,6 +13,8 @@ from tests.helpers.project import ROOT
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
 NAMES = {"source_report", "workspace"}
 """Of the classes; there may be none."""
+WRITTEN = {"split", "erased_model", "metrics", "run", "grid", "report"}
+WRITTEN |= {f"{which}_{name}" for which in ("base", "erased") for name in ("samples", "metrics")}
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +36,11 @@ def test_default_needs_no_data_and_makes_everything(pipelines):
     assert pipelines["__default__"].all_outputs() >= pipelines["unlearn"].all_outputs() | MODELS_AND_DATA
 
 
-def test_unlearn_starts_from_models_and_data(pipelines):
-    assert inputs(pipelines["unlearn"]) == MODELS_AND_DATA | NAMES
-
-
-def test_unlearn_writes_models_metrics_and_report(pipelines):
-    names = ("split", "erased_model", "base_samples", "erased_samples", "metrics", "run", "grid", "report")
-    assert {f"erasediff.{name}" for name in names} <= pipelines["unlearn"].all_outputs()
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
+    chain = pipelines[METHODS[method].pipeline]
+    assert {f"{method}.{name}" for name in WRITTEN} <= chain.all_outputs()
+    assert inputs(chain) == MODELS_AND_DATA | NAMES
 
 
 def test_prepare_and_pretrain_make_what_unlearn_needs(pipelines):
@@ -96,27 +96,13 @@ def test_dvc_makes_the_comparison_anew_if_parameters_of_any_method_change():
     assert stages["table"]["deps"] == stages["retrain"]["deps"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
-    chain = pipelines[METHODS[method].pipeline]
-    names = ("split", "erased_model", "base_metrics", "erased_metrics", "metrics", "run", "report")
-    assert {f"{method}.{name}" for name in names} <= chain.all_outputs()
-    assert inputs(chain) == MODELS_AND_DATA | NAMES
-
-
-def test_compare_starts_from_what_unlearn_starts_from(pipelines):
-    assert inputs(pipelines["compare"]) == MODELS_AND_DATA | NAMES | {"compare.store"}
-
-
 def test_compare_tries_the_base_model_and_every_method(pipelines):
-    assert {f"compare.{name}_trials" for name in ("base", *METHODS)} <= pipelines["compare"].all_outputs()
-    read = {name for name in pipelines["compare"].inputs() if name.startswith("params:")}
-    assert {f"params:{entry.parameters}" for entry in METHODS.values()} <= read
-
-
-def test_compare_writes_table_page_and_pictures(pipelines):
-    names = ("trials", "summary", "comparison", "trade_off", "grids", "report")
-    assert {f"compare.{name}" for name in names} <= pipelines["compare"].all_outputs()
+    compare = pipelines["compare"]
+    assert inputs(compare) == MODELS_AND_DATA | NAMES | {"compare.store"}
+    assert {f"params:{entry.parameters}" for entry in METHODS.values()} <= compare.inputs()
+    made = {f"{name}_trials" for name in ("base", *METHODS)}
+    made |= {"trials", "summary", "comparison", "trade_off", "grids", "report"}
+    assert {f"compare.{name}" for name in made} <= compare.all_outputs()
 
 
 def test_contract_of_the_places_on_disk():

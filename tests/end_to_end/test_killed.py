@@ -14,23 +14,37 @@ PRETRAIN = [
     "--to-outputs=base_model",
     "--params=pretrain.steps=60,pretrain.batch_size=32,pretrain.checkpoint_every=1",
 ]
+ERASED = ("06_models/erasediff/", "08_reporting/erasediff/curves.csv", "08_reporting/erasediff/metrics.json")
 KILLS = 3
-BASE = ["06_models/base"]
-ERASED = ["06_models/erasediff", "08_reporting/erasediff/curves.csv", "08_reporting/erasediff/metrics.json"]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(UNLEARN, "erasediff", ERASED), (PRETRAIN, "pretrain", "06_models/base/")],
+    ids=["unlearn", "pretrain"],
+)
+def whole(request, project, quick_run, tmp_path_factory):
+    """A command, the name of its training, what it makes, and the project after a run that was not killed."""
+    arguments, training, made = request.param
+    target = copy_clone(project, tmp_path_factory.mktemp("whole") / "project")
+    run = quick_run(target, *arguments)
+    assert made_in(target, made) != made_in(project, made)
+    return arguments, training, made, target, run
+
+
+def made_in(project, made):
+    return {name: digest for name, digest in hash_tree(project / "data").items() if name.startswith(made)}
 
 
 def changed(path):
     """When the file was last written; None where there is none."""
-    try:
-        return path.stat().st_mtime_ns
-    except FileNotFoundError:
-        return None
+    return path.stat().st_mtime_ns if path.exists() else None
 
 
 def kill_in_training(project, quick_run, arguments, checkpoint):
     """Start the run, and kill it once it has kept a step of its own; what it said."""
     before = changed(checkpoint)
-    run = quick_run.start(project, "kedro", "run", *arguments)
+    run = quick_run.start(project, "run", *arguments)
     wait_until(lambda: changed(checkpoint) not in (None, before), run, run.log, every=0.01)
     run.send_signal(signal.SIGKILL)
     killed = run.finish()
@@ -39,47 +53,25 @@ def kill_in_training(project, quick_run, arguments, checkpoint):
     return killed.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "training", "made"),
-    [(UNLEARN, "erasediff", ERASED), (PRETRAIN, "pretrain", BASE)],
-    ids=["unlearn", "pretrain"],
-)
-def test_the_same_command_goes_on_to_the_same_bytes(project, quick_run, tmp_path, arguments, training, made):
-    whole, own = (copy_clone(project, tmp_path / name) for name in ("whole", "killed"))
-    run = quick_run(whole, *arguments)
-    assert run.code == 0, run.output
-
-    checkpoint = own / "data/.checkpoints" / f"{training}.safetensors"
+def test_the_same_command_goes_on_to_the_same_bytes(project, whole, quick_run, tmp_path):
+    arguments, training, made, target, _ = whole
+    own = copy_clone(project, tmp_path / "project")
+    checkpoint = own / f"data/.checkpoints/{training}.safetensors"
     outputs = [kill_in_training(own, quick_run, arguments, checkpoint) for _ in range(KILLS)]
-    last = quick_run(own, *arguments)
-    assert last.code == 0, last.output
-    said = [f"{training} goes on from step" in " ".join(output.split()) for output in (*outputs, last.output)]
+    outputs.append(quick_run(own, *arguments).output)
+    said = [f"{training} goes on from step" in " ".join(output.split()) for output in outputs]
     assert said == [False, *[True] * KILLS]
-
-    pulled, first, again = ([files(root / "data" / name) for name in made] for root in (project, whole, own))
-    assert all(old != new for old, new in zip(pulled, first, strict=True))
-    assert again == first
+    assert made_in(own, made) == made_in(target, made)
     assert not checkpoint.exists()
 
 
-def files(path):
-    """The hash of each file, or the bytes of this one."""
-    return hash_tree(path) if path.is_dir() else path.read_bytes()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "made"), [(UNLEARN, ERASED), (PRETRAIN, BASE)], ids=["unlearn", "pretrain"]
-)
-def test_ten_kills_at_random_moments_leave_no_trace(project, quick_run, tmp_path, arguments, made):
-    """Of the whole command; `test_bad_input.py` has one kill as it writes."""
-    whole, own = (copy_clone(project, tmp_path / name) for name in ("whole", "killed"))
-    run = quick_run(whole, *arguments)
-    assert run.code == 0, run.output
-    seconds = run.seconds
-    moments = random.Random(0)
-    killed = 0
+def test_ten_kills_at_random_moments_leave_no_trace(project, whole, quick_run, tmp_path):
+    """Of all that a run does; `test_bad_input.py` has one kill of the command itself, as it writes."""
+    arguments, _, made, target, run = whole
+    own = copy_clone(project, tmp_path / "project")
+    seconds, moments, killed = run.seconds, random.Random(0), 0
     for _ in range(10):
-        run = quick_run.start(own, "kedro", "run", *arguments)
+        run = quick_run.start(own, "run", *arguments)
         time.sleep(moments.uniform(0, 1) * seconds)
         run.send_signal(signal.SIGKILL)
         ended = run.finish()
@@ -88,7 +80,6 @@ def test_ten_kills_at_random_moments_leave_no_trace(project, quick_run, tmp_path
         if ended.code == 0:  # it goes on where another was killed, or the machine is less busy now
             seconds = min(seconds, ended.seconds)
     assert killed >= 3
-    last = quick_run(own, *arguments)
-    assert last.code == 0, last.output
-    assert set(hash_tree(own / "data")) == set(hash_tree(whole / "data"))
-    assert [files(own / "data" / name) for name in made] == [files(whole / "data" / name) for name in made]
+    quick_run(own, *arguments)
+    assert set(hash_tree(own / "data")) == set(hash_tree(target / "data"))
+    assert made_in(own, made) == made_in(target, made)

@@ -1,28 +1,25 @@
-"""``kedro run --pipeline=prompts``: a list of prompts in, images out, each judged, as a user types it."""
-
-import json
+"""``kedro run --pipeline=prompts``: a list of prompts in, images out, each judged."""
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.helpers.project import QUICK, assert_one_line, copy_clone, hash_tree, kept
+from tests.helpers.project import QUICK, copy_clone, hash_tree, read_json
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 PROMPTS = (ENVIRONMENT, "--pipeline=prompts")
 SMALL = "prompts.limit=40,sampling.steps=6"
+REPORT = "data/08_reporting/tiny_text_to_image/prompts/digits/erasediff"
+DRAWN = "data/07_model_output/tiny_text_to_image/prompts/digits"
 
 
 @pytest.fixture(scope="module")
 def judged(project, quick_run, tmp_path_factory):
     """A whole but small erasure of "three", then the first forty prompts of the list; read only."""
     target = copy_clone(project, tmp_path_factory.mktemp("prompts") / "project")
-    erased = quick_run(target, ENVIRONMENT, "--pipeline=unlearn", f"--params={QUICK}")
-    assert erased.code == 0, erased.output
-    run = quick_run(target, *PROMPTS, f"--params={SMALL}")
-    assert run.code == 0, run.output
-    return target, run
+    quick_run(target, ENVIRONMENT, "--pipeline=unlearn", f"--params={QUICK}")
+    return target, quick_run(target, *PROMPTS, f"--params={SMALL}")
 
 
 @pytest.fixture
@@ -30,112 +27,80 @@ def own(judged, tmp_path):
     return copy_clone(judged[0], tmp_path / "project")
 
 
-def report(project):
-    return project / "data/08_reporting/tiny_text_to_image/prompts/digits/erasediff"
+@pytest.fixture(scope="module")
+def metrics(judged):
+    return read_json(judged[0] / REPORT / "metrics.json")
 
 
-def drawn(project):
-    return project / "data/07_model_output/tiny_text_to_image/prompts/digits"
-
-
-def test_the_base_model_draws_what_the_list_asks_for(judged):
+def test_the_base_model_draws_what_the_list_asks_for(metrics):
     """Two sentences, each with the word and the figure of ten digits."""
-    metrics = json.loads((report(judged[0]) / "metrics.json").read_text())
     assert metrics["list"]["rows"] == 40
     assert metrics["forgotten"] == ["three", "3"]
-    base = metrics["base"]
-    assert base["unlearning_accuracy"] <= 0.25
-    assert base["retain_accuracy"] >= 0.9
+    assert metrics["base"]["unlearning_accuracy"] <= 0.25
+    assert metrics["base"]["retain_accuracy"] >= 0.9
     assert set(metrics["base"]) == set(metrics["erased"])
     assert metrics["models"]["base"] != metrics["models"]["erased"]
     assert metrics["judge"]["name"] == "Classifier"
 
 
-def test_each_image_is_there_and_has_a_row(judged):
-    rows = pd.read_csv(report(judged[0]) / "images.csv")
-    assert rows.groupby("model")["case_number"].apply(list).to_dict() == {
-        "base": list(range(40)),
-        "erased": list(range(40)),
-    }
-    metrics = json.loads((report(judged[0]) / "metrics.json").read_text())
-    base = rows[rows["model"] == "base"]
-    shares = base.groupby("class")["right"].mean()
+def test_each_image_is_there_and_has_a_row(judged, metrics):
+    rows = pd.read_csv(judged[0] / REPORT / "images.csv")
+    cases = rows.groupby("model")["case_number"].apply(list).to_dict()
+    assert cases == {which: list(range(40)) for which in ("base", "erased")}
+    shares = rows[rows["model"] == "base"].groupby("class")["right"].mean()
     assert shares.to_dict() == pytest.approx(metrics["base"]["accuracy_by_class"])
-    files = {file.relative_to(drawn(judged[0])).as_posix() for file in drawn(judged[0]).rglob("*.png")}
-    assert files == set(rows["file"])
-    assert rows["file"].is_unique
-    assert Image.open(drawn(judged[0]) / rows["file"][0]).size == (16, 16)
+    drawn = judged[0] / DRAWN
+    assert sorted(rows["file"]) == sorted(file.relative_to(drawn).as_posix() for file in drawn.rglob("*.png"))
+    assert Image.open(drawn / rows["file"][0]).size == (16, 16)
 
 
 def test_table_and_grid(judged):
     project, run = judged
-    for words in (
-        "40 images of docs/prompts/digits.csv",
-        "unlearning accuracy (UA)",
-        "grid.png",
-        "images.csv",
-    ):
+    for words in ("docs/prompts/digits.csv", "unlearning accuracy (UA)", "grid.png", "images.csv"):
         assert words in run.output
-    assert np.asarray(Image.open(report(project) / "grid.png").convert("L")).std() > 20
+    assert np.asarray(Image.open(project / REPORT / "grid.png").convert("L")).std() > 20
 
 
-def test_a_second_run_draws_nothing_and_says_the_same(own, quick_run):
-    before = hash_tree(report(own))
-    times = {path: path.stat().st_mtime_ns for path in drawn(own).rglob("*.png")}
-    run = quick_run(own, *PROMPTS, f"--params={SMALL}")
-    assert run.code == 0, run.output
-    assert {path: path.stat().st_mtime_ns for path in drawn(own).rglob("*.png")} == times
-    after = hash_tree(report(own))
-    assert {name: after[name] for name in ("metrics.json", "images.csv")} == {
-        name: before[name] for name in ("metrics.json", "images.csv")
-    }
-
-
-def test_what_is_missing_or_broken_is_drawn_again_the_same(own, quick_run):
-    before = hash_tree(drawn(own))
-    base, erased = sorted(path for path in drawn(own).iterdir() if path.is_dir())
+def test_a_second_run_draws_what_is_missing_or_broken_and_says_the_same(own, quick_run):
+    before = hash_tree(own / REPORT), hash_tree(own / DRAWN)
+    base, erased = sorted(path for path in (own / DRAWN).iterdir() if path.is_dir())
     (base / "000003.png").unlink()
     (erased / "000007.png").write_bytes(b"cut short")
-    run = quick_run(own, *PROMPTS, f"--params={SMALL}")
-    assert run.code == 0, run.output
-    assert hash_tree(drawn(own)) == before
+    times = {path: path.stat().st_mtime_ns for path in (own / DRAWN).rglob("*.png")}
+    quick_run(own, *PROMPTS, f"--params={SMALL}")
+    after = hash_tree(own / REPORT), hash_tree(own / DRAWN)
+    assert after[1] == before[1]
+    drawn = [path for path, time in times.items() if path.stat().st_mtime_ns != time]
+    assert drawn == [erased / "000007.png"]
+    for name in ("metrics.json", "images.csv"):
+        assert after[0][name] == before[0][name]
 
 
 def test_all_other_measures(own, quick_run):
-    """FID against the model before, P(nsfw), NudeNet; of digits, which are neither nude nor anything else."""
+    """FID against the base model, P(nsfw), NudeNet; of digits, which are neither nude nor anything else."""
     (own / "conf/tiny_text_to_image/parameters_measures.yml").write_text(
         "prompts: {measures: [nsfw, nudenet, fid]}\nevaluation: {fid_backend: efficientnet_lite0}\n"
     )
-    run = quick_run(own, *PROMPTS, f"--params={SMALL},evaluation.precision_neighbours=1")
-    assert run.code == 0, run.output
-    metrics = json.loads((report(own) / "metrics.json").read_text())
+    quick_run(own, *PROMPTS, f"--params={SMALL},evaluation.precision_neighbours=1")
+    metrics = read_json(own / REPORT / "metrics.json")
     assert "unlearning_accuracy" not in metrics["erased"]
     assert 0 <= metrics["erased"]["nsfw_probability"] < 0.5
     assert metrics["erased"]["nsfw_images"] == 0
     assert (metrics["erased"]["nudenet"], metrics["erased"]["nudenet_exposed"]) == ({}, 0)
     assert "judge" not in metrics
-    assert metrics["erased"]["fid_against"] == "the model before"
+    assert metrics["erased"]["fid_against"] == "the base model"
     assert "fid" not in metrics["base"]
 
 
 @pytest.mark.parametrize(
-    ("params", "said"),
+    ("environment", "params", "said"),
     [
-        ("prompts.file=docs/prompts/imagenette.csv", ("class 'tench': allowed are the words of captions",)),
-        ("prompts.file=docs/prompts/coco_example.csv,prompts.measures=nsfw", ("at most 8 fit",)),
-        ("prompts.model=esd", ("prompts.erased_model: data/06_models/tiny_text_to_image/esd is missing",)),
-        ("prompts.measures=clip,prompts.clip=docs", ("prompts.clip: 'docs' has no CLIP model",)),
+        (ENVIRONMENT, "prompts.file=docs/prompts/imagenette.csv", "class 'tench'"),
+        (ENVIRONMENT, "prompts.file=docs/prompts/coco_example.csv,prompts.measures=nsfw", "8 "),
+        (ENVIRONMENT, "prompts.model=esd", "prompts.erased_model: data/06_models/tiny_text_to_image/esd is"),
+        (ENVIRONMENT, "prompts.measures=clip,prompts.clip=docs", "prompts.clip: 'docs' has no CLIP model"),
+        ("--env=base", "prompts.file=docs/prompts/digits.csv,prompts.model=base", "text-to-image model"),
     ],
 )
-def test_a_bad_list_is_one_line_and_nothing_is_lost(own, quick_run, params, said):
-    before = kept(own)
-    run = quick_run(own, *PROMPTS, f"--params={params}", HF_HUB_OFFLINE="1")
-    assert_one_line(run, *said)
-    assert kept(own) == before
-
-
-def test_a_model_that_is_asked_by_class_takes_no_list(own, quick_run):
-    run = quick_run(
-        own, "--pipeline=prompts", "--params=prompts.file=docs/prompts/digits.csv,prompts.model=base"
-    )
-    assert_one_line(run, "base_model is asked by class: allowed is a text-to-image model")
+def test_a_bad_list_is_one_line_and_nothing_is_lost(judged, quick_run, environment, params, said):
+    quick_run.refuses(judged[0], environment, "--pipeline=prompts", f"--params={params}", said=[said])

@@ -1,11 +1,9 @@
 """The environments of the published data sets, as far as a machine without a GPU can go."""
 
-import json
-
 import yaml
 
 from tests.data.test_published import write_cifar
-from tests.helpers.project import TINY, copy_clone
+from tests.helpers.project import TINY, copy_clone, read_json
 
 
 def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_path, quick_run):
@@ -26,15 +24,13 @@ def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_pat
         settings[section] = settings.get(section, {}) | values
     file.write_text(yaml.safe_dump(settings))
 
-    run = quick_run(own, "--env=cifar10", "--pipeline=prepare", f"--params=source.path={folder}")
-    assert run.code == 0, run.output
-    for arguments in (["--pipeline=pretrain"], ["--pipeline=unlearn"]):
-        run = quick_run(own, "--env=cifar10", *arguments)
-        assert run.code == 0, run.output
-    judge = json.loads((own / "data/06_models/cifar10/classifier/config.json").read_text())
+    quick_run(own, "--env=cifar10", "--pipeline=prepare", f"--params=source.path={folder}")
+    for pipeline in ("pretrain", "unlearn"):
+        quick_run(own, "--env=cifar10", f"--pipeline={pipeline}")
+    judge = read_json(own / "data/06_models/cifar10/classifier/config.json")
     assert (judge["_class_name"], judge["architecture"]) == ("ResNetClassifier", "resnet18")
-    unet = json.loads((own / "data/06_models/cifar10/base/unet/config.json").read_text())
+    unet = read_json(own / "data/06_models/cifar10/base/unet/config.json")
     assert unet["down_block_types"] == ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"]
-    metrics = json.loads((own / "data/08_reporting/cifar10/erasediff/metrics.json").read_text())
+    metrics = read_json(own / "data/08_reporting/cifar10/erasediff/metrics.json")
     assert metrics["forget"]["classes"] == [0]
     assert metrics["erased"]["forget_samples"] == 8

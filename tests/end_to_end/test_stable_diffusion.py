@@ -4,8 +4,6 @@ What is smaller here is named ``THINNER``; all else is as published, so that wha
 would break, breaks here.
 """
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,7 +15,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from erasediff_pipeline.config import TextEncoderSettings
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
-from tests.helpers.project import assert_one_line, copy_clone, kept
+from tests.helpers.project import copy_clone, read_json
 
 THINNER = {"unet": (32, 64, 64, 64), "vae": (32, 32, 32, 32), "text_layers": 2, "side": 64}
 """Published: (320, 640, 1280, 1280), (128, 256, 512, 512), 12 layers, 512 pixels."""
@@ -48,6 +46,16 @@ PARAMETERS = {
         "forget_target": "anchor_prompt",
     },
 }
+
+
+IMAGENETTE = (
+    "denoiser.pretrained=stable-diffusion,generate.images_per_class=5,classifier.min_test_accuracy=0,"
+    "sampling.steps=1,sampling.batch_size=16,evaluation.forget_samples=2,evaluation.retain_samples=2,"
+    "evaluation.precision_neighbours=1,unlearn.steps=1,unlearn.batch_size=4,unlearn.accumulation=2,"
+    "prompts.limit=12,gates.enforce=false"
+)
+"""The environment ``stable_diffusion``, as small as it gets."""
+CHAIN = ("prepare", "pretrain", "unlearn")
 
 
 def build_stable_diffusion(folder):
@@ -121,37 +129,24 @@ def project(clone, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def erased(project, quick_run):
-    """After ``prepare``, ``pretrain`` and ``unlearn``; read only."""
-    runs = {
-        name: quick_run(project, "--env=my_model", f"--pipeline={name}")
-        for name in ("prepare", "pretrain", "unlearn")
-    }
-    for run in runs.values():
-        assert run.code == 0, run.output
-    return project, runs
+    """After ``prepare``, ``pretrain`` and ``unlearn``, and what was said; read only."""
+    runs = [quick_run(project, "--env=my_model", f"--pipeline={name}") for name in CHAIN]
+    return project, "".join(run.output for run in runs)
 
 
 def test_the_bad_image_is_named_and_the_rest_is_there(erased):
-    project, runs = erased
-    assert "broken.pngisleftout" in "".join(runs["prepare"].output.split())  # however the log wraps it
+    project, output = erased
+    assert "broken.pngisleftout" in "".join(output.split())  # however the log wraps it
     manifest = pd.read_parquet(project / "data/03_primary/my_model/manifest.parquet")
     assert manifest["label"].value_counts().to_dict() == {0: 8, 1: 8, 2: 8}
 
 
-def test_the_scheduler_of_the_model_stays_its_own(erased):
-    configs = [
-        json.loads((erased[0] / place / "scheduler/scheduler_config.json").read_text())
-        for place in ("stable-diffusion", "data/06_models/my_model/erasediff")
-    ]
+def test_the_cross_attention_moved_and_nothing_else(erased):
+    places = [erased[0] / place for place in ("stable-diffusion", "data/06_models/my_model/erasediff")]
+    configs = [read_json(place / "scheduler/scheduler_config.json") for place in places]
     assert configs[0] == configs[1]
     assert configs[0]["_class_name"] == "PNDMScheduler"
-
-
-def test_the_cross_attention_moved_and_nothing_else(erased):
-    base, after = (
-        StableDiffusionPipeline.from_pretrained(erased[0] / place, local_files_only=True)
-        for place in ("stable-diffusion", "data/06_models/my_model/erasediff")
-    )
+    base, after = (StableDiffusionPipeline.from_pretrained(place, local_files_only=True) for place in places)
     for part in ("vae", "text_encoder"):
         for one, two in zip(*(getattr(p, part).parameters() for p in (base, after)), strict=True):
             assert torch.equal(one, two)
@@ -162,54 +157,30 @@ def test_the_cross_attention_moved_and_nothing_else(erased):
 
 
 def test_what_was_asked_and_measured(erased):
-    metrics = json.loads((erased[0] / "data/08_reporting/my_model/erasediff/metrics.json").read_text())
+    metrics = read_json(erased[0] / "data/08_reporting/my_model/erasediff/metrics.json")
     assert metrics["forget"]["anchor_prompt"] == "a fish"
-    assert metrics["erased"]["forget_samples"] == 2
-    assert metrics["erased"]["retain_samples"] == 8
+    assert (metrics["erased"]["forget_samples"], metrics["erased"]["retain_samples"]) == (2, 8)
     assert "forget_accuracy_synonyms" not in metrics["erased"]  # the tench has none
-
-
-IMAGENETTE = ",".join(
-    [
-        "denoiser.pretrained=stable-diffusion",
-        "generate.images_per_class=5",
-        "classifier.min_test_accuracy=0",
-        "sampling.steps=1",
-        "sampling.batch_size=16",
-        "evaluation.forget_samples=2",
-        "evaluation.retain_samples=2",
-        "evaluation.precision_neighbours=1",
-        "unlearn.steps=1",
-        "unlearn.batch_size=4",
-        "unlearn.accumulation=2",
-        "prompts.limit=12",
-        "gates.enforce=false",
-    ]
-)
-"""The environment ``stable_diffusion``, as small as it gets."""
 
 
 def test_a_class_of_imagenette_without_any_images(project, quick_run):
     """The five commands of the docs: the base model draws what it is trained on, and ImageNet judges."""
     for name in ("load", "generate", "judge", "unlearn", "prompts"):
-        run = quick_run(project, "--env=stable_diffusion", f"--pipeline={name}", f"--params={IMAGENETTE}")
-        assert run.code == 0, run.output
+        quick_run(project, "--env=stable_diffusion", f"--pipeline={name}", f"--params={IMAGENETTE}")
     reports = project / "data/08_reporting/stable_diffusion"
-    metrics = json.loads((reports / "erasediff/metrics.json").read_text())
+    metrics = read_json(reports / "erasediff/metrics.json")
     assert metrics["forget"]["prompts"] == ["tench"]
     assert metrics["erased"]["fid_backend"] == "efficientnet_lite0"
     assert metrics["erased"]["retain_samples"] == 9 * 2
-    listed = json.loads((reports / "prompts/imagenette/erasediff/metrics.json").read_text())
+    listed = read_json(reports / "prompts/imagenette/erasediff/metrics.json")
     assert (listed["list"]["rows"], listed["forgotten"]) == (12, ["tench"])
     assert set(listed["erased"]["accuracy_by_class"]) == {"tench", "English springer"}
 
 
 def test_a_checkpoint_file_is_refused_with_the_command_that_converts_it(erased, quick_run):
-    project, _ = erased
-    (project / "sd-v1-4.ckpt").write_bytes(b"pickle")
-    before = kept(project)
-    run = quick_run(
-        project, "--env=my_model", "--pipeline=pretrain", "--params=denoiser.pretrained=sd-v1-4.ckpt"
+    (erased[0] / "sd-v1-4.ckpt").write_bytes(b"pickle")
+    file, said = (
+        "--params=denoiser.pretrained=sd-v1-4.ckpt",
+        ["'sd-v1-4.ckpt'", "from_single_file('sd-v1-4.ckpt')"],
     )
-    assert_one_line(run, "'sd-v1-4.ckpt' is a single file", "from_single_file('sd-v1-4.ckpt')")
-    assert kept(project) == before
+    quick_run.refuses(erased[0], "--env=my_model", "--pipeline=pretrain", file, said=said)

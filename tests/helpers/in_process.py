@@ -17,7 +17,7 @@ import mlflow
 import torch
 from accelerate.state import AcceleratorState
 from kedro.framework.cli.cli import KedroCLI
-from kedro.framework.project import LOGGING
+from kedro.framework.project import LOGGING, settings
 from kedro.utils import find_kedro_project
 
 
@@ -37,8 +37,11 @@ def run_kedro(arguments, cwd, environment, log):
             traceback.print_exc()
             return 1
         finally:
-            with contextlib.suppress(Exception):  # as MLflow does at the end of a process
+            # The end of a process: MLflow closes its run, and the system lets go of the lock.
+            with contextlib.suppress(Exception):
                 mlflow.end_run()
+            for hook in settings.HOOKS:
+                getattr(hook, "release_lock", lambda: None)()
 
 
 @contextmanager

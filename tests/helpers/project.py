@@ -17,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
+import mlflow
 import pytest
 import yaml
 from filelock import FileLock
@@ -25,15 +26,9 @@ from tests.helpers.in_process import run_kedro
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-QUICK = ",".join(
-    [
-        "unlearn.steps=2",
-        "unlearn.batch_size=32",
-        "evaluation.forget_samples=8",
-        "evaluation.retain_samples=8",
-        "sampling.steps=3",
-        "gates.enforce=false",
-    ]
+QUICK = (
+    "unlearn.steps=2,unlearn.batch_size=32,evaluation.forget_samples=8,evaluation.retain_samples=8,"
+    "sampling.steps=3,gates.enforce=false"
 )
 """Parameters of a run that is whole but small."""
 SHORT = {"steps": 2, "batch_size": 32}
@@ -48,6 +43,12 @@ TINY = {
     "gates": {"enforce": False},
 }
 """The same for every method."""
+METRICS = {
+    f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probability", "entropy", "membership_auc")
+}
+METRICS |= {"retain_accuracy", "fid", "fid_backend", "fid_weights_sha256", "precision", "recall"}
+METRICS |= {"forget_samples", "retain_samples", "real_images"}
+"""The keys of ``base`` and ``erased`` in ``metrics.json``."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = (
     "MLFLOW_",
@@ -109,31 +110,59 @@ def held(run):
         run.send_signal(signal.SIGCONT)
 
 
-def run_command(project, *command, cwd=None, env=None):
-    """Run it to its end; both streams are its output."""
+def start_command(project, *command, cwd=None, env=None, **changes):
+    """This command in a process of its own, as a user types it; ``log`` has both of its streams."""
     log = project.parent / f"output-{time.monotonic_ns()}.txt"
-    started = time.perf_counter()
     with log.open("wb") as sink:
         process = subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd or project,
-            env=env or clean_environment(project),
+            env=env or clean_environment(project, **changes),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
         )
-        timer = threading.Timer(PATIENCE, process.kill)
-        timer.start()
-        _, status, usage = os.wait4(process.pid, 0)
-        timer.cancel()
+    process.log = log
+    return process
+
+
+def run_command(project, *command, check=True, **options):
+    """Run it to its end; ``check``: it must succeed."""
+    started = time.perf_counter()
+    process = start_command(project, *command, **options)
+    timer = threading.Timer(PATIENCE, process.kill)
+    timer.start()
+    _, status, usage = os.wait4(process.pid, 0)
+    timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.perf_counter() - started
-    return Finished(process.returncode, log.read_text(), seconds, usage.ru_maxrss * 1024)
+    seconds, output = time.perf_counter() - started, process.log.read_text()
+    assert not check or process.returncode == 0, output
+    return Finished(process.returncode, output, seconds, usage.ru_maxrss * 1024)
 
 
 def kedro_run(project, *arguments, **options):
     """``kedro run …`` as a user types it."""
     return run_command(project, BIN / "kedro", "run", *arguments, **options)
+
+
+def dvc(project, *arguments, **options):
+    """``dvc …``."""
+    return run_command(project, BIN / "dvc", *arguments, **options)
+
+
+def read_json(path):
+    return json.loads(path.read_text())
+
+
+def client_of(project):
+    """MLflow's client of the project's own store."""
+    return mlflow.MlflowClient(f"sqlite:///{project / 'mlflow.db'}")
+
+
+def runs_in(client):
+    """All runs in that store, the last first."""
+    experiment = client.get_experiment_by_name("erasediff_pipeline")
+    return client.search_runs([experiment.experiment_id]) if experiment else []
 
 
 def hash_tree(directory):
@@ -248,16 +277,10 @@ def copy_clone(clone, target):
     return target
 
 
-def pull(project):
-    """``dvc pull``, which must work without a network."""
-    finished = run_command(project, BIN / "dvc", "pull", "--quiet")
-    assert finished.code == 0, finished.output
-
-
 @pytest.fixture(scope="session")
 def project(clone, once):
     """A clone with the reference data and models; read only."""
-    return once("pulled", lambda target: pull(copy_clone(clone, target)))[0]
+    return once("pulled", lambda target: dvc(copy_clone(clone, target), "pull", "--quiet"))[0]
 
 
 class Unlearned(NamedTuple):
@@ -274,30 +297,19 @@ def unlearned(project, once):
     """The project after ``kedro run --pipeline=unlearn``; read only."""
 
     def make(target):
-        run = kedro_run(copy_clone(project, target), "--pipeline=unlearn")
-        assert run.code == 0, run.output
-        return run
+        return kedro_run(copy_clone(project, target), "--pipeline=unlearn")
 
     target, run = once("unlearned", make)
     return Unlearned(target, run, target / "data/06_models/erasediff", target / "data/08_reporting/erasediff")
 
 
-AUDIT = ",".join(
-    [
-        "audit.samples=30",
-        "audit.relearning.steps=4",
-        "audit.inversion.restarts=1",
-        "audit.inversion.steps=60",
-        "audit.inversion.batch_size=16",
-        "sampling.steps=8",
-        "evaluation.membership_timesteps=5",
-        "evaluation.membership_noises=2",
-        # As few samples as these prove little.
-        "gates.limits.leakage_unconditional.at_most=0.3",
-        "gates.limits.leakage_worst.at_most=0.3",
-        "gates.limits.damage_worst.at_least=0.7",
-        "gates.limits.membership_auc.at_most=0.4",
-    ]
+AUDIT = (
+    "audit.samples=30,audit.relearning.steps=4,audit.inversion.restarts=1,audit.inversion.steps=60,"
+    "audit.inversion.batch_size=16,sampling.steps=8,evaluation.membership_timesteps=5,"
+    "evaluation.membership_noises=2,"
+    # As few samples as these prove little.
+    "gates.limits.leakage_unconditional.at_most=0.3,gates.limits.leakage_worst.at_most=0.3,"
+    "gates.limits.damage_worst.at_least=0.7,gates.limits.membership_auc.at_most=0.4"
 )
 """Parameters of an audit that is in earnest, but brief."""
 
@@ -308,11 +320,8 @@ def audited(unlearned, quick_run, once):
 
     def make(target):
         copy_clone(unlearned.project, target)
-        pulled = run_command(target, BIN / "dvc", "pull", "data/06_models/compare/retrain/class-0-seed-0")
-        assert pulled.code == 0, pulled.output
-        run = quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
-        assert run.code == 0, run.output
-        return run
+        dvc(target, "pull", "data/06_models/compare/retrain/class-0-seed-0")
+        return quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
 
     return once("audited", make)
 
@@ -329,9 +338,7 @@ def earlier(project, once):
     """A project with a result in it; read only."""
 
     def make(target):
-        run = kedro_run(copy_clone(project, target), "--pipeline=unlearn", f"--params={QUICK}")
-        assert run.code == 0, run.output
-        return run
+        return kedro_run(copy_clone(project, target), "--pipeline=unlearn", f"--params={QUICK}")
 
     return Earlier(*once("earlier", make))
 
@@ -352,15 +359,23 @@ class QuickRun:
         """``kedro run`` with these arguments, to its end."""
         return self.command(project, "run", *arguments, **options)
 
-    def command(self, project, *arguments, cwd=None, **changes):
-        """``kedro`` with these arguments, to its end; ``changes`` are those of its environment."""
+    def command(self, project, *arguments, cwd=None, check=True, **changes):
+        """``kedro …``; ``check``: it must succeed; ``changes`` are those of its environment."""
         log, started = self.directory / f"output-{time.monotonic_ns()}.txt", time.perf_counter()
         with log.open("w", buffering=1) as sink:
             code = run_kedro(arguments, cwd or project, clean_environment(project, **changes), sink)
-        return Finished(code, log.read_text(), time.perf_counter() - started)
+        seconds, output = time.perf_counter() - started, log.read_text()
+        assert not check or code == 0, output
+        return Finished(code, output, seconds)
+
+    def refuses(self, project, *arguments, said, **options):
+        """``kedro run …`` ends with this one line, and all is as it was before."""
+        before = kept(project)
+        assert_one_line(self(project, *arguments, check=False, **options), *said)
+        assert kept(project) == before
 
     def start(self, project, *arguments, **changes):
-        """``kedro`` with these arguments in a child of this process, which can be killed."""
+        """``kedro …`` in a child of this process, which can be killed."""
         return Forked(arguments, project, clean_environment(project, **changes), self.directory)
 
 
@@ -386,9 +401,9 @@ class Forked:
         if self.poll() is None:
             os.kill(self.process.pid, number)
 
-    def finish(self, patience=PATIENCE):
-        """It, at its end; hung where that takes longer."""
-        self.process.join(patience)
+    def finish(self):
+        """It, at its end; hung where that takes too long."""
+        self.process.join(PATIENCE)
         seconds = time.perf_counter() - self.started
         if (code := self.poll()) is None:
             self.process.kill()

@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import shutil
 import signal
 import socket
 import subprocess
@@ -28,6 +29,11 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def answers(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, **options):
     """A server from when it is ready until the end of the block; killed whole, with what it has started."""
@@ -44,12 +50,14 @@ def running(command, ready: Callable[[], bool], log: Path, stop=signal.SIGTERM, 
 
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """``mlflow server`` starts processes for jobs that nothing here asks for."""
+FLAGS = [f"--disable-{name}" for name in ("gpu", "background-networking", "component-update", "sync", "quic")]
+FLAGS += ["--no-sandbox", "--no-first-run"]
 BUCKET = "bucket"
 KEYS = {"AWS_ACCESS_KEY_ID": "erasediff", "AWS_SECRET_ACCESS_KEY": "planted-s3-secret"}
 
 
 @contextmanager
-def client_of(uri):
+def pointed_to(uri):
     """MLflow's client of a store, to which ``mlflow`` itself is pointed meanwhile."""
     earlier = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(uri)
@@ -138,23 +146,33 @@ def serve_database(folder):
         yield "postgresql+psycopg2://{user}:{password}@{host}:{port}/postgres".format(**settings)
 
 
+@contextmanager
+def serve_mlflow(folder, port, store, artifacts, stop=signal.SIGTERM, **changes):
+    """``mlflow server``; its address."""
+    options = {"host": "127.0.0.1", "port": port, "workers": 1}
+    options |= {"backend-store-uri": store, "artifacts-destination": artifacts}
+    command = [BIN / "mlflow", "server", *(f"--{name}={value}" for name, value in options.items())]
+    place = {"env": clean_environment(folder, **NO_JOBS, **changes), "cwd": folder}
+    with running(command, lambda: answers(port), folder / "log.txt", stop, **place):
+        yield f"http://127.0.0.1:{port}"
+
+
 @pytest.fixture(scope="session")
 def tracking_server(database, object_store, tmp_path_factory):
     """``mlflow server`` in front of PostgreSQL and the object store; its address."""
-    folder = tmp_path_factory.mktemp("mlflow server")
-    port = free_port()
-    command = [BIN / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += [
-        "--backend-store-uri",
-        database,
-        "--artifacts-destination",
-        f"s3://{BUCKET}/mlflow",
-    ]
+    folder, artifacts = tmp_path_factory.mktemp("mlflow server"), f"s3://{BUCKET}/mlflow"
+    with serve_mlflow(folder, free_port(), database, artifacts, **object_store.environment) as address:
+        yield address
 
-    def ready():
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    environment = clean_environment(folder, **object_store.environment, **NO_JOBS)
-    with running(command, ready, folder / "log.txt", env=environment, cwd=folder):
-        yield f"http://127.0.0.1:{port}"
+@pytest.fixture(scope="module")  # as long as it runs, so does an event loop
+def browser():
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip(f"chromium is not installed: {ENABLE}")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        browser.close()

@@ -1,80 +1,61 @@
 """What MLflow keeps of a run, and the registered model."""
 
-import json
-
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 
-from tests.helpers.servers import client_of
+from tests.helpers.project import client_of, read_json, runs_in
+from tests.helpers.servers import pointed_to
 
 
 @pytest.fixture(scope="module")
 def client(unlearned):
-    with client_of(f"sqlite:///{unlearned.project / 'mlflow.db'}") as client:
-        yield client
+    return client_of(unlearned.project)
 
 
 @pytest.fixture(scope="module")
 def run(client):
     """The one run of the one ``kedro run``."""
-    experiment = client.get_experiment_by_name("erasediff_pipeline")
-    runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 1
-    return runs[0]
+    (run,) = runs_in(client)
+    return run
 
 
 @pytest.fixture(scope="module")
-def version(client):
-    versions = client.search_model_versions("name='erasediff-erasediff'")
-    assert len(versions) == 1
-    return versions[0]
-
-
-@pytest.fixture(scope="module")
-def model(client):
-    return mlflow.pyfunc.load_model("models:/erasediff-erasediff/latest")
+def model(unlearned):
+    with pointed_to(f"sqlite:///{unlearned.project / 'mlflow.db'}"):
+        return mlflow.pyfunc.load_model("models:/erasediff-erasediff/latest")
 
 
 def request(label, seed, count):
     return pd.DataFrame({"label": label, "seed": seed, "count": count})
 
 
-def test_the_run_has_the_pipelines_name(run):
-    assert run.info.run_name == "unlearn"
-    assert run.info.status == "FINISHED"
-
-
-def test_parameters_are_flat(run):
-    parameters = run.data.params
-    assert {"unlearn.steps", "unlearn.control", "sampling.guidance_scale", "forget.classes", "seed"} <= set(
-        parameters
-    )
-    assert not [value for value in parameters.values() if value.startswith("{")]
+def test_the_run_has_the_pipelines_name_and_flat_parameters(run):
+    assert (run.info.run_name, run.info.status) == ("unlearn", "FINISHED")
+    names = {"unlearn.steps", "unlearn.control", "sampling.guidance_scale", "forget.classes", "seed"}
+    assert names <= set(run.data.params)
+    assert not [value for value in run.data.params.values() if value.startswith("{")]
 
 
 def test_curves_have_steps(client, run):
     for name in ("forget_loss", "retain_loss", "lambda", "gradient_cosine"):
         points = client.get_metric_history(run.info.run_id, name)
-        steps = sorted(point.step for point in points)
-        assert steps == list(range(int(run.data.params["unlearn.steps"])))
+        assert sorted(p.step for p in points) == list(range(int(run.data.params["unlearn.steps"])))
 
 
-def test_metrics_of_both_models(unlearned, run):
-    document = json.loads((unlearned.report / "metrics.json").read_text())
+def test_metrics_grid_and_report(unlearned, client, run):
+    document = read_json(unlearned.report / "metrics.json")
     for which in ("base", "erased"):
         for key in ("forget_accuracy", "retain_accuracy", "fid"):
             assert run.data.metrics[f"{which}.{key}"] == pytest.approx(document[which][key])
-
-
-def test_grid_and_report_are_artifacts(client, run):
     names = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
     assert {"grid.png", "report.html"} <= names
 
 
-def test_the_version_is_tagged(unlearned, version):
-    provenance = json.loads((unlearned.report / "run.json").read_text())["provenance"]
+def test_the_version_is_tagged(unlearned, client):
+    (version,) = client.search_model_versions("name='erasediff-erasediff'")
+    provenance = read_json(unlearned.report / "run.json")["provenance"]
     for key in ("base_model_sha256", "forget_sha256", "git_commit"):
         assert version.tags[key] == provenance[key]
 

@@ -1,11 +1,8 @@
 """The report of an audited model, in a real browser."""
 
-import json
-
 import pytest
 
-from tests.helpers.project import ROOT
-from tests.services.test_mlflow_ui import browser  # noqa: F401
+from tests.helpers.project import ROOT, read_json
 
 
 @pytest.fixture(scope="module")
@@ -15,11 +12,11 @@ def place(audited):
 
 @pytest.fixture(scope="module")
 def evidence(place):
-    return json.loads((place / "evidence.json").read_text())
+    return read_json(place / "evidence.json")
 
 
 @pytest.fixture(scope="module")
-def opened(browser, place):  # noqa: F811
+def opened(browser, place):
     """The page, what it asked for, and what it complained of; a picture is kept."""
     page = browser.new_page(viewport={"width": 900, "height": 1200})
     requests, complaints = [], []
@@ -128,7 +125,7 @@ def test_pictures_are_drawn_and_told_in_words(opened):
         assert len(image.get_attribute("alt")) > 40
 
 
-def test_it_fits_a_phone(browser, place):  # noqa: F811
+def test_it_fits_a_phone(browser, place):
     page = browser.new_page(viewport={"width": 360, "height": 740})
     page.goto((place / "report.html").as_uri())
     page.screenshot(path=ROOT / "artifacts/report/phone.png", full_page=True)

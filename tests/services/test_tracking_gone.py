@@ -1,14 +1,13 @@
 """MLflow's server goes away in the middle of a run."""
 
 import signal
-import socket
 from contextlib import ExitStack, contextmanager
 
 import mlflow
 import pytest
 
-from tests.helpers.project import BIN, QUICK, clean_environment, copy_clone, held, wait_until
-from tests.helpers.servers import NO_JOBS, client_of, free_port, running
+from tests.helpers.project import QUICK, copy_clone, held, runs_in, wait_until
+from tests.helpers.servers import answers, free_port, pointed_to, serve_mlflow
 
 STEPS = 25
 
@@ -18,25 +17,15 @@ class Tracking:
 
     def __init__(self, folder):
         self.folder, self.port, self.server = folder, free_port(), ExitStack()
-        self.address = f"http://127.0.0.1:{self.port}"
-
-    def answers(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def start(self):
-        options = {"host": "127.0.0.1", "port": self.port, "workers": 1}
-        options["backend-store-uri"] = f"sqlite:///{self.folder}/store.db"
-        options["artifacts-destination"] = self.folder / "artifacts"
-        command = [BIN / "mlflow", "server", *(f"--{name}={value}" for name, value in options.items())]
-        place = {"env": clean_environment(self.folder, **NO_JOBS), "cwd": self.folder}
-        log = self.folder / "log.txt"
-        self.server.enter_context(running(command, self.answers, log, signal.SIGKILL, **place))
+        places = f"sqlite:///{self.folder}/store.db", self.folder / "artifacts"
+        server = serve_mlflow(self.folder, self.port, *places, stop=signal.SIGKILL)
+        self.address = self.server.enter_context(server)
 
     def runs(self):
-        with client_of(self.address) as client:
-            experiment = client.get_experiment_by_name("erasediff_pipeline")
-            return client.search_runs([experiment.experiment_id]) if experiment else []
+        with pointed_to(self.address) as client:
+            return runs_in(client)
 
 
 @pytest.fixture
@@ -59,11 +48,11 @@ def cut_off(project, quick_run, tracking, tmp_path):
     wait_until(lambda: any("forget_loss" in r.data.metrics for r in tracking.runs()), run, run.log)
     with held(run):  # its training is not over before
         tracking.server.close()
-        wait_until(lambda: not tracking.answers(), run, run.log)
+        wait_until(lambda: not answers(tracking.port), run, run.log)
     wait_until(lambda: "does not answer" in run.log.read_text(errors="replace"), run, run.log)
     with held(run):
         yield run
-    finished = run.finish(patience=300)
+    finished = run.finish()
     assert finished.code == 0, finished.output
     assert "planted-secret" not in finished.output
     assert finished.output.count("MLflow's server does not answer") == 1
@@ -79,7 +68,7 @@ def test_it_comes_back_and_receives_everything(project, quick_run, tracking, tmp
     (run,) = tracking.runs()
     assert run.info.status == "FINISHED"
     assert "erased.fid" in run.data.metrics
-    with client_of(tracking.address) as client:
+    with pointed_to(tracking.address) as client:
         points = client.get_metric_history(run.info.run_id, "forget_loss")
         assert [point.step for point in points] == list(range(STEPS))
         assert {"grid.png", "report.html"} <= {a.path for a in client.list_artifacts(run.info.run_id)}
