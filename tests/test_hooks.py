@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from erasediff_pipeline import hooks, paths
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
@@ -30,6 +29,7 @@ from erasediff_pipeline.hooks import (
     find_remedy,
     show,
 )
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.requests import answered
@@ -107,7 +107,7 @@ def test_place_inside_a_list_is_named():
 
 def test_unknown_method_names_the_methods():
     line = explanation({"compare": {"methods": ["neggrad", "magic"]}})
-    assert line.startswith("compare.methods.1: 'magic' is refused")
+    assert line.startswith("compare.methods: 'magic' is unknown: choose from 'erasediff', ")
     assert all(repr(method) in line for method in METHODS)
 
 

@@ -1,11 +1,9 @@
 import re
-from typing import get_args
 
 import pytest
 import yaml
 
-from erasediff_pipeline.config import Parameters
-from erasediff_pipeline.config.comparison import MethodName
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.pipeline_registry import register_pipelines
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import ROOT
@@ -68,16 +66,6 @@ def test_before_and_after_are_judged_alike(pipelines):
         expected = [name.replace("starting_model", "model") for name in read(before, "base")]
         assert read(after, "erased") == expected
         assert before.func.__qualname__ == after.func.__qualname__
-
-
-def test_the_methods_are_the_same_everywhere():
-    """In the registry, in what ``compare.methods`` may name, and in the parameters' files."""
-    assert get_args(MethodName) == tuple(METHODS)
-    others = yaml.safe_load((ROOT / "conf/base/parameters_methods.yml").read_text())
-    main = yaml.safe_load((ROOT / "conf/base/parameters.yml").read_text())
-    assert others.pop("compare")
-    assert "unlearn" in main
-    assert ["unlearn", *others, "pretrain"] == [entry.parameters for entry in METHODS.values()]
 
 
 def test_the_methods_page_has_a_row_for_each():

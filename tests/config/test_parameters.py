@@ -1,15 +1,10 @@
 import pytest
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import (
-    DenoiserSettings,
-    ForgetRequest,
-    Parameters,
-    SamplingSettings,
-    TrainingSettings,
-    UnlearnSettings,
-)
+from erasediff_pipeline.config import DenoiserSettings, ForgetRequest, SamplingSettings, TrainingSettings
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 from tests.helpers.project import ROOT
 
 

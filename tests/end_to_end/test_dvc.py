@@ -13,9 +13,9 @@ import yaml
 from diffusers import DDPMPipeline
 from erasediff_pipeline.experiments.code import hash_source
 
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.experiments.trials import TRAINING_CODE
+from erasediff_pipeline.parameters import Parameters
 from tests.helpers.project import (
     PATIENCE,
     SHORT,

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.processes import Share, share_of
+from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 from tests.helpers.project import PATIENCE
 from tests.helpers.runs import STEPPED, Killed, kill_at, run
 from tests.helpers.toys import build_toy_unet, draw_toy_images

@@ -13,19 +13,7 @@ from erasediff_pipeline.config.evaluation import (
 )
 from erasediff_pipeline.config.gates import Gate, GateSettings
 from erasediff_pipeline.config.machine import MachineSettings
-from erasediff_pipeline.config.methods import (
-    BlindspotSettings,
-    EsdSettings,
-    FinetuneSettings,
-    NegGradSettings,
-    RandomLabelSettings,
-    RobustSettings,
-    SalunSettings,
-    SelectiveAmnesiaSettings,
-    UceSettings,
-    UnlearnSettings,
-)
-from erasediff_pipeline.config.parameters import Parameters
+from erasediff_pipeline.config.methods import MethodSettings
 from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.release import ReleaseSettings, SigningSettings
 from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
@@ -42,38 +30,28 @@ from erasediff_pipeline.config.training import (
 __all__ = [
     "AuditSettings",
     "AutoencoderSettings",
-    "BlindspotSettings",
     "CaptionSettings",
     "ClassifierSettings",
     "CompareSettings",
     "DenoiserSettings",
-    "EsdSettings",
     "EvaluationSettings",
-    "FinetuneSettings",
     "ForgetRequest",
     "Gate",
     "GateSettings",
     "GenerateSettings",
     "InversionSettings",
     "MachineSettings",
-    "NegGradSettings",
-    "Parameters",
+    "MethodSettings",
     "PretrainSettings",
     "PromptListSettings",
-    "RandomLabelSettings",
     "RelearningSettings",
     "ReleaseSettings",
     "ReportSettings",
-    "RobustSettings",
-    "SalunSettings",
     "SamplingSettings",
-    "SelectiveAmnesiaSettings",
     "SigningSettings",
     "SourceSettings",
     "TextEncoderSettings",
     "TextToImageSettings",
     "TrackingSettings",
     "TrainingSettings",
-    "UceSettings",
-    "UnlearnSettings",
 ]

@@ -1,11 +1,10 @@
 """Audits: is it really gone?"""
 
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
-from erasediff_pipeline.config.comparison import MethodName
 from erasediff_pipeline.config.training import TrainingSettings
 
 
@@ -45,11 +44,6 @@ class InversionSettings(TrainingSettings):
     log_every: int = Field(10, ge=1)
 
 
-def all_or_list(value: Any) -> Any:
-    """``all`` means every method, and one name a list of one: the command line cannot type a list."""
-    return list(get_args(MethodName)) if value == "all" else as_list(value)
-
-
 class AuditSettings(Settings):
     """What an erased model is put through, and beside it the base model and the retrained one."""
 
@@ -60,7 +54,7 @@ class AuditSettings(Settings):
     """Whether the model retrained without the data is audited, too: without it there is nothing to
     compare with. It is trained once, as in ``compare``, and kept."""
 
-    methods: Annotated[list[MethodName], BeforeValidator(all_or_list)] = Field(default_factory=list)
+    methods: Annotated[list[str], BeforeValidator(as_list)] = Field(default_factory=list)
     """Methods whose models are audited, too, trained as in ``compare`` and kept; ``all`` is every one."""
 
     samples: int = Field(100, ge=10)

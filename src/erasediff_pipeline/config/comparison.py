@@ -1,30 +1,16 @@
 """What is compared."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from erasediff_pipeline.config.base import Settings, as_list
 
-MethodName = Literal[
-    "erasediff",
-    "erasediff_robust",
-    "finetune",
-    "neggrad",
-    "random_label",
-    "salun",
-    "selective_amnesia",
-    "esd",
-    "blindspot",
-    "uce",
-    "retrain",
-]
-
 
 class CompareSettings(Settings):
     """Every method on one request."""
 
-    methods: Annotated[list[MethodName] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
+    methods: Annotated[list[str] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
     """Which methods; null is all of them. Distances need ``retrain`` among them."""
 
     seeds: int = Field(1, ge=1)
