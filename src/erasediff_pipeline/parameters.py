@@ -8,10 +8,7 @@ from erasediff_pipeline.config.audit import AuditSettings
 from erasediff_pipeline.config.base import ModelFolder, Settings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
-from erasediff_pipeline.config.evaluation import (
-    EvaluationSettings,
-    SamplingSettings,
-)
+from erasediff_pipeline.config.evaluation import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.config.gates import GateSettings
 from erasediff_pipeline.config.machine import MachineSettings
 from erasediff_pipeline.config.prompt_list import PromptListSettings
@@ -25,10 +22,10 @@ class _Sections(Settings):
     """Every section but those of the methods."""
 
     seed: int = Field(0, ge=0)
-    """Rules every random draw."""
+    """Seed of every random draw."""
 
     base: ModelFolder = "base"
-    """Model to start from, a folder below ``data/06_models``: ``base``, or an erased one."""
+    """The base model, a folder of ``data/06_models``: ``base``, or an erased model for a further request."""
 
     forget: ForgetRequest = ForgetRequest(classes=[0])
     source: SourceSettings = SourceSettings()
@@ -57,11 +54,11 @@ class _Sections(Settings):
             )
         if self.evaluation.precision_neighbours >= self.evaluation.retain_samples:
             raise ValueError(
-                f"evaluation.precision_neighbours {self.evaluation.precision_neighbours}: fewer than "
+                f"evaluation.precision_neighbours {self.evaluation.precision_neighbours}: use less than "
                 f"evaluation.retain_samples, {self.evaluation.retain_samples}"
             )
         if self.forget.prompts is not None and not self.captions.words:
-            raise ValueError("forget.prompts: there are no captions.words: allowed are classes and ids_file")
+            raise ValueError("forget.prompts needs captions.words, which is empty: use classes or ids_file")
         return self
 
     @model_validator(mode="after")

@@ -91,7 +91,7 @@ def test_a_pipeline_without_training_is_refused(project, quick_run, tmp_path):
     ("parameter", "said"),
     [
         ("unlearn.steps=0", "unlearn.steps: 0 is refused"),
-        ("unlearn.batch_size=33", "unlearn.batch_size: 33: allowed are multiples of 2 (2 processes"),
+        ("unlearn.batch_size=33", "unlearn.batch_size: 33: use a multiple of 2 (2 processes"),
     ],
 )
 def test_what_is_wrong_is_told_once(project, quick_run, tmp_path, parameter, said):

@@ -152,7 +152,7 @@ def test_the_base_model_may_draw_the_training_images(own, quick_run):
         (
             "unlearn",
             "forget.templates=three",
-            ("forget: ", "template 'three': allowed is a sentence with one {}"),
+            ("forget: ", "template 'three': expected a sentence with one {}"),
         ),
         ("unlearn", "unlearn.subset=xlayer", ("'xlayer' selects no parameter",)),
         (
@@ -178,7 +178,7 @@ def test_a_bad_input_is_one_line_and_nothing_is_lost(own, quick_run, pipeline, p
 
 def test_prompts_are_for_text_to_image_models(own, quick_run):
     run = quick_run(own, "--pipeline=unlearn", "--params=forget.prompts=three")
-    assert_one_line(run, "forget.prompts: there are no captions.words", "allowed are classes and ids_file")
+    assert_one_line(run, "forget.prompts needs captions.words, which is empty", "use classes or ids_file")
     run = quick_run(own, "--pipeline=uce")
     assert_one_line(run, "uce edits the attention to a text: this model is asked by class")
 

@@ -1,16 +1,13 @@
-"""Every knob: its meaning, unit, range, default and source, checked at construction.
+"""Every setting, with its meaning, unit, range, default and source; validated when it is made.
 
-``conf/base/parameters*.yml`` repeats the defaults, since DVC tracks parameters in files; a test holds the
-two equal. An unknown key is an error everywhere.
+``conf/base/parameters*.yml`` repeats the defaults, since DVC tracks parameters in files; a test keeps both
+equal. An unknown key is an error.
 """
 
 from erasediff_pipeline.config.audit import AuditSettings, InversionSettings, RelearningSettings
 from erasediff_pipeline.config.comparison import CompareSettings
 from erasediff_pipeline.config.data import CaptionSettings, ForgetRequest, GenerateSettings, SourceSettings
-from erasediff_pipeline.config.evaluation import (
-    EvaluationSettings,
-    SamplingSettings,
-)
+from erasediff_pipeline.config.evaluation import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.config.gates import Gate, GateSettings
 from erasediff_pipeline.config.machine import MachineSettings
 from erasediff_pipeline.config.methods import MethodSettings

@@ -151,7 +151,7 @@ class SelectiveAmnesia:
 def replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
     """The defaults; where memory is to be spared, no more images at a time than in training."""
     sampling = SamplingSettings()
-    if not settings.spares_memory:
+    if not settings.saves_memory:
         return sampling
     return sampling.model_copy(update={"batch_size": min(sampling.batch_size, settings.part_size)})
 
