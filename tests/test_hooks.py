@@ -31,7 +31,6 @@ from erasediff_pipeline.hooks import (
 )
 from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.ranks import TRAINING
-from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.requests import answered
 
 
@@ -103,12 +102,6 @@ def test_two_forms_of_request_are_explained():
 
 def test_place_inside_a_list_is_named():
     assert explanation({"forget": {"classes": [0, "x"]}}).startswith("forget.classes.1: 'x' is refused")
-
-
-def test_unknown_method_names_the_methods():
-    line = explanation({"compare": {"methods": ["neggrad", "magic"]}})
-    assert line.startswith("compare.methods: 'magic' is unknown: choose from 'erasediff', ")
-    assert all(repr(method) in line for method in METHODS)
 
 
 def test_more_problems_are_counted():
