@@ -10,12 +10,12 @@ import pandas as pd
 import torch
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.config import DenoiserSettings, MachineSettings, SamplingSettings, UnlearnSettings
+from erasediff_pipeline.config import DenoiserSettings, MachineSettings, SamplingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
 from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from measured import Measured
 from runs import read_parameters
 from training_cost import peak_of, time_steps

@@ -19,12 +19,12 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from erasediff_pipeline.config import TextEncoderSettings, UnlearnSettings
+from erasediff_pipeline.config import TextEncoderSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from runs import ROOT, describe_origin, made_by, markdown
 from training_cost import time_steps
 

@@ -19,14 +19,7 @@ from torch.nn.functional import mse_loss
 from torch.profiler import ProfilerActivity, profile
 from tqdm import tqdm
 
-from erasediff_pipeline.config import (
-    CaptionSettings,
-    EvaluationSettings,
-    FinetuneSettings,
-    ForgetRequest,
-    SamplingSettings,
-    UnlearnSettings,
-)
+from erasediff_pipeline.config import CaptionSettings, EvaluationSettings, ForgetRequest, SamplingSettings
 from erasediff_pipeline.data.image_files import load_images
 from erasediff_pipeline.data.task import build_task
 from erasediff_pipeline.diffusion.io import load_model
@@ -39,8 +32,8 @@ from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Method, TrainingData
 from erasediff_pipeline.training.order import batch_rows
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.finetune import Finetune
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.finetune import Finetune, FinetuneSettings
 from measured import Measured
 from released import PASSES, released_passes
 from runs import ROOT

@@ -15,7 +15,6 @@ from pydantic import ValidationError
 from rich.table import Table
 
 from erasediff_pipeline import hooks, paths
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
@@ -30,8 +29,8 @@ from erasediff_pipeline.hooks import (
     find_remedy,
     show,
 )
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.ranks import TRAINING
-from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.requests import answered
 
 
@@ -103,12 +102,6 @@ def test_two_forms_of_request_are_explained():
 
 def test_place_inside_a_list_is_named():
     assert explanation({"forget": {"classes": [0, "x"]}}).startswith("forget.classes.1: 'x' is refused")
-
-
-def test_unknown_method_names_the_methods():
-    line = explanation({"compare": {"methods": ["neggrad", "magic"]}})
-    assert line.startswith("compare.methods.1: 'magic' is refused")
-    assert all(repr(method) in line for method in METHODS)
 
 
 def test_more_problems_are_counted():

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from erasediff_pipeline import paths
-from erasediff_pipeline.config import CaptionSettings, Parameters, TrainingSettings
+from erasediff_pipeline.config import CaptionSettings, TrainingSettings
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
@@ -37,6 +37,7 @@ from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
 from erasediff_pipeline.files import unfinished_of
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.paths import project_root, relative
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
+from erasediff_pipeline.parameters import fill_in
 from erasediff_pipeline.paths import project_root
 
 
@@ -65,7 +66,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         if key == "parameters" and isinstance(given, dict) and FORMS & set(given):
             kept = value["forget"].items()
             value["forget"] = {k: v for k, v in kept if k in given or k not in FORMS}
-        return value
+        return fill_in(value) if key == "parameters" else value
 
     def _parents(self) -> list[str]:
         """The environments that this one extends, the first one first."""

@@ -3,9 +3,8 @@ from types import SimpleNamespace
 import pytest
 
 import training_cost
-from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from tests.helpers.runs import weights_of
 
 

@@ -1,7 +1,7 @@
 import json
 
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.config.deciding import DECIDING, settings_of
+from erasediff_pipeline.parameters import Parameters
 
 
 def test_settings_are_those_of_the_sections_as_plain_values():

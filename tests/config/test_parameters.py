@@ -1,15 +1,12 @@
 import pytest
+from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import (
-    DenoiserSettings,
-    ForgetRequest,
-    Parameters,
-    SamplingSettings,
-    TrainingSettings,
-    UnlearnSettings,
-)
+from erasediff_pipeline.config import DenoiserSettings, ForgetRequest, SamplingSettings, TrainingSettings
+from erasediff_pipeline.parameters import Parameters, fill_in
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import ROOT
 
 
@@ -19,8 +16,8 @@ def load(environment):
 
 @pytest.fixture(scope="module")
 def written():
-    """``conf/base/parameters*.yml``."""
-    return load("base")["parameters"]
+    """``conf/base/parameters*.yml``, without what the project's loader fills in."""
+    return OmegaConfigLoader(str(ROOT / "conf"), base_env="base", default_run_env="base")["parameters"]
 
 
 def test_files_repeat_the_defaults(written):
@@ -45,19 +42,40 @@ def test_the_environments_that_come_along_are_valid(environment):
     assert place == ("" if environment == "base" else f"{environment}/")
 
 
-def test_files_name_every_knob(written):
-    """DVC tracks parameters in files, so none may live in the code alone."""
-    for name, default in Parameters().model_dump().items():
+def test_files_name_every_setting(written):
+    """DVC tracks parameters in files. Only a method may be left out: DVC tracks its defaults as code."""
+    defaults = Parameters().model_dump()
+    assert set(defaults) - {entry.parameters for entry in METHODS.values()} <= set(written)
+    for name, section in written.items():
         if name == "forget":
-            assert len(written["forget"]) == 1
-        elif isinstance(default, dict):
-            assert set(written[name]) == set(default), name
-        else:
-            assert name in written
+            assert len(section) == 1
+        elif isinstance(section, dict):
+            assert set(section) == set(defaults[name]), name
+
+
+def test_a_method_that_the_files_leave_out_has_its_defaults(written):
+    filled = fill_in({name: section for name, section in written.items() if name != "esd"})
+    assert filled | written == filled
+    assert filled["esd"] == Parameters().esd.model_dump()
+    assert fill_in({"esd": {"steps": 3}})["esd"] == {"steps": 3}
+
+
+def test_all_methods_can_be_audited_without_naming_them():
+    assert fill_in({"audit": {"methods": "all", "samples": 20}})["audit"] == {
+        "methods": list(METHODS),
+        "samples": 20,
+    }
+
+
+@pytest.mark.parametrize("section", ["audit", "compare"])
+def test_an_unknown_method_is_refused(section):
+    said = rf"{section}.methods: 'magic' is unknown: choose from 'erasediff', .*'retrain'"
+    with pytest.raises(ValidationError, match=said):
+        Parameters.model_validate({section: {"methods": ["esd", "magic"]}})
 
 
 def test_latents_have_no_range_to_be_clipped_to():
-    with pytest.raises(ValidationError, match="thresholding true: not with text_to_image"):
+    with pytest.raises(ValidationError, match="thresholding: true does not work with text_to_image"):
         DenoiserSettings(thresholding=True, text_to_image={})
 
 
@@ -151,7 +169,7 @@ def test_a_number_may_be_a_word():
 
 
 def test_what_is_to_be_forgotten_is_no_anchor():
-    with pytest.raises(ValidationError, match="'a dog' is itself to be forgotten"):
+    with pytest.raises(ValidationError, match="'a dog' is one of the prompts to forget"):
         ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt="a dog")
 
 
@@ -195,7 +213,7 @@ def test_more_sampling_steps_than_timesteps_are_refused():
 
 def test_more_neighbours_than_samples_are_refused():
     with pytest.raises(
-        ValidationError, match=r"precision_neighbours 3: fewer than evaluation.retain_samples, 3"
+        ValidationError, match=r"precision_neighbours 3: use less than evaluation.retain_samples, 3"
     ):
         Parameters.model_validate({"evaluation": {"retain_samples": 3}})
 

@@ -44,10 +44,10 @@ def test_a_class_without_words_is_refused():
     ("values", "said"),
     [
         ({"words": {0: ["cat"], 1: ["Cat"]}, "templates": ["{}"]}, "of class 0 and of class 1"),
-        ({"words": {0: [], 1: ["dog"]}, "templates": ["{}"]}, "class 0: none"),
-        ({"words": {0: ["cat"], 1: ["dog"]}}, "without templates"),
-        ({"words": {0: ["cat"], 1: ["dog"]}, "templates": ["a photo"]}, "allowed is a sentence with one"),
-        ({"words": {0: ["cat"], 1: ["dog"]}, "templates": ["{} and {}"]}, "allowed is a sentence with one"),
+        ({"words": {0: [], 1: ["dog"]}, "templates": ["{}"]}, "class 0 has no words"),
+        ({"words": {0: ["cat"], 1: ["dog"]}}, "words need templates"),
+        ({"words": {0: ["cat"], 1: ["dog"]}, "templates": ["a photo"]}, "expected a sentence with one"),
+        ({"words": {0: ["cat"], 1: ["dog"]}, "templates": ["{} and {}"]}, "expected a sentence with one"),
     ],
 )
 def test_what_makes_no_caption_is_refused(values, said):

@@ -171,7 +171,7 @@ def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
 
 
 def test_a_folder_needs_a_path_and_a_side():
-    with pytest.raises(ValidationError, match="needs a side"):
+    with pytest.raises(ValidationError, match="needs side, in pixels"):
         SourceSettings(name="image_folder", path="images")
     with pytest.raises(MissingInput, match=r"source\.path: null: needed is"):
         read_folder(SourceSettings(name="image_folder", side=4))

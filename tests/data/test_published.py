@@ -214,7 +214,7 @@ def test_imagenette(tmp_path):
 
 
 def test_imagenette_needs_a_side():
-    with pytest.raises(ValidationError, match="imagenette needs a side"):
+    with pytest.raises(ValidationError, match="imagenette needs side, in pixels"):
         SourceSettings(name="imagenette")
 
 

@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import ForgetRequest, Parameters
+from erasediff_pipeline.config import ForgetRequest
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.parameters import Parameters
 
 few = settings(max_examples=60, deadline=None, derandomize=True)
 

@@ -29,7 +29,7 @@ from tests.helpers.servers import free_port
 UNLEARN = "--pipeline=unlearn"
 PARAMETERS = {
     "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
-    "forget.classes=rings": ["forget.classes", "'rings'", "a class's number", "source.json"],
+    "forget.classes=rings": ["forget.classes", "'rings'", "the number of the class", "source.json"],
     "forget.class=3": ["forget.class", "classes, ids_file"],
     "forget.ids_file=nowhere.csv": ["forget.ids_file", "nowhere.csv", "does not exist"],
     "unlearn.stepz=3": ["unlearn.stepz", "unknown", "steps, batch_size"],

@@ -10,8 +10,8 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.config import NegGradSettings
 from erasediff_pipeline.experiments.comparison import COSTS, METRICS
+from erasediff_pipeline.unlearning.neggrad import NegGradSettings
 from tests.helpers.page import Reader, assert_self_contained
 from tests.helpers.project import (
     BIN,

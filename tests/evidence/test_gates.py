@@ -234,11 +234,11 @@ def test_every_figure_can_be_had(metrics, audit):
 @pytest.mark.parametrize(
     ("gate", "message"),
     [
-        ({}, "allowed is exactly one"),
-        ({"at_most": 1, "at_least": 0}, "allowed is exactly one"),
-        ({"at_most": 1, "by": "ratio"}, "by: ratio needs of"),
-        ({"at_most": 1, "by": "distance"}, "by: distance needs of"),
-        ({"at_least": 1, "by": "distance", "of": "base"}, "by: distance: allowed is at_most"),
+        ({}, "exactly one of at_most"),
+        ({"at_most": 1, "at_least": 0}, "exactly one of at_most"),
+        ({"at_most": 1, "by": "ratio"}, "by: ratio: set of"),
+        ({"at_most": 1, "by": "distance"}, "by: distance: set of"),
+        ({"at_least": 1, "by": "distance", "of": "base"}, "by: distance: set at_most"),
     ],
 )
 def test_a_gate_has_one_limit_and_what_is_compared_a_model(gate, message):
@@ -247,10 +247,10 @@ def test_a_gate_has_one_limit_and_what_is_compared_a_model(gate, message):
 
 
 def test_only_audits_measure_the_retrained_model():
-    with pytest.raises(ValidationError, match="fid: of: retrained: only audits measure that model"):
+    with pytest.raises(ValidationError, match="fid: of: retrained: only audits measure the retrained model"):
         GateSettings(limits={"fid": Gate(at_most=1, of="retrained")})
 
 
 def test_an_unknown_figure_is_refused_with_those_that_are_known():
-    with pytest.raises(ValidationError, match="unknown figure 'fidd': allowed are forget_accuracy, "):
+    with pytest.raises(ValidationError, match="unknown figure 'fidd': choose from forget_accuracy, "):
         GateSettings(limits={"fidd": Gate(at_most=1)})

@@ -121,7 +121,7 @@ def test_a_link_that_leads_outside_is_not_followed(data, tmp_path):
 def test_every_kind_is_removed_or_kept():
     settings = ReleaseSettings()
     assert sorted([*settings.remove, *settings.keep]) == sorted(KINDS)
-    with pytest.raises(ValueError, match="each kind once in remove or keep"):
+    with pytest.raises(ValueError, match="each kind once, in remove or in keep"):
         ReleaseSettings(remove=["features"])
-    with pytest.raises(ValueError, match="each kind once in remove or keep"):
+    with pytest.raises(ValueError, match="each kind once, in remove or in keep"):
         ReleaseSettings(remove=[*settings.remove, "images"])

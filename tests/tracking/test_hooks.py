@@ -5,7 +5,7 @@ import pytest
 import requests
 from kedro.framework.project import settings
 
-from erasediff_pipeline.config import Parameters
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.tracking.hooks import TrackRun, send
 
 

@@ -4,10 +4,10 @@ import os
 import pytest
 import torch
 
-from erasediff_pipeline.config import MachineSettings, UnlearnSettings
+from erasediff_pipeline.config import MachineSettings
 from erasediff_pipeline.training.acceleration import accelerated, choose_kernels, fit_to
 from erasediff_pipeline.training.loop import train
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from tests.helpers.runs import Killed, kill_at, small, watch, weights_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")

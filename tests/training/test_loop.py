@@ -7,7 +7,7 @@ import torch
 from diffusers.training_utils import EMAModel
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import PretrainSettings, UnlearnSettings
+from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.training import loop
@@ -15,7 +15,7 @@ from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import accumulate, train
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.processes import Share
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.by_hand import batches, flat, images_of
 from tests.helpers.runs import STEPPED, Killed, in_8_bits, kill_at, run, small, watch, weights_of

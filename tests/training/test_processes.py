@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.processes import Share, share_of
+from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 from tests.helpers.project import PATIENCE
 from tests.helpers.runs import STEPPED, Killed, kill_at, run
 from tests.helpers.toys import build_toy_unet, draw_toy_images
@@ -56,7 +56,7 @@ def test_each_process_takes_as_many_parts(accumulation, process, share, rows):
 def test_a_batch_that_cannot_be_shared_is_refused():
     accelerator = SimpleNamespace(num_processes=8, process_index=0)
     settings = UnlearnSettings(batch_size=12, accumulation=4)
-    said = r"batch_size of erasediff: 12: allowed are multiples of 8 \(8 processes, accumulation 4\)"
+    said = r"batch_size of erasediff: 12: use a multiple of 8 \(8 processes, accumulation 4\)"
     with pytest.raises(InvalidParameter, match=said):
         share_of(accelerator, settings, "erasediff")
 
@@ -93,7 +93,7 @@ def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
     ("fault", "said"),
     [
         ("other weights", "erasediff: the processes have read different models, images or parameters"),
-        ("odd batch", "batch_size of erasediff: 3: allowed are multiples of 2 (2 processes, accumulation 1)"),
+        ("odd batch", "batch_size of erasediff: 3: use a multiple of 2 (2 processes, accumulation 1)"),
         ("other disk", "erasediff: the processes go on from steps 4, 0: data/ must be one file system"),
     ],
 )

@@ -2,11 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import MachineSettings, UnlearnSettings
+from erasediff_pipeline.config import MachineSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.processes import Share
 from erasediff_pipeline.training.reading import read_batches
+from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 
 IMAGES = LabelledImages(np.arange(20, dtype=np.uint8)[:, None, None, None], np.arange(20))
 WHOLE = Share(range(1), 1)

@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import BlindspotSettings, PretrainSettings
+from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning import blindspot as module
-from erasediff_pipeline.unlearning.blindspot import Blindspot
+from erasediff_pipeline.unlearning.blindspot import Blindspot, BlindspotSettings
 from erasediff_pipeline.unlearning.retrain import Retrain
 from tests.helpers.by_hand import NULL, RETAINED, Step, Weights, assert_update, batches, generator, images_of
 from tests.helpers.runs import Killed, run, small, watch, weights_of

@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
 from tests.helpers.by_hand import RETAINED, batches, flat, generator, images_of, loss_and_gradient
 
 CONTROLS = ["grad_norm", "value_gap", "cosine", "fixed"]

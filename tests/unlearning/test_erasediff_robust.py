@@ -2,12 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import RobustSettings, UnlearnSettings
 from erasediff_pipeline.diffusion.objective import Noised
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import EraseDiff
-from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff, RobustSettings
 from tests.helpers.by_hand import RETAINED, batches, flat, generator, images_of
 
 

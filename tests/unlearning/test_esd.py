@@ -1,10 +1,9 @@
 import pytest
 import torch
 
-from erasediff_pipeline.config import EsdSettings
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.esd import Esd
+from erasediff_pipeline.unlearning.esd import Esd, EsdSettings
 from tests.helpers.by_hand import (
     NULL,
     RETAINED,

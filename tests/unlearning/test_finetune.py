@@ -1,9 +1,8 @@
 import pytest
 
-from erasediff_pipeline.config import FinetuneSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.finetune import Finetune
+from erasediff_pipeline.unlearning.finetune import Finetune, FinetuneSettings
 from tests.helpers.by_hand import NULL, Step, assert_update, batches, flat, generator
 from tests.helpers.runs import run, weights_of
 

@@ -1,7 +1,6 @@
 import pytest
 
-from erasediff_pipeline.config import NegGradSettings
-from erasediff_pipeline.unlearning.neggrad import NegGrad
+from erasediff_pipeline.unlearning.neggrad import NegGrad, NegGradSettings
 from tests.helpers.by_hand import Step, Weights, assert_update
 
 

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import UnlearnSettings
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning import erasediff
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, find_lambda
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings, find_lambda
 from erasediff_pipeline.unlearning.salun import Salun
 from tests.helpers.by_hand import generator, images_of
 from tests.helpers.runs import STEPPED, run, small, weights_of

@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import RandomLabelSettings
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.random_label import RandomLabel
+from erasediff_pipeline.unlearning.random_label import RandomLabel, RandomLabelSettings
 from tests.helpers.by_hand import RETAINED, Step, assert_update, images_of
 
 AIMS = ["prediction", "image"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import Parameters, PretrainSettings
+from erasediff_pipeline.config import PretrainSettings
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData

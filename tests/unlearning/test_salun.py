@@ -3,12 +3,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import SalunSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.salun import Salun, mean_forget_gradient, most_salient
+from erasediff_pipeline.unlearning.salun import Salun, SalunSettings, mean_forget_gradient, most_salient
 from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
 from tests.helpers.runs import run, small, weights_of
 

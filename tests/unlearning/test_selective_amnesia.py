@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import SelectiveAmnesiaSettings
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia
+from erasediff_pipeline.unlearning.selective_amnesia import SelectiveAmnesia, SelectiveAmnesiaSettings
 from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, batches, flat, generator, images_of
 from tests.helpers.runs import run, small
 

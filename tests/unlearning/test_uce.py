@@ -2,11 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import UceSettings
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.loop import edit
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.uce import Uce, occurs_in, transfer
+from erasediff_pipeline.unlearning.uce import Uce, UceSettings, occurs_in, transfer
 from tests.helpers.by_hand import images_of
 
 PROMPTS = ["a photo of a cat", "a photo of a dog", "a photo of a cow", "an animal"]

@@ -1,4 +1,4 @@
-"""What all settings share."""
+"""The base class of all settings, and types that several of them use."""
 
 import re
 from typing import Annotated, Any
@@ -10,27 +10,27 @@ ModelFolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 
 
 class Settings(BaseModel):
-    """Immutable, and strict about names."""
+    """Immutable; unknown keys, NaN and infinity are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def as_list(value: Any) -> Any:
+    """Turn one value into a list of one: a list cannot be typed in ``--params=forget.classes=3``."""
+    return [value] if isinstance(value, int | str) and not isinstance(value, bool) else value
+
+
 def as_words(value: Any) -> Any:
-    """The same for words; ``3`` is the word "3", which the command line takes for a number."""
+    """Turn one word into a list of one, and ``3``, which the command line reads as a number, into "3"."""
     return [str(v) if isinstance(v, int) else v for v in as_list(value)] if value is not None else None
 
 
 def as_label(value: Any) -> Any:
-    """Refuse the name of a class, which only the source knows."""
+    """Refuse the name of a class: only the source knows names."""
     if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
-        raise ValueError("allowed is a class's number, as `prepare` lists them in source.json")
+        raise ValueError("use the number of the class; `prepare` lists the numbers in source.json")
     return value
 
 
 Label = Annotated[int, BeforeValidator(as_label)]
-"""The number of a class."""
-
-
-def as_list(value: Any) -> Any:
-    """Let ``--params=forget.classes=3`` mean ``[3]``: the command line cannot type a list."""
-    return [value] if isinstance(value, int | str) and not isinstance(value, bool) else value
+"""Number of a class."""

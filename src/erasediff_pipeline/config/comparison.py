@@ -1,34 +1,20 @@
-"""What is compared."""
+"""The comparison of methods."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
 from erasediff_pipeline.config.base import Settings, as_list
 
-MethodName = Literal[
-    "erasediff",
-    "erasediff_robust",
-    "finetune",
-    "neggrad",
-    "random_label",
-    "salun",
-    "selective_amnesia",
-    "esd",
-    "blindspot",
-    "uce",
-    "retrain",
-]
-
 
 class CompareSettings(Settings):
-    """Every method on one request."""
+    """Compare methods on one request."""
 
-    methods: Annotated[list[MethodName] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
-    """Which methods; null is all of them. Distances need ``retrain`` among them."""
+    methods: Annotated[list[str] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
+    """Methods to compare; null is every method. The distances to the retrained model need ``retrain``."""
 
     seeds: int = Field(1, ge=1)
-    """How many seeds each method is trained with: ``seed``, ``seed + 1``, …"""
+    """Seeds for each method: ``seed``, ``seed + 1``, …"""
 
     confidence: float = Field(0.95, gt=0, lt=1)
-    """Level of the intervals over seeds; a single seed has none."""
+    """Confidence level of the intervals over seeds; one seed has no interval."""

@@ -8,63 +8,65 @@ from erasediff_pipeline.config.base import Label, Settings, as_list, as_words
 
 
 class CaptionSettings(Settings):
-    """The words for each class, and the sentences that they stand in."""
+    """The words for each class, and the sentences to use them in."""
 
     words: dict[int, list[str]] = Field(default_factory=dict)
-    """Class label → its words, each a synonym of the others, for example ``3: [three, "3"]``; none where the
-    condition is a class."""
+    """Class number → its words, all synonyms, for example ``3: [three, "3"]``; empty for a class-conditional
+    model."""
 
     templates: list[str] = Field(default_factory=list)
-    """Sentences with ``{}`` for the word, for example ``a photo of the digit {}``."""
+    """Sentences with ``{}`` in place of the word, for example ``a photo of the digit {}``."""
 
     @model_validator(mode="after")
     def _words_and_places(self) -> "CaptionSettings":
         if self.words and not self.templates:
-            raise ValueError("words without templates: name at least one, for example '{}'")
+            raise ValueError("words need templates: name at least one, for example '{}'")
         check_templates(self.templates)
         seen: dict[str, int] = {}
         for label, words in self.words.items():
             if not words:
-                raise ValueError(f"words of class {label}: none: name at least one")
+                raise ValueError(f"class {label} has no words: name at least one")
             for word in words:
                 if seen.setdefault(word.lower(), label) != label:
-                    raise ValueError(f"word {word!r} is of class {seen[word.lower()]} and of class {label}")
+                    raise ValueError(
+                        f"word {word!r} is a word of class {seen[word.lower()]} and of class {label}"
+                    )
         return self
 
 
 def check_templates(templates: list[str]) -> None:
-    """Refuse a sentence without a place for the word, or with several."""
+    """Refuse a sentence without ``{}``, or with several."""
     for template in templates:
         if template.count("{}") != 1:
-            raise ValueError(f"template {template!r}: allowed is a sentence with one {{}} for the word")
+            raise ValueError(f"template {template!r}: expected a sentence with one {{}} in place of the word")
 
 
 class ForgetRequest(Settings):
     """What the model must forget: exactly one of ``classes``, ``ids_file`` and ``prompts``."""
 
     classes: Annotated[list[Label] | None, BeforeValidator(as_list)] = None
-    """Class labels to forget, for example ``[0]``; every training image of the class is forgotten."""
+    """Numbers of the classes to forget, for example ``[0]``: all their training images."""
 
     ids_file: str | None = None
-    """CSV with one column ``id``: training images to forget, by manifest id. Their classes are kept."""
+    """CSV with one column ``id``: manifest ids of the training images to forget. Their classes are kept."""
 
     prompts: Annotated[list[str] | None, BeforeValidator(as_words)] = None
-    """Words to forget, of ``captions.words``, for example ``[three]``; for a text-to-image model. Synonyms
-    that are not named are not erased on purpose, but measured."""
+    """Words of ``captions.words`` to forget, for example ``[three]``; for a text-to-image model. Their other
+    synonyms are measured, not erased."""
 
     templates: Annotated[list[str], BeforeValidator(as_list)] = Field(["{}"], min_length=1)
-    """The sentences that the words of ``prompts`` are erased in; those of ``captions.templates`` that are not
-    named are measured only."""
+    """Sentences to erase the words of ``prompts`` in; the others of ``captions.templates`` are measured, not
+    erased."""
 
     anchor_prompt: str = ""
-    """What the words should become under ``forget_target: anchor_prompt``; the empty prompt is allowed."""
+    """Prompt that takes the place of the words under ``forget_target: anchor_prompt``; may be empty."""
 
     @model_validator(mode="after")
     def _exactly_one_form(self) -> "ForgetRequest":
         forms = {"classes": self.classes, "ids_file": self.ids_file, "prompts": self.prompts}
         if sum(value is not None for value in forms.values()) != 1:
             raise ValueError(
-                "name exactly one of classes, ids_file and prompts; null undoes another one in a file"
+                "name exactly one of classes, ids_file and prompts; null removes one that a file names"
             )
         if self.classes is not None and not self.classes:
             raise ValueError("classes is empty: name at least one class, for example [0]")
@@ -73,48 +75,53 @@ class ForgetRequest(Settings):
         check_templates(self.templates)
         erased = {t.replace("{}", word) for t in self.templates for word in self.prompts or []}
         if self.anchor_prompt in erased:
-            raise ValueError(f"anchor_prompt {self.anchor_prompt!r} is itself to be forgotten: name another")
+            raise ValueError(
+                f"anchor_prompt {self.anchor_prompt!r} is one of the prompts to forget: name another"
+            )
         return self
 
 
 class GenerateSettings(Settings):
-    """Training images that the base model draws itself, where there are no others."""
+    """Training images drawn by the base model, if there are no others."""
 
     images_per_class: int = Field(100, ge=5)
-    """Images of each class of ``captions.words``, its prompts in turn."""
+    """Images for each class of ``captions.words``, over its prompts in turn."""
 
 
 class SourceSettings(Settings):
-    """Where the images come from."""
+    """The source of the images."""
 
     name: Literal["digits", "image_folder", "fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"] = (
         "digits"
     )
-    """``digits``: scikit-learn's 1,797 handwritten digits, 8×8, grey, offline. ``image_folder``: files of
-    one's own, ``<path>/<class>/<file>``, classes numbered in alphabetical order, with a caption each if there
-    is a ``<path>/metadata.csv`` with the columns ``file_name`` and ``text``. The others are published data
-    sets, downloaded where they are not there yet."""
+    """Name of the source.
+
+    - ``digits``: the 1,797 handwritten digits of scikit-learn, 8×8 pixels, grey, offline.
+    - ``image_folder``: your own files, ``<path>/<class>/<file>``; classes are numbered in alphabetical order.
+      Captions come from ``<path>/metadata.csv``, columns ``file_name`` and ``text``, if it exists.
+    - The others are published data sets; they are downloaded if they are missing.
+    """
 
     path: str | None = None
-    """The folder of ``image_folder``, which ``prepare`` needs; of a published data set, the folder that its
-    files are in, or are downloaded to (null: ``data/01_raw/<name>``)."""
+    """Folder with the images; ``image_folder`` requires it. A published data set is read from it, or
+    downloaded to it; null is then ``data/01_raw/<name>``."""
 
     side: int | None = Field(None, ge=1)
-    """Side in pixels of the images; null leaves them as they are."""
+    """Height and width of the images, in pixels; null keeps their size."""
 
     fit: Literal["crop", "pad"] = "crop"
-    """How an image comes to ``side``: its central square, resized; or the whole image, in the middle of a
-    black square. The digits are resized."""
+    """How an image is brought to ``side``. ``crop`` resizes its central square; ``pad`` centres the whole
+    image on a black square. The digits are always resized."""
 
     rgb: bool = False
-    """Whether the images are in colour; grey ones then get three channels."""
+    """Use three colour channels, also for grey images. False makes the images of ``image_folder`` grey."""
 
     test_fraction: float = Field(0.2, gt=0, lt=1)
-    """Share of the images, stratified by class, that no model is trained on; a published data set comes with
-    a test split of its own."""
+    """Share of the images of each class that no model is trained on; published data sets have their own test
+    split."""
 
     @model_validator(mode="after")
     def _side(self) -> "SourceSettings":
         if self.name in ("image_folder", "imagenette") and self.side is None:
-            raise ValueError(f"{self.name} needs a side: its images differ in size")
+            raise ValueError(f"{self.name} needs side, in pixels: its images differ in size")
         return self

@@ -1,4 +1,4 @@
-"""Gates: what a model must hold to count as erased."""
+"""Gates: the limits that a model must keep to count as erased."""
 
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ MEASURED = (
     "precision",
     "recall",
 )
-"""Figures of ``metrics.json``, by its keys."""
+"""Figures of ``metrics.json``, by key."""
 
 AUDITED = (
     "relearning_steps_forgotten",
@@ -31,32 +31,32 @@ AUDITED = (
     "leakage_worst",
     "damage_worst",
 )
-"""Figures of ``audit.json``: `docs/audits.md` says what each is."""
+"""Figures of ``audit.json``, by key."""
 
 
 class Gate(Settings):
-    """A limit for one figure, which the pessimistic end of its interval must keep."""
+    """A limit for one figure; the pessimistic end of its interval must keep it."""
 
     at_most: float | None = None
-    """Highest value allowed; for a figure that should be low."""
+    """Upper limit, for a figure that should be low."""
 
     at_least: float | None = None
-    """Lowest value allowed; for a figure that should be high."""
+    """Lower limit, for a figure that should be high."""
 
     of: Literal["base", "retrained"] | None = None
-    """Model that the figure is held against; null holds the figure itself."""
+    """Model to compare with; null limits the figure itself."""
 
     by: Literal["difference", "distance", "ratio"] = "difference"
-    """What is limited where it is held against a model: erased − other, its size, or erased ÷ other."""
+    """What is limited if ``of`` is given: erased − other, its absolute value, or erased ÷ other."""
 
     @model_validator(mode="after")
     def _one_limit(self) -> "Gate":
         if (self.at_most is None) == (self.at_least is None):
-            raise ValueError("allowed is exactly one of at_most and at_least")
+            raise ValueError("set exactly one of at_most and at_least")
         if self.by != "difference" and self.of is None:
-            raise ValueError(f"by: {self.by} needs of: base or of: retrained")
+            raise ValueError(f"by: {self.by}: set of to base or retrained")
         if self.by == "distance" and self.at_most is None:
-            raise ValueError("by: distance: allowed is at_most")
+            raise ValueError("by: distance: set at_most, not at_least")
         return self
 
 
@@ -74,31 +74,31 @@ LIMITS: dict[str, Gate | None] = {
     "leakage_worst": Gate(at_most=0.10),
     "damage_worst": Gate(at_least=0.85),
 }
-"""Where nothing else is said; wide enough for the intervals of the default samples, of which a share 0.05
-above another is at worst 0.18 above it. Tighter ones ask for more."""
+"""The default limits. They are wide enough for the intervals of the default sample counts, under which a
+difference of 0.05 between two shares may be as large as 0.18. Tighter limits need more samples."""
 
 
 class GateSettings(Settings):
-    """What is checked at the end of a run."""
+    """The gates that are checked at the end of a run."""
 
     enforce: bool = True
-    """Whether a failed gate ends the run with status 1. If not, it is reported all the same."""
+    """End the run with status 1 if a gate fails; false only reports it."""
 
     confidence: float = Field(0.95, gt=0, lt=1)
-    """Level of the intervals of shares."""
+    """Confidence level of the intervals of shares."""
 
     limits: dict[str, Gate | None] = Field(default_factory=lambda: dict(LIMITS))
-    """A gate for each figure; null takes it away: it is then not checked, and no model is called erased."""
+    """A gate for each figure. Null removes a gate: it is not checked, and no model is then called erased."""
 
     @field_validator("limits")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
         unknown = sorted(set(value) - {*MEASURED, *AUDITED})
         if unknown:
-            raise ValueError(f"unknown figure {unknown[0]!r}: allowed are {', '.join(MEASURED + AUDITED)}")
+            raise ValueError(f"unknown figure {unknown[0]!r}: choose from {', '.join(MEASURED + AUDITED)}")
         for name, gate in value.items():
             if gate is not None and gate.of == "retrained" and name not in AUDITED:
                 raise ValueError(
-                    f"{name}: of: retrained: only audits measure that model: allowed are base and null"
+                    f"{name}: of: retrained: only audits measure the retrained model: use base or null"
                 )
         return value

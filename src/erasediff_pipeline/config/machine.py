@@ -1,36 +1,35 @@
-"""What the machine is to do faster; what a training computes stays the same, up to rounding."""
+"""How training uses the machine; results change by rounding only."""
 
 from pydantic import Field
 
 from erasediff_pipeline.config.base import Settings
 
 READING = {"workers", "pin_memory"}
-"""The settings that change nothing of what is computed; the others round otherwise."""
+"""Settings that do not change any result; the others change rounding."""
 
 
 class MachineSettings(Settings):
-    """How ``pretrain``, ``unlearn`` and the other methods' pipelines train.
+    """How ``pretrain`` and the pipelines of the methods train.
 
-    What needs an accelerator is left out without one, and the run says so. ``deterministic`` is for all that
-    a run computes; trials of ``compare``, Blindspot's proxy and what audits train have the defaults of the
-    rest.
+    A setting that needs an accelerator is ignored without one, with a message. ``deterministic`` holds for
+    all of a run. Trials of ``compare``, audits and Blindspot's proxy use the defaults of the other settings.
     """
 
     compile: bool = False
-    """Compile the denoiser (``torch.compile``). The first step takes a minute more; needs an accelerator."""
+    """Compile the denoiser (``torch.compile``); the first step takes a minute more. Needs an accelerator."""
 
     channels_last: bool = False
-    """Keep weights and activations of convolutions in the layout ``NHWC``, which tensor cores work in."""
+    """Keep weights and activations of convolutions in the ``NHWC`` layout, the one of tensor cores."""
 
     fused: bool = True
-    """Take an optimiser step in one kernel for all weights; of ``adamw``."""
+    """Update all weights in one kernel; for ``optimiser: adamw`` only."""
 
     workers: int = Field(0, ge=0)
     """Processes that read batches ahead, for each set of images; 0 reads in the training process."""
 
     pin_memory: bool = False
-    """Read batches into page-locked memory, from which a copy to the accelerator is quicker; needs one."""
+    """Read batches into page-locked memory, for faster copies to the accelerator. Needs an accelerator."""
 
     deterministic: bool = False
-    """Only kernels that give the same bytes each time: an operation on CUDA that has none is an error. On the
-    CPU all have one."""
+    """Use only kernels that give the same bytes each time. A CUDA operation without one is an error; every
+    CPU operation has one."""

@@ -1,4 +1,4 @@
-"""What is removed once a request is done with, and how a result is signed."""
+"""What ``release`` removes after the audit, and how a result is signed."""
 
 from typing import Annotated, Literal, get_args
 
@@ -19,43 +19,43 @@ Leftover = Literal[
     "images",
     "base_model",
 ]
-"""Kinds of files that hold, or show, what was to be forgotten; ``evidence.leftovers`` says where."""
+"""Kinds of files that hold or show forgotten data; ``evidence.leftovers`` lists their places."""
 
 KINDS: tuple[Leftover, ...] = get_args(Leftover)
 
 
 class ReleaseSettings(Settings):
-    """What happens to each kind of leftover; every kind is in one of the two lists."""
+    """What to do with each kind of leftover; every kind is in one of the two lists."""
 
     model: ModelFolder = "erasediff"
-    """The erased model, a folder below ``data/06_models``."""
+    """The erased model, a folder of ``data/06_models``."""
 
     remove: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
         ["checkpoints", "features", "base_samples", "set_aside", "prompt_images"]
     )
-    """Kinds that are deleted."""
+    """Kinds to delete."""
 
     keep: Annotated[list[Leftover], BeforeValidator(as_list)] = Field(
         ["trials", "reports", "other_models", "split", "images", "base_model"]
     )
-    """Kinds that stay, and are named in the record."""
+    """Kinds to keep; the record names them."""
 
     @model_validator(mode="after")
     def _each_kind_once(self) -> "ReleaseSettings":
         listed = sorted([*self.remove, *self.keep])
         if listed != sorted(KINDS):
-            raise ValueError(f"allowed is each kind once in remove or keep: {', '.join(KINDS)}")
+            raise ValueError(f"name each kind once, in remove or in keep: {', '.join(KINDS)}")
         return self
 
 
 class SigningSettings(Settings):
-    """Who signs what; `kedro keys` makes the two keys."""
+    """Signing and verifying; ``kedro keys`` makes the two keys."""
 
     model: ModelFolder = "erasediff"
-    """The erased model, a folder below ``data/06_models``, which has been audited."""
+    """The erased and audited model, a folder of ``data/06_models``."""
 
     private_key: str = "conf/local/signing_key.pem"
-    """PEM file of an elliptic curve key (P-256, P-384 or P-521); it never leaves its place."""
+    """PEM file of the private key, on the curve P-256, P-384 or P-521; it is read, never copied."""
 
     public_key: str = "conf/local/signing_key.pub"
-    """PEM file of the public key that a signature is held against."""
+    """PEM file of the public key that signatures are verified with."""

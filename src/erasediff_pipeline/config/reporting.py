@@ -1,4 +1,4 @@
-"""What is shown and kept of a run."""
+"""Reports and tracking."""
 
 import re
 
@@ -8,24 +8,24 @@ from erasediff_pipeline.config.base import Settings
 
 
 class ReportSettings(Settings):
-    """What a person is shown."""
+    """What a report shows."""
 
     grid_columns: int = Field(8, ge=1)
-    """Images of each class in the before/after grid."""
+    """Images for each class in the before/after grid."""
 
     hide_forgotten: bool = False
-    """Leave every image of a forgotten class out of grid and report, those drawn after unlearning, too."""
+    """Leave images of forgotten classes out of grid and report, also those drawn after unlearning."""
 
 
 class TrackingSettings(Settings):
-    """What MLflow keeps beyond parameters, curves and metrics."""
+    """What MLflow keeps besides parameters, curves and metrics."""
 
     registered_model: str | None = "erasediff-{method}"
-    """Name of the erased model in the registry; ``{method}`` is filled in; null registers nothing."""
+    """Name of the erased model in MLflow's registry; ``{method}`` is replaced; null registers nothing."""
 
     @field_validator("registered_model")
     @classmethod
     def _only_method(cls, value: str | None) -> str | None:
         if value is not None and re.search(r"[{}/:]", value.replace("{method}", "")):
-            raise ValueError("allowed are a plain name, without / and :, and the placeholder {method}")
+            raise ValueError("use a name without / and :, and no placeholder but {method}")
         return value

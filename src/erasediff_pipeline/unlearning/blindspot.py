@@ -10,9 +10,10 @@ activations is left out: it would bind the method to one architecture.
 import copy
 
 import torch
+from pydantic import Field
 from torch import Generator
 
-from erasediff_pipeline.config import BlindspotSettings, PretrainSettings
+from erasediff_pipeline.config import MethodSettings, PretrainSettings
 from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
@@ -27,6 +28,20 @@ from erasediff_pipeline.training.store import FeatureStore, Tensors
 from erasediff_pipeline.unlearning.retrain import Retrain
 
 
+class BlindspotSettings(MethodSettings):
+    """Settings of blindspot unlearning (arXiv 2210.08196)."""
+
+    proxy_steps: int = Field(500, ge=1)
+    """Training steps of the proxy, from random weights, on the retain set. It is trained with the defaults of
+    ``pretrain``, and with this method's batch size, optimiser and memory settings."""
+
+    proxy_learning_rate: float = Field(2e-3, gt=0)
+    """Peak of the proxy's one-cycle schedule."""
+
+    retain_weight: float = Field(1.0, ge=0)
+    """Weight of the denoising loss on the retain set, relative to the distillation loss."""
+
+
 class Proxy(Retrain):
     """The briefly trained model; its own name keeps its draws and its progress bar apart."""
 
@@ -37,6 +52,7 @@ class Blindspot:
     """Distillation of the proxy; see the module's docstring."""
 
     name = "blindspot"
+    settings_class = BlindspotSettings
 
     def __init__(self, settings: BlindspotSettings):
         self.settings = settings

@@ -19,13 +19,15 @@ it was drawn then: where both move, target and prediction run away together.
 import copy
 import math
 from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
+from pydantic import BeforeValidator, Field
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 from torch.nn.utils import get_total_norm
 
-from erasediff_pipeline.config import UnlearnSettings
+from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
@@ -70,10 +72,59 @@ def dot(left: list[Tensor], right: list[Tensor]) -> float:
     return float(torch.stack(products).double().sum())  # once: each reading of a number waits for the GPU
 
 
+Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
+ForgetTarget = Annotated[
+    Literal["other_class", "next_class", "null", "uniform_noise", "anchor_prompt"],
+    BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as None
+]
+
+
+class UnlearnSettings(MethodSettings):
+    """Settings of EraseDiff (arXiv 2401.05779)."""
+
+    control: Control = "grad_norm"
+    """How λ is set, see ``find_lambda``; ``grad_norm`` is the paper's."""
+
+    eta: float = Field(1.0, ge=0)
+    """η of ``grad_norm``, ``value_gap`` and ``cosine``: a larger η pushes the forget loss down harder."""
+
+    fixed_lambda: float = Field(0.1, ge=0)
+    """λ under ``control: fixed``; the released code uses 0.1."""
+
+    forget_target: ForgetTarget = "null"
+    """What the model should predict under the forgotten condition, see ``EraseDiff.aim``.
+
+    - ``null``: the prediction without a condition.
+    - ``next_class``: the prediction for one retained class, the one after the forgotten class.
+    - ``other_class``: the prediction for a random retained class. The average pulls towards several classes
+      at once. On the digits such samples are blends that look like an 8, so an 8 is never forgotten.
+    - ``uniform_noise``: uniform noise.
+    - ``anchor_prompt``: the prediction for ``forget.anchor_prompt``.
+    """
+
+    retain_loss: Literal["denoising", "distillation"] = "denoising"
+    """L_r.
+
+    ``denoising`` is the paper's: the target is the noise that was added. Under ``distillation`` the target is
+    the base model's prediction under the retained condition, also where the condition is dropped. Where it is
+    not dropped, the gradient is zero until forgetting moves the model, so what is kept drifts less. The class
+    or prompt of ``forget_target`` is then predicted by the base model, too. Use it for whole classes or
+    words: for single images, the base model's prediction under their class still contains them. It needs a
+    second copy of the weights and one more forward pass a step.
+    """
+
+    inner_steps: int = Field(2, ge=1)
+    """K, gradient steps on the forget loss under ``control: value_gap``; unused otherwise."""
+
+    inner_learning_rate: float = Field(1e-4, gt=0)
+    """Step size of the inner steps: plain gradient descent on a copy of the weights."""
+
+
 class EraseDiff:
     """One step's gradients; see the module's docstring for the objective."""
 
-    name, parameters = "erasediff", "unlearn"
+    name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
+    settings_class: type[UnlearnSettings] = UnlearnSettings
 
     def __init__(self, settings: UnlearnSettings):
         self.settings = settings

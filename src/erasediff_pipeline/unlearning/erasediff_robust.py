@@ -16,23 +16,40 @@ diffusion models arXiv 2405.15234). K = 0 leaves δ out.
 """
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
-from erasediff_pipeline.config import RobustSettings
 from erasediff_pipeline.diffusion.embedded import embeddings_apart
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import Asked, EraseDiff
+from erasediff_pipeline.unlearning.erasediff import Asked, Control, EraseDiff, UnlearnSettings
+
+
+class RobustSettings(UnlearnSettings):
+    """Settings of EraseDiff that holds out against inversion."""
+
+    control: Control = "fixed"
+    """How λ is set. Under attack the forget loss falls more slowly than ``grad_norm`` demands: λ diverges."""
+
+    fixed_lambda: float = Field(3.0, ge=0)
+    """λ under ``control: fixed``."""
+
+    radius: float = Field(0.1, gt=0)
+    """σ, the radius around the forgotten embedding, in standard deviations of the retained embeddings."""
+
+    attack_steps: int = Field(2, ge=0)
+    """K, steps of the attack in each training step; 0 uses random embeddings only."""
 
 
 class RobustEraseDiff(EraseDiff):
     """One step's gradients; see the module's docstring for the objective."""
 
-    name, parameters = "erasediff_robust", "robust"
+    name, pipeline, parameters = "erasediff_robust", "robust", "robust"
+    settings_class = RobustSettings
 
     def __init__(self, settings: RobustSettings):
         super().__init__(settings)

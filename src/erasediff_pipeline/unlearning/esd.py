@@ -11,9 +11,10 @@ ids is refused: the condition as a whole is pushed away.
 import copy
 
 import torch
+from pydantic import Field
 from torch import Generator
 
-from erasediff_pipeline.config import EsdSettings
+from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.training.gradients import backward
@@ -22,10 +23,21 @@ from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 
 
+class EsdSettings(MethodSettings):
+    """Settings of ESD (arXiv 2303.07345)."""
+
+    negative_guidance: float = Field(1.0, ge=0)
+    """η in ε(null) − η·(ε(c_f) − ε(null)), equation 7; the paper's default is 1."""
+
+    retain_weight: float = Field(1.0, ge=0)
+    """Weight of the denoising loss on the retain set. The paper has no such term: 0 is its objective."""
+
+
 class Esd:
     """Negative guidance as a training target; see the module's docstring."""
 
     name = "esd"
+    settings_class = EsdSettings
     classes_only = True
 
     def __init__(self, settings: EsdSettings):

@@ -5,14 +5,19 @@
 The forgotten condition gets no gradient of its own. As "finetune" in arXiv 2401.05779, table 1.
 """
 
-from erasediff_pipeline.config import FinetuneSettings
+from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.training.denoising import Denoising
+
+
+class FinetuneSettings(MethodSettings):
+    """Settings of fine-tuning on the retain set."""
 
 
 class Finetune(Denoising):
     """Denoising of the retain set; see the module's docstring."""
 
     name = "finetune"
+    settings_class = FinetuneSettings
 
     def __init__(self, settings: FinetuneSettings):
         super().__init__(settings)

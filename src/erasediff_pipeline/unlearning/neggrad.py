@@ -7,9 +7,10 @@ label. β = 0 is NegGrad (arXiv 1911.04933, section 5), β > 0 NegGrad+ (arXiv 2
 −L_f has no lower bound: what it does is decided by how soon it is stopped.
 """
 
+from pydantic import Field
 from torch import Generator
 
-from erasediff_pipeline.config import NegGradSettings
+from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.training.gradients import backward
@@ -17,10 +18,18 @@ from erasediff_pipeline.training.method import Batch, TrainingData, training_los
 from erasediff_pipeline.training.store import FeatureStore
 
 
+class NegGradSettings(MethodSettings):
+    """Settings of ascent on the forget loss."""
+
+    retain_weight: float = Field(0.9, ge=0, lt=1)
+    """β in β·L_r − (1 − β)·L_f; 0 is NegGrad, more is NegGrad+ (arXiv 2302.09880, section 4)."""
+
+
 class NegGrad:
     """Ascent on the forget loss, descent on the retain loss; see the module's docstring."""
 
     name = "neggrad"
+    settings_class = NegGradSettings
 
     def __init__(self, settings: NegGradSettings):
         self.settings = settings

@@ -11,10 +11,13 @@ sg stops the gradient. SalUn is the first with a mask on the weights; EraseDiff'
 same target with λ found anew at each step.
 """
 
+from typing import Literal
+
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
-from erasediff_pipeline.config import RandomLabelSettings
+from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.training.gradients import backward
@@ -23,10 +26,26 @@ from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, retained_classes
 
 
+class RandomLabelSettings(MethodSettings):
+    """Settings of training the forget images under random retained labels."""
+
+    aim: Literal["prediction", "image"] = "prediction"
+    """How the random label c′ is used.
+
+    ``prediction`` pulls ε(x_t, c_f) to ε(x_t, c′), equation 6 of SalUn. ``image`` denoises the forget images
+    under c′, as is done for classifiers. It leaves what the forgotten condition draws as it is, and shows the
+    forget images under retained conditions.
+    """
+
+    retain_weight: float = Field(1.0, ge=0)
+    """β in L_f + β·L_r (arXiv 2310.12508, equation 6)."""
+
+
 class RandomLabel:
     """Forget images under random retained labels; see the module's docstring."""
 
     name = "random_label"
+    settings_class: type[RandomLabelSettings] = RandomLabelSettings
 
     def __init__(self, settings: RandomLabelSettings):
         self.settings = settings

@@ -7,6 +7,7 @@ What the forgotten condition then draws is whatever its untrained embedding happ
 
 from torch import Generator
 
+from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.denoising import Denoising
@@ -17,7 +18,8 @@ from erasediff_pipeline.training.store import FeatureStore
 class Retrain(Denoising):
     """Denoising of the retain set from scratch; see the module's docstring."""
 
-    name = "retrain"
+    name, parameters = "retrain", "pretrain"  # trained as the base model is, else it is no gold standard
+    settings_class = PretrainSettings
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Random weights in place of the base model's."""

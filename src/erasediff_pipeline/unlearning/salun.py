@@ -7,9 +7,9 @@ and γ is such that the given share of all weights stays free (equations 3, 4 an
 """
 
 import torch
+from pydantic import Field
 from torch import Generator, Tensor
 
-from erasediff_pipeline.config import SalunSettings
 from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, in_parts, noise_batch
@@ -18,13 +18,27 @@ from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.store import FeatureStore, Tensors
-from erasediff_pipeline.unlearning.random_label import RandomLabel
+from erasediff_pipeline.unlearning.random_label import RandomLabel, RandomLabelSettings
+
+
+class SalunSettings(RandomLabelSettings):
+    """Settings of random labels for the salient weights only (arXiv 2310.12508)."""
+
+    mask_fraction: float = Field(0.5, gt=0, le=1)
+    """Share of the weights that may move: those with the largest |∇L_f|. The paper uses the median, 0.5."""
+
+    mask_batches: int = Field(10, ge=1)
+    """Batches of the forget set that ∇L_f is averaged over, each at its own timesteps."""
+
+    weight_decay: float = Field(0.0, ge=0, le=0)
+    """Only 0: weight decay would move the weights outside the mask."""
 
 
 class Salun(RandomLabel):
     """Random labels under a saliency mask; see the module's docstring."""
 
     name = "salun"
+    settings_class = SalunSettings
 
     def __init__(self, settings: SalunSettings):
         super().__init__(settings)

@@ -10,9 +10,10 @@ the denoising loss. A request by ids is refused: the condition as a whole become
 """
 
 import torch
+from pydantic import Field
 from torch import Generator
 
-from erasediff_pipeline.config import SamplingSettings, SelectiveAmnesiaSettings
+from erasediff_pipeline.config import MethodSettings, SamplingSettings
 from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -27,10 +28,37 @@ from erasediff_pipeline.unlearning.fisher import estimate_fisher
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 
 
+class SelectiveAmnesiaSettings(MethodSettings):
+    """Settings of Selective Amnesia (arXiv 2305.10120)."""
+
+    learning_rate: float = Field(5e-5, gt=0)
+    """Peak step size of Adam. Lower than for the other methods: larger steps towards uniform noise damage the
+    retained samples."""
+
+    ewc_weight: float = Field(10.0, ge=0)
+    """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)². F is of a loss that is a mean over pixels at one
+    timestep. The released code sums over both, so its λ = 10 is a far stronger penalty."""
+
+    replay_weight: float = Field(1.0, ge=0)
+    """γ, weight of the denoising loss on replayed images."""
+
+    replay_images: int = Field(900, ge=1)
+    """Images that the base model draws before the first step, evenly over the retained conditions. They are
+    drawn 256 at a time, or one part of a batch at a time if a setting that saves memory is on."""
+
+    fisher_batches: int = Field(40, ge=1)
+    """Batches that the Fisher diagonal is averaged over."""
+
+    fisher_batch_size: int = Field(32, ge=1)
+    """Images in such a batch, each at its own timestep. Memory grows with one part of it (see
+    ``accumulation``) times the number of weights."""
+
+
 class SelectiveAmnesia:
     """Surrogate, elastic weights and replay; see the module's docstring."""
 
     name = "selective_amnesia"
+    settings_class = SelectiveAmnesiaSettings
     classes_only = True
 
     def __init__(self, settings: SelectiveAmnesiaSettings):
@@ -123,7 +151,7 @@ class SelectiveAmnesia:
 def replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
     """The defaults; where memory is to be spared, no more images at a time than in training."""
     sampling = SamplingSettings()
-    if not settings.spares_memory:
+    if not settings.saves_memory:
         return sampling
     return sampling.model_copy(update={"batch_size": min(sampling.batch_size, settings.part_size)})
 

@@ -13,19 +13,31 @@ those before the word the same embedding, whatever the word. Without an anchor, 
 """
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from erasediff_pipeline.config import UceSettings
+from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 
 
+class UceSettings(Settings):
+    """Settings of Unified Concept Editing (arXiv 2308.14761)."""
+
+    preserve_weight: float = Field(1.0, gt=0)
+    """p, weight of the retained prompts relative to the forgotten ones."""
+
+    ridge: float = Field(1e-3, gt=0)
+    """r, weight of staying near the base model, relative to the mean square of the embeddings."""
+
+
 class Uce:
     """A method without steps; see the module's docstring."""
 
     name = "uce"
+    settings_class = UceSettings
     classes_only = True
     prompts_only = True
     closed_form = True

@@ -5,12 +5,13 @@ import mlflow
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.config import CompareSettings, Parameters, ReportSettings
+from erasediff_pipeline.config import CompareSettings, ReportSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.experiments.comparison import COSTS, METRICS
 from erasediff_pipeline.experiments.trials import Trial
 from erasediff_pipeline.hashing import hash_weights
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.pipelines.compare import nodes
 from tests.helpers.requests import request
 

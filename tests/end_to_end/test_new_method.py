@@ -1,0 +1,62 @@
+import json
+import sys
+
+from tests.helpers.project import QUICK, copy_clone, kedro_run, run_command
+
+METHOD = '''"""Fine-tuning on a part of each batch: min over θ of L_r(θ)."""
+
+from pydantic import Field
+
+from erasediff_pipeline.config import MethodSettings
+from erasediff_pipeline.training.denoising import Denoising
+
+
+class PartialSettings(MethodSettings):
+    """Settings of fine-tuning on a part of each batch."""
+
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of the batch."""
+
+
+class Partial(Denoising):
+    """Denoising of the retain set."""
+
+    name = "partial"
+    settings_class = PartialSettings
+
+    def __init__(self, settings: PartialSettings):
+        super().__init__(settings)
+        self.share, self.subset = settings.share, settings.subset
+
+    def gradients(self, model, forget_batch, retain_batch, generator):
+        part = retain_batch.part(0, round(1 / self.share))
+        return super().gradients(model, forget_batch, part, generator)
+'''
+ROW = "| `partial` | `partial.py` | nothing | a test |\n"
+
+
+def put_after(path, line, new):
+    text = path.read_text()
+    assert text.count(line) == 1, path
+    path.write_text(text.replace(line, line + new))
+
+
+def test_a_new_method_is_one_file_one_line_and_one_row(project, tmp_path):
+    """Its parameters, pipeline, catalog entries and place in the comparison follow."""
+    own = copy_clone(project, tmp_path / "project")
+    page, methods = own / "docs/methods.md", own / "src/erasediff_pipeline/unlearning"
+    (methods / "partial.py").write_text(METHOD)
+    put_after(methods / "registry.py", '    "retrain",\n', '    "partial",\n')
+    (row,) = (line for line in page.read_text().splitlines(keepends=True) if line.startswith("| `retrain` |"))
+    put_after(page, row, ROW)
+
+    checks = ["tests/test_pipeline_registry.py", "tests/config"]
+    run = run_command(own, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *checks)
+    assert run.code == 0, run.output
+    assert "test_every_method_has_a_whole_chain_of_its_own[partial] PASSED" in run.output
+
+    run = kedro_run(own, "--pipeline=partial", f"--params={QUICK},partial.steps=2,partial.share=0.25")
+    assert run.code == 0, run.output
+    assert json.loads((own / "data/08_reporting/partial/metrics.json").read_text())["method"] == "partial"
+    provenance = json.loads((own / "data/08_reporting/partial/run.json").read_text())["provenance"]
+    assert provenance["parameters"]["partial"].items() >= {"share": 0.25, "schedule": "one_cycle"}.items()
