@@ -153,7 +153,7 @@ def test_page_has_it_all_and_fetches_nothing(compared):
 def test_nothing_else_was_touched(compared, project):
     """Neither the models that it starts from, nor what a method's own pipeline has left."""
     before, after = (hash_tree(root / "data") for root in (project, compared.project))
-    ours = ("06_models/compare/", "08_reporting/compare/")
+    ours = ("05_model_input/compare/", "06_models/compare/", "08_reporting/compare/")
     assert {name: after[name] for name in after if not name.startswith(ours)} == {
         name: before[name] for name in before if not name.startswith(ours)
     }

@@ -1,9 +1,15 @@
 """The environments of the published data sets, as far as a machine without a GPU can go."""
 
+import gzip
+import struct
+
+import numpy as np
+import pytest
 import yaml
 
-from tests.data.test_published import write_cifar
-from tests.helpers.project import TINY, copy_clone, read_json
+from erasediff_pipeline.data.published import DEBIAN
+from tests.data.test_published import write_cifar, write_idx
+from tests.helpers.project import ENABLE, QUICK, TINY, copy_clone, read_json
 
 
 def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_path, quick_run):
@@ -34,3 +40,28 @@ def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_pat
     metrics = read_json(own / "data/08_reporting/cifar10/erasediff/metrics.json")
     assert metrics["forget"]["classes"] == [0]
     assert metrics["erased"]["forget_samples"] == 8
+
+
+def read_idx(file):
+    with gzip.open(file) as source:
+        dimensions = struct.unpack(">BBBB", source.read(4))[3]
+        shape = struct.unpack(f">{dimensions}I", source.read(4 * dimensions))
+        return np.frombuffer(source.read(), np.uint8).reshape(shape)
+
+
+@pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}")
+def test_a_class_of_fashion_mnist_is_erased_from_the_model_that_was_pulled(project, tmp_path, quick_run):
+    """Of the first 2,000 and 500 of the real images, where ``source.path`` can name them."""
+    own, part = copy_clone(project, tmp_path / "project"), tmp_path / "part"
+    for split, count in (("train", 2000), ("t10k", 500)):
+        for kind in ("images-idx3", "labels-idx1"):
+            name = f"{split}-{kind}-ubyte"
+            write_idx(part / "FashionMNIST/raw" / name, read_idx(DEBIAN / f"{name}.gz")[:count])
+    run = quick_run(own, "--env=fashion_mnist", "--pipeline=prepare", f"--params=source.path={part}")
+    assert "class 9 is 'Ankle boot'" in " ".join(run.output.split())
+    quick = QUICK.replace("sampling.steps=3", "sampling.steps=10")
+    quick_run(own, "--env=fashion_mnist", "--pipeline=unlearn", f"--params={quick},forget.classes=8")
+    metrics = read_json(own / "data/08_reporting/fashion_mnist/erasediff/metrics.json")
+    assert metrics["base"]["forget_accuracy"] >= 0.8  # the model knows bags, and the judge sees them
+    assert metrics["base"]["retain_accuracy"] >= 0.8
+    assert metrics["base"]["real_images"] == metrics["forget"]["retain_images"]

@@ -111,8 +111,16 @@ def test_each_forgotten_class_is_measured_and_shown(second, reports, metrics):
 @pytest.mark.parametrize(
     ("pipeline", "params", "said"),
     [
-        ("unlearn", "forget.classes=0,base=erasediff", ["forget.classes: '0'", "by this model before"]),
-        ("unlearn", "base=erasediff", ["forget.classes: '0'", "by this model before"]),  # of conf/base
+        (
+            "unlearn",
+            "forget.classes=0,base=erasediff",
+            ["forget.classes: '0'", "this model has forgotten it before"],
+        ),
+        (
+            "unlearn",
+            "base=erasediff",
+            ["forget.classes: '0'", "this model has forgotten it before"],
+        ),  # of conf/base
         ("unlearn", "base=nowhere,forget.classes=2", ["base_model: data/06_models/nowhere is missing"]),
         ("unlearn", "base=../06_models/base,forget.classes=2", ["base: '../06_models/base' is refused"]),
         ("pretrain", "base=erasediff", ["base: 'erasediff'", "'base'"]),
@@ -127,7 +135,7 @@ def test_an_image_of_a_forgotten_class_is_refused(sequel, quick_run, tmp_path):
     of_1 = training_ids(sequel, 1)[0]
     (tmp_path / "ids.csv").write_text(f"id\n{of_1}\n")
     request = f"--params=base=erasediff,forget.ids_file={tmp_path / 'ids.csv'}"
-    said = ["forget.ids_file", f"'{of_1}'", "by this model before"]
+    said = ["forget.ids_file", f"'{of_1}'", "this model has forgotten it before"]
     quick_run.refuses(sequel, "--pipeline=unlearn", request, said=said)
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-import yaml
 from diffusers import AutoencoderKL, PNDMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -21,33 +20,19 @@ THINNER = {"unet": (32, 64, 64, 64), "vae": (32, 32, 32, 32), "text_layers": 2, 
 """Published: (320, 640, 1280, 1280), (128, 256, 512, 512), 12 layers, 512 pixels."""
 WORDS = {0: ["church", "chapel"], 1: ["tench"], 2: ["truck"]}
 TEMPLATES = ["a photo of a {}", "an image of a {}", "{}"]
-PARAMETERS = {
-    "forget": {
-        "classes": None,
-        "prompts": ["tench"],
-        "templates": ["a photo of a {}"],
-        "anchor_prompt": "a fish",
-    },
-    "source": {"name": "image_folder", "path": "images", "side": THINNER["side"], "rgb": True},
-    "captions": {"words": WORDS, "templates": TEMPLATES},
-    "denoiser": {"pretrained": "stable-diffusion"},
-    "classifier": {"channels": 8, "epochs": 2, "batch_size": 8, "min_test_accuracy": 0.0},
-    "sampling": {"steps": 2, "guidance_scale": 6.5, "batch_size": 4},
-    "evaluation": {"forget_samples": 2, "retain_samples": 4, "precision_neighbours": 1},
-    "tracking": {"registered_model": None},
-    "gates": {"enforce": False},
-    "unlearn": {
-        "steps": 2,
-        "batch_size": 2,
-        "accumulation": 2,
-        "gradient_checkpointing": True,
-        "mixed_precision": "bf16",
-        "subset": "xattn",
-        "forget_target": "anchor_prompt",
-    },
-}
-
-
+PARAMETERS = f"""
+forget: {{classes: null, prompts: [tench], templates: ["a photo of a {{}}"], anchor_prompt: a fish}}
+source: {{name: image_folder, path: images, side: {THINNER["side"]}, rgb: true}}
+captions: {{words: {WORDS}, templates: {TEMPLATES}}}
+denoiser: {{pretrained: stable-diffusion}}
+classifier: {{channels: 8, epochs: 2, batch_size: 8, min_test_accuracy: 0.0}}
+sampling: {{steps: 2, guidance_scale: 6.5, batch_size: 4}}
+evaluation: {{forget_samples: 2, retain_samples: 4, precision_neighbours: 1}}
+tracking: {{registered_model: null}}
+gates: {{enforce: false}}
+unlearn: {{steps: 2, batch_size: 2, accumulation: 2, gradient_checkpointing: true, mixed_precision: bf16,
+          subset: xattn, forget_target: anchor_prompt}}
+"""
 IMAGENETTE = (
     "denoiser.pretrained=stable-diffusion,generate.images_per_class=5,classifier.min_test_accuracy=0,"
     "sampling.steps=1,sampling.batch_size=16,evaluation.forget_samples=2,evaluation.retain_samples=2,"
@@ -123,7 +108,7 @@ def project(clone, tmp_path_factory):
     environment = target / "conf/my_model"
     environment.mkdir()
     (environment / "globals.yml").write_text("environment: my_model/\n")
-    (environment / "parameters.yml").write_text(yaml.safe_dump(PARAMETERS))
+    (environment / "parameters.yml").write_text(PARAMETERS)
     return target
 
 

@@ -5,9 +5,10 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline
 
 from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.io import load_model
 from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
@@ -36,7 +37,7 @@ def place(project, layer, name="erasediff"):
 
 def test_the_reference_model_draws_what_it_is_asked_for(project):
     """Words and their synonyms, each in another sentence."""
-    pipeline = DiffusionPipeline.from_pretrained(place(project, "06_models", "base"), local_files_only=True)
+    pipeline = load_model(place(project, "06_models", "base")).pipeline
     judge = Classifier.from_pretrained(place(project, "06_models", "classifier"), local_files_only=True)
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     prompts = [f"the number {word}" for word in words] + [f"a handwritten {digit}" for digit in range(10)]

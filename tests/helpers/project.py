@@ -31,6 +31,7 @@ QUICK = (
     "sampling.steps=3,gates.enforce=false"
 )
 """Parameters of a run that is whole but small."""
+UNLEARN = "--pipeline=unlearn"
 SHORT = {"steps": 2, "batch_size": 32}
 TINY = {
     **dict.fromkeys(("unlearn", "finetune", "neggrad", "random_label", "esd", "pretrain"), SHORT),
@@ -43,25 +44,12 @@ TINY = {
     "gates": {"enforce": False},
 }
 """The same for every method."""
-METRICS = {
-    f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probability", "entropy", "membership_auc")
-}
-METRICS |= {"retain_accuracy", "fid", "fid_backend", "fid_weights_sha256", "precision", "recall"}
-METRICS |= {"forget_samples", "retain_samples", "real_images"}
+METRICS = {f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probability", "entropy", "samples")}
+METRICS |= {"forget_membership_auc", "retain_accuracy", "retain_samples", "real_images"}
+METRICS |= {"fid", "fid_backend", "fid_weights_sha256", "precision", "recall"}
 """The keys of ``base`` and ``erased`` in ``metrics.json``."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
-SETTINGS = (
-    "MLFLOW_",
-    "DVC_",
-    "KEDRO_",
-    "HF_",
-    "DO_NOT_TRACK",
-    "PYTHONPATH",
-    "PYTHONDONTWRITEBYTECODE",
-    "GIT_",
-    "MAKE",
-    "MFLAGS",
-)
+SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHON", "GIT_", "MAKE", "MFLAGS")
 """What the caller's environment must not decide."""
 PATIENCE = 1500
 """Seconds until a command counts as hung: some machines take ten times what others take."""
@@ -224,6 +212,15 @@ def clone_checkout(target):
     git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
 
 
+class Made(NamedTuple):
+    """A project, and the run that made it."""
+
+    project: Path
+    run: Finished | None
+    model = property(lambda self: self.project / "data/06_models/erasediff")
+    report = property(lambda self: self.project / "data/08_reporting/erasediff")
+
+
 @pytest.fixture
 def own_project(tmp_path, monkeypatch):
     """An empty project of this test's own, which it stands in."""
@@ -256,7 +253,7 @@ def once(shared):
                 run = make(place / "project")
                 told.write_text(json.dumps(run and run._asdict()))
         run = json.loads(told.read_text())
-        return place / "project", run and Finished(**run)
+        return Made(place / "project", run and Finished(**run))
 
     return get
 
@@ -283,24 +280,18 @@ def project(clone, once):
     return once("pulled", lambda target: dvc(copy_clone(clone, target), "pull", "--quiet"))[0]
 
 
-class Unlearned(NamedTuple):
-    """The main job, done once with the default settings."""
-
-    project: Path
-    run: Finished
-    model: Path
-    report: Path
+@pytest.fixture(scope="session")
+def unlearned(project, once):
+    """The main job, done once with the default settings; read only."""
+    return once("unlearned", lambda target: kedro_run(copy_clone(project, target), UNLEARN))
 
 
 @pytest.fixture(scope="session")
-def unlearned(project, once):
-    """The project after ``kedro run --pipeline=unlearn``; read only."""
-
-    def make(target):
-        return kedro_run(copy_clone(project, target), "--pipeline=unlearn")
-
-    target, run = once("unlearned", make)
-    return Unlearned(target, run, target / "data/06_models/erasediff", target / "data/08_reporting/erasediff")
+def earlier(project, once):
+    """A project with a result in it, by a whole but small run; read only."""
+    return once(
+        "earlier", lambda target: kedro_run(copy_clone(project, target), UNLEARN, f"--params={QUICK}")
+    )
 
 
 AUDIT = (
@@ -324,23 +315,6 @@ def audited(unlearned, quick_run, once):
         return quick_run(target, "--pipeline=audit", f"--params={AUDIT}")
 
     return once("audited", make)
-
-
-class Earlier(NamedTuple):
-    """A whole but small run, by the command itself."""
-
-    project: Path
-    run: Finished
-
-
-@pytest.fixture(scope="session")
-def earlier(project, once):
-    """A project with a result in it; read only."""
-
-    def make(target):
-        return kedro_run(copy_clone(project, target), "--pipeline=unlearn", f"--params={QUICK}")
-
-    return Earlier(*once("earlier", make))
 
 
 @pytest.fixture

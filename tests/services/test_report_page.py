@@ -73,39 +73,34 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
     assert opened[0].locator("#not-checked li").count() == len(evidence["not_checked"])
 
 
-def test_every_audit_is_that_of_the_json(opened, evidence):
-    def steps(taught):
-        found = [audit["relearning"][taught]["steps_to_half"] for audit in evidence["audits"].values()]
-        return ["> 4" if step is None else str(step) for step in found]
+AUDITS = {
+    "inversion, class 0: best": ("inversion", "0", "best"),
+    "inversion, class 0: from random starts": ("inversion", "0", "best_from_random"),
+    "membership AUC": ("membership", "auc"),
+    "members told at 1 % false positives": ("membership", "true_positive_rate"),
+    "shown when asked for nothing": ("leakage", "unconditional"),
+    "shown under retained classes": ("leakage", "retained"),
+    "… under the worst of them": ("leakage", "worst"),
+    "worst retained class": ("damage", "worst"),
+}
+"""Rows of the table, and where their figures stand in ``evidence.json``."""
 
-    def figures(figure, *path):
-        cells = []
-        for which, found in evidence["audits"].items():
+
+def test_every_audit_is_that_of_the_json(opened, evidence):
+    shown = {row[0]: row[1:] for row in rows(opened[0], "audits")}
+    audits = evidence["audits"].values()
+    for name, path in AUDITS.items():
+        for cell, found in zip(shown.pop(name), audits, strict=True):
             for key in path:
                 found = found[key]
-            cells.append(f"{found:.4f}" + (interval(evidence, which, figure) if figure else ""))
-        return cells
-
-    def named(figure, audit, name, value):
-        classes = [found[audit][name] for found in evidence["audits"].values()]
-        return [f"{c}: {f}" for c, f in zip(classes, figures(figure, audit, value), strict=True)]
-
-    membership = [found["membership"] for found in evidence["audits"].values()]
-    assert {row[0]: row[1:] for row in rows(opened[0], "audits")} == {
-        "steps to relearn half, from forgotten images": steps("forgotten"),
-        "steps to relearn half, from retained images": steps("retained"),
-        "inversion, class 0: best": figures("inversion_accuracy", "inversion", "0", "best"),
-        "inversion, class 0: from random starts": figures(
-            "inversion_accuracy_random", "inversion", "0", "best_from_random"
-        ),
-        "membership AUC": figures("", "membership", "auc"),
-        "… its interval": [f"{found['low']:.3f}–{found['high']:.3f}" for found in membership],
-        "members told at 1 % false positives": figures("", "membership", "true_positive_rate"),
-        "shown when asked for nothing": figures("leakage_unconditional", "leakage", "unconditional"),
-        "shown under retained classes": figures("", "leakage", "retained"),
-        "… under the worst of them": named("leakage_worst", "leakage", "worst_class", "worst"),
-        "worst retained class": named("damage_worst", "damage", "worst_class", "worst"),
-    }
+            assert f"{found:.4f}" in cell
+    membership = [audit["membership"] for audit in audits]
+    assert shown.pop("… its interval") == [f"{each['low']:.3f}–{each['high']:.3f}" for each in membership]
+    for taught in ("forgotten", "retained"):
+        steps = [audit["relearning"][taught]["steps_to_half"] for audit in audits]
+        cells = shown.pop(f"steps to relearn half, from {taught} images")
+        assert cells == ["> 4" if step is None else str(step) for step in steps]
+    assert shown == {}
 
 
 def test_what_each_class_lost_is_that_of_the_json(opened, evidence):
