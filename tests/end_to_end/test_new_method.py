@@ -1,7 +1,6 @@
-import json
 import sys
 
-from tests.helpers.project import QUICK, copy_clone, kedro_run, run_command
+from tests.helpers.project import QUICK, copy_clone, kedro_run, read_json, run_command
 
 METHOD = '''"""Fine-tuning on a part of each batch: min over θ of L_r(θ)."""
 
@@ -52,11 +51,9 @@ def test_a_new_method_is_one_file_one_line_and_one_row(project, tmp_path):
 
     checks = ["tests/test_pipeline_registry.py", "tests/config"]
     run = run_command(own, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *checks)
-    assert run.code == 0, run.output
     assert "test_every_method_has_a_whole_chain_of_its_own[partial] PASSED" in run.output
 
-    run = kedro_run(own, "--pipeline=partial", f"--params={QUICK},partial.steps=2,partial.share=0.25")
-    assert run.code == 0, run.output
-    assert json.loads((own / "data/08_reporting/partial/metrics.json").read_text())["method"] == "partial"
-    provenance = json.loads((own / "data/08_reporting/partial/run.json").read_text())["provenance"]
+    kedro_run(own, "--pipeline=partial", f"--params={QUICK},partial.steps=2,partial.share=0.25")
+    assert read_json(own / "data/08_reporting/partial/metrics.json")["method"] == "partial"
+    provenance = read_json(own / "data/08_reporting/partial/run.json")["provenance"]
     assert provenance["parameters"]["partial"].items() >= {"share": 0.25, "schedule": "one_cycle"}.items()
