@@ -1,8 +1,8 @@
-"""How fast, and how small: every ratio is of two things measured side by side on one machine.
+"""Time and memory, mostly as ratios of two things measured side by side on one machine.
 
-make benchmark    writes benchmarks/results.json, results.md and growth.png
+    make benchmark    writes benchmarks/results.json, results.md and growth.png
 
-The machine should have nothing else to do.
+Use an idle machine.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from training_cost import Bench, sampling_cost, step_memory, step_overhead, time
 
 
 def main() -> int:
-    """Measure everything, one after the other, and write it down."""
+    """Measure one part after the other, then write all figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks/results.json")
     options = parser.parse_args()
@@ -41,7 +41,7 @@ def main() -> int:
     for part in tqdm(parts, "benchmark", unit="part"):
         found = part()
         figures += (new := found if isinstance(found, list) else [found])
-        for figure in new:  # at once: what comes after may fail
+        for figure in new:  # at once: a later part may fail
             tqdm.write(f"{figure.name}: {figure.value} ({figure.detail})")
     os.replace(plot, options.output.with_name("growth.png"))
     write_figures(figures, options.output)

@@ -1,4 +1,4 @@
-"""How a step grows with the model and with the images, and what CIFAR-10's costs on a GPU."""
+"""Time and memory of a step by size of the model and of the images; a step of CIFAR-10's model on a GPU."""
 
 import copy
 import time
@@ -21,11 +21,11 @@ from runs import read_parameters
 from training_cost import peak_of, time_steps
 
 SIDES, WIDER = (8, 16, 32), (1, 2, 4)
-"""Pixels; times as many channels, which is ×1, ×4, ×16 in parameters."""
+"""Side in pixels; factors of the channels, which make ×1, ×4, ×16 parameters."""
 
 
 def build(denoiser: DenoiserSettings, shape: tuple[int, int, int]) -> tuple[ClassConditional, TrainingData]:
-    """A model of random weights, and random images of ten classes, the first to be forgotten."""
+    """A model with random weights, and random images of ten classes, of which the first is forgotten."""
     torch.manual_seed(0)
     model = build_class_conditional(denoiser, shape, 10)
     pixels = np.random.default_rng(0).integers(0, 256, (100, *shape), np.uint8)
@@ -47,7 +47,7 @@ def measure(wider: int, side: int) -> dict[str, Any]:
 
 
 def growth(path: Path) -> list[Measured]:
-    """Step time and memory against parameters and against the image's side; ``path`` gets the plot."""
+    """Time and memory of a step against parameters and side of the image; the plot goes to ``path``."""
     smallest = measure(WIDER[0], SIDES[0])  # the first point of both axes
     points = {
         "parameters": [smallest, *(measure(wider, SIDES[0]) for wider in WIDER[1:])],
@@ -71,7 +71,7 @@ def growth(path: Path) -> list[Measured]:
 
 
 def draw_growth(table: pd.DataFrame, path: Path) -> None:
-    """Both axes logarithmic: a straight line is a power."""
+    """Both axes are logarithmic: a straight line is a power law."""
     figure = Figure(figsize=(8, 3.4), dpi=120)
     labels = {
         "parameters": "parameters of the model (8×8 pixels)",
@@ -96,7 +96,7 @@ def draw_growth(table: pd.DataFrame, path: Path) -> None:
 
 
 def on_a_gpu(environment: str = "cifar10", side: int = 32) -> list[Measured]:
-    """A step and the samples a second of CIFAR-10's model (35.8 M parameters)."""
+    """A step, and samples a second, of CIFAR-10's model (35.8 M parameters)."""
     names = ("seconds of an unlearning step of CIFAR-10's model", "its samples a second")
     if not torch.cuda.is_available():
         return [Measured(name, None, None, "not measured: no GPU here") for name in names]
@@ -106,7 +106,7 @@ def on_a_gpu(environment: str = "cifar10", side: int = 32) -> list[Measured]:
 def measure_large(
     names: tuple[str, str], parameters: dict[str, Any], side: int, device: str
 ) -> list[Measured]:
-    """As the environment's settings have it, but for twelve steps, with the default sampler."""
+    """With the settings of the environment, but twelve steps and the default sampler."""
     model, data = build(DenoiserSettings(**parameters["denoiser"]), (3, side, side))
     model.to(device)
     settings = UnlearnSettings(**(parameters["unlearn"] | {"steps": 12}))

@@ -1,4 +1,4 @@
-"""The shape of the loop in the released code of arXiv 2401.05779, as far as it runs."""
+"""The loop of the released code of arXiv 2401.05779, as far as that code runs."""
 
 import copy
 import gc
@@ -27,10 +27,10 @@ LAMBDA, LEARNING_RATE, BATCH_SIZE, CONDITION_DROPOUT = 0.1, 1e-4, 128, 0.1
 
 
 def released_passes(model: DiffusionModel, data: TrainingData) -> Iterator[float]:
-    """Train ``model``; yields the seconds of each pass, as CIFAR-10 has them.
+    """Train ``model`` with the loop for CIFAR-10, and yield the seconds of each pass.
 
-    80 inner steps lower the forget loss and are undone, 36 outer ones take the retain loss and 0.1 times the
-    forget loss. One Adam serves both, and garbage is collected at every batch.
+    80 inner steps lower the forget loss and are undone; 36 outer steps lower the retain loss plus 0.1 times
+    the forget loss. One Adam serves both, and garbage is collected after every batch.
     """
     optimiser = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     classes = retained_classes(data, "released")

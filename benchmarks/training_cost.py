@@ -1,4 +1,4 @@
-"""What erasing a digit costs: its steps, its time, its memory, and the sampling that judges it."""
+"""Cost of erasing a digit: steps, time, memory, and the sampling of the evaluation."""
 
 import copy
 import json
@@ -41,37 +41,39 @@ from runs import ROOT
 FORGOTTEN, KEPT = 0.02, 0.99
 TIMED_STEPS = 62
 EVERY = 20
-"""Steps after which it is asked whether the digit is gone."""
+"""Steps between two checks of whether the digit is gone."""
 
 
 class Bench:
-    """The digits' base model, its judge, and the default request."""
+    """The base model of the digits, its classifier, and the default request."""
 
     def __init__(self) -> None:
         data = ROOT / "data"
         images = load_images(data / "03_primary/images")
         manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
         self.base = load_model(data / "06_models/base").pipeline
-        self.judge = AnyJudge.from_pretrained(str(data / "06_models/classifier"), use_safetensors=True)
+        self.classifier = AnyJudge.from_pretrained(str(data / "06_models/classifier"), use_safetensors=True)
         self.task = build_task(images, manifest, ForgetRequest(classes=[0]), CaptionSettings())
         self.data = TrainingData(retain=self.task.retain, forget=self.task.forget)
 
     def model(self) -> DiffusionModel:
-        """The base model, to be trained."""
+        """A copy of the base model, to train."""
         return model_of(copy.deepcopy(self.base))
 
-    def judged(
+    def evaluate(
         self, pipeline: DiffusionPipeline, sampling: SamplingSettings, evaluation: EvaluationSettings
     ) -> dict[str, Any]:
-        """What is measured of a model, as ``unlearn`` measures it."""
+        """The metrics of a model, as ``unlearn`` measures them."""
         samples = sample_model(pipeline, self.task, sampling, evaluation, 0, "sample benchmark")
-        return evaluate_model(samples, {"forget_membership_auc": None}, self.task, self.judge, evaluation)
+        return evaluate_model(
+            samples, {"forget_membership_auc": None}, self.task, self.classifier, evaluation
+        )
 
 
 def run_training(
     model: DiffusionModel, method: Method, data: TrainingData, settings: Any, **options: Any
 ) -> Any:
-    """The loop, with a place for checkpoints that is gone afterwards."""
+    """The loop, with a temporary place for checkpoints."""
     with tempfile.TemporaryDirectory() as folder:
         return train(model, method, data, settings, 0, Path(folder) / "checkpoint.safetensors", **options)
 
@@ -93,7 +95,7 @@ def time_steps(
 
 
 def step_overhead(bench: Bench) -> Measured:
-    """A step of EraseDiff in the loop, and in between its passes alone, on as large a batch."""
+    """A step of EraseDiff in the loop against its forward and backward passes alone, in turn."""
     settings = UnlearnSettings(steps=TIMED_STEPS)
     model, data = bench.model(), bench.data
     sides = []
@@ -128,7 +130,7 @@ def step_overhead(bench: Bench) -> Measured:
 
     run_training(model, EraseDiff(settings), data, settings, on_log=between)
     steps, bare = steps[2:], bare[2:]  # the first steps choose kernels
-    # Each step with the passes next to it: what else the machine does comes and goes in seconds.
+    # Each step against the passes next to it: other load on the machine changes within seconds.
     value = median(step / alone for step, alone in zip(steps, bare, strict=True))
     detail = (
         f"{median(steps):.3f} s a step, {median(bare):.3f} s for its passes, medians of {len(steps)}; "
@@ -138,32 +140,32 @@ def step_overhead(bench: Bench) -> Measured:
 
 
 def time_to_forget(bench: Bench) -> Measured:
-    """The default recipe, and that of the released code, until the digit is gone and the rest is there."""
+    """The default recipe against that of the released code, until the digit is gone and the rest is kept."""
     sampling, evaluation = SamplingSettings(), EvaluationSettings()
     settings = UnlearnSettings(checkpoint_every=EVERY)
     steps, seconds_of_ours, ours = 0, 0.0, {}
     for steps, model, seconds_of_ours in stages(bench, settings):  # noqa: B007
-        ours = bench.judged(model.to_pipeline(), sampling, evaluation)
+        ours = bench.evaluate(model.to_pipeline(), sampling, evaluation)
         if reaches(ours):
             break
     theirs, seconds, passes, found = bench.model(), 0.0, 0, {}
     for taken in tqdm(released_passes(theirs, bench.data), "released loop", PASSES, unit="pass"):
         seconds, passes = seconds + taken, passes + 1
-        found = bench.judged(theirs.to_pipeline(), sampling, evaluation)
+        found = bench.evaluate(theirs.to_pipeline(), sampling, evaluation)
         if reaches(found):
             break
     detail = (
-        f"{seconds_of_ours:.0f} s for {steps} of {settings.steps} steps ({tell(ours)}) "
-        f"÷ {seconds:.0f} s for {passes} of {PASSES} passes ({tell(found)})"
+        f"{seconds_of_ours:.0f} s for {steps} of {settings.steps} steps ({_summary(ours)}) "
+        f"÷ {seconds:.0f} s for {passes} of {PASSES} passes ({_summary(found)})"
     )
     value = seconds_of_ours / seconds if reaches(ours) else None
     return Measured("time until forgotten ÷ that of the released loop", value, 0.05, detail)
 
 
 def stages(bench: Bench, settings: UnlearnSettings) -> Iterator[tuple[int, DiffusionModel, float]]:
-    """One training: step, what would be kept of the model there, and the seconds until then.
+    """One training, seen at several steps: the step, the model that would be kept, the seconds until then.
 
-    Taken from the training's checkpoints, which it writes on the way; its end is the last of them.
+    Read from the checkpoints of the training; its end comes last.
     """
     method, model = EraseDiff(settings), bench.model()
     with tempfile.TemporaryDirectory() as folder:
@@ -186,30 +188,29 @@ def stages(bench: Bench, settings: UnlearnSettings) -> Iterator[tuple[int, Diffu
 
 
 def reaches(metrics: dict[str, Any]) -> bool:
-    """Whether the digit is gone and the rest is there."""
+    """Whether the digit is gone and the rest is kept."""
     return metrics["forget_accuracy"] <= FORGOTTEN and metrics["retain_accuracy"] >= KEPT
 
 
-def tell(metrics: dict[str, Any]) -> str:
+def _summary(metrics: dict[str, Any]) -> str:
     return f"forget accuracy {metrics['forget_accuracy']:.3f}, retain {metrics['retain_accuracy']:.4f}"
 
 
 def sampling_cost(bench: Bench) -> list[Measured]:
-    """Denoiser evaluations of short samplers and of 1000 ancestral steps, at about the same FID."""
+    """Denoiser evaluations of short samplers against 1000 ancestral steps, at about the same FID."""
     evaluation = EvaluationSettings(forget_samples=1)
     ancestral = SamplingSettings(sampler="ddpm", steps=1000)
-    aim = bench.judged(bench.base, ancestral, evaluation)["fid"]
+    aim = bench.evaluate(bench.base, ancestral, evaluation)["fid"]
     figures = []
     why = (
-        "it is deterministic, so that images before and after can be compared one by one: what a step gets "
-        "wrong is not mended by new noise, however many steps there are (docs/methods.md, “How images are "
-        "drawn”)"
+        "the sampler is deterministic, so that images before and after can be compared one by one: no new "
+        "noise corrects the error of a step (docs/methods.md)"
     )
     for what, way, reason in (
         ("default", SamplingSettings(), why),
         ("stochastic", SamplingSettings(sampler="sde_dpm_solver", steps=20), ""),
     ):
-        fid = bench.judged(bench.base, way, evaluation)["fid"]
+        fid = bench.evaluate(bench.base, way, evaluation)["fid"]
         detail = (
             f"{way.sampler}: FID {fid:.2f} in {way.steps} steps, {aim:.2f} in {ancestral.steps}: "
             f"{fid / aim - 1:+.1%}, at most +5 % counts"
@@ -221,7 +222,7 @@ def sampling_cost(bench: Bench) -> list[Measured]:
 
 
 def peak_of(model: DiffusionModel, method: Method, data: TrainingData, settings: Any) -> int:
-    """Bytes that a short training allocates at most, weights included: the same on every machine."""
+    """Peak bytes that a short training allocates, with the weights: the same on every machine."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
         run_training(model, method, data, settings)
     events = [e for e in watched.profiler.kineto_results.events() if e.name() == "[memory]"]
@@ -230,7 +231,7 @@ def peak_of(model: DiffusionModel, method: Method, data: TrainingData, settings:
 
 
 def step_memory(bench: Bench) -> Measured:
-    """EraseDiff against fine-tuning, which is a plain training step."""
+    """A step of EraseDiff against one of fine-tuning, which is a plain training step."""
     unlearn, plain = UnlearnSettings(steps=2), FinetuneSettings(steps=2)
     peak = peak_of(bench.model(), EraseDiff(unlearn), bench.data, unlearn)
     peak_plain = peak_of(bench.model(), Finetune(plain), bench.data, plain)

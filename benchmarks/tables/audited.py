@@ -87,7 +87,7 @@ def _audit(cell: Cell) -> list[dict[str, Any]]:
     ]
 
 
-def _judge(rows: pd.DataFrame) -> pd.DataFrame:
+def _mark_missed(rows: pd.DataFrame) -> pd.DataFrame:
     """Append ``missed``: the limits at which a model does worse than the retrained model of its digit."""
     gold = rows[rows["model"] == GOLD].set_index("digit")[list(AUDITED)].add_prefix("gold_")
     rows = rows.join(gold, on="digit")
@@ -97,7 +97,7 @@ def _judge(rows: pd.DataFrame) -> pd.DataFrame:
 def _body(rows: pd.DataFrame) -> list[str]:
     """How often each model misses which limit; then a table a digit."""
     order = ["base", GOLD, *AUDITED_METHODS]
-    rows = _judge(rows).sort_values(
+    rows = _mark_missed(rows).sort_values(
         ["digit", "model"], key=lambda c: c.map(order.index) if c.name == "model" else c
     )
     counts = [

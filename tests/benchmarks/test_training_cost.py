@@ -55,10 +55,10 @@ def test_gone_and_kept_are_both_needed():
 def test_a_short_sampler_counts_only_where_its_fid_is_as_good():
     fids = {("ddpm", 1000): 10.0, ("dpm_solver", 15): 10.6, ("sde_dpm_solver", 20): 10.4}
 
-    def judged(pipeline, way, evaluation):
+    def evaluate(pipeline, way, evaluation):
         return {"fid": fids[way.sampler, way.steps]}
 
-    default, stochastic = training_cost.sampling_cost(SimpleNamespace(base=None, judged=judged))
+    default, stochastic = training_cost.sampling_cost(SimpleNamespace(base=None, evaluate=evaluate))
     assert (default.value, default.verdict) == (None, "missed")
     assert (stochastic.value, stochastic.verdict) == (20 / 1000, "reached")
     assert "+6.0%" in default.detail
