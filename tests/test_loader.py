@@ -1,21 +1,9 @@
-import base64
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
-from typing import ClassVar
-
-import mlflow
 import pytest
 import yaml
 from kedro.config import MissingConfigException
 from omegaconf.errors import InterpolationResolutionError
 
-from erasediff_pipeline.loader import (
-    ProjectConfigLoader,
-    artifact_location,
-    take_out_credentials,
-    tracking_uri,
-)
-from erasediff_pipeline.paths import CHECKOUT
+from erasediff_pipeline.loader import ProjectConfigLoader
 
 
 @pytest.fixture
@@ -134,66 +122,3 @@ def test_unknown_parameter_in_the_catalog_is_an_error(make_loader, tmp_path):
     (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
     with pytest.raises(InterpolationResolutionError, match="bass"):
         model_of(make_loader())
-
-
-def test_mlflow_is_in_the_project_unless_a_server_is_named(monkeypatch):
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    assert tracking_uri() == f"sqlite:///{CHECKOUT}/mlflow.db"
-    assert artifact_location() == f"file://{CHECKOUT}/mlartifacts"
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:5000")
-    assert tracking_uri() == "http://localhost:5000"
-    assert artifact_location() is None
-
-
-class Guarded(BaseHTTPRequestHandler):
-    """A server of MLflow's without an experiment; it remembers who asked."""
-
-    asked_by: ClassVar[list[str]] = []
-
-    def do_POST(self):
-        self.asked_by.append(self.headers["Authorization"])
-        self.send_response(200)
-        self.end_headers()
-        self.wfile.write(b"{}")
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture
-def address():
-    """Where such a server listens."""
-    with HTTPServer(("127.0.0.1", 0), Guarded) as server:
-        Thread(target=server.serve_forever).start()
-        yield f"127.0.0.1:{server.server_port}"
-        server.shutdown()
-
-
-def test_the_server_is_told_user_and_password_and_its_address_has_neither(address, monkeypatch):
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
-        monkeypatch.setenv(name, "of another server")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:planted%40secret@{address}")
-    take_out_credentials()
-    assert tracking_uri() == f"http://{address}"
-    assert not mlflow.MlflowClient(tracking_uri()).search_experiments()
-    assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:planted@secret').decode()}"}
-
-
-def test_a_password_that_is_not_in_the_address_stays(address, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "of another server")
-    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me@{address}")
-    take_out_credentials()
-    assert tracking_uri() == f"http://{address}"
-    Guarded.asked_by.clear()
-    mlflow.MlflowClient(tracking_uri()).search_experiments()
-    assert set(Guarded.asked_by) == {f"Basic {base64.b64encode(b'me:secret').decode()}"}
-
-
-@pytest.mark.parametrize(
-    "uri", ["http://host:5000", "sqlite:////data/a@b.db", "postgresql://me:secret@host/mlflow", "databricks"]
-)
-def test_other_addresses_stay_as_they_are(uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    take_out_credentials()
-    assert tracking_uri() == uri

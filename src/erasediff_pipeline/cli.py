@@ -18,10 +18,10 @@ from sqlalchemy.exc import OperationalError
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import UserError, hide_credentials
 from erasediff_pipeline.hooks import KeepEarlierResult
-from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.paths import project_root
 from erasediff_pipeline.tracking.hooks import TrackRun
 from erasediff_pipeline.tracking.outbox import is_away
+from erasediff_pipeline.tracking.store import tracking_uri
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)

@@ -1,42 +1,13 @@
-"""Configuration: where MLflow's store is, and how a request given later replaces an earlier one."""
+"""Configuration: how a request given later replaces an earlier one."""
 
-import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
 from erasediff_pipeline.parameters import fill_in
-from erasediff_pipeline.paths import project_root
-
-
-def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, else SQLite in the project's root, whatever the working directory."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
-
-
-def take_out_credentials() -> None:
-    """Give MLflow a server's user and password apart: it prints the address in ``MLFLOW_TRACKING_URI``.
-
-    Without a password there, ``MLFLOW_TRACKING_PASSWORD`` stays what it is: MLflow sends neither alone.
-    """
-    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
-    userinfo, at, host = parts.netloc.rpartition("@")
-    if at and parts.scheme in ("http", "https"):
-        user, _, password = userinfo.partition(":")
-        os.environ["MLFLOW_TRACKING_USERNAME"] = unquote(user)
-        if password:
-            os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
-        os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=host).geturl()
-
-
-def artifact_location() -> str | None:
-    """Beside the project's own store; a server named by ``MLFLOW_TRACKING_URI`` decides for itself."""
-    return None if os.environ.get("MLFLOW_TRACKING_URI") else (project_root() / "mlartifacts").as_uri()
-
 
 FORMS = {"classes", "ids_file", "prompts"}
 """Of a request; they exclude each other."""

@@ -24,15 +24,11 @@ from erasediff_pipeline.hooks import (
     KeepEarlierResult,
     ShowSummary,
 )
-from erasediff_pipeline.loader import (
-    ProjectConfigLoader,
-    artifact_location,
-    take_out_credentials,
-    tracking_uri,
-)
+from erasediff_pipeline.loader import ProjectConfigLoader
 from erasediff_pipeline.tracking.hooks import TrackRun
+from erasediff_pipeline.tracking.store import artifact_location, separate_credentials, tracking_uri
 
-take_out_credentials()
+separate_credentials()
 
 HOOKS: tuple = (CheckFirst(), FlatParameters())
 HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackRun()) if rank() == 0 else (Follow(),)

@@ -8,7 +8,7 @@ import pandas as pd
 import psycopg2
 import pytest
 
-from erasediff_pipeline.tracking.hooks import connect_once
+from erasediff_pipeline.tracking.store import connect_once
 from tests.helpers.project import QUICK, assert_one_line, copy_clone, read_json, runs_in
 from tests.helpers.servers import KEYS, pointed_to
 

@@ -12,12 +12,11 @@ from kedro.framework.project import settings
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from mlflow.store.db.utils import create_sqlalchemy_engine
 from pydantic import BaseModel
 
-from erasediff_pipeline.loader import tracking_uri
 from erasediff_pipeline.tracking.numbers import flatten
 from erasediff_pipeline.tracking.outbox import Outbox, is_away
+from erasediff_pipeline.tracking.store import connect_once, tracking_uri
 
 logger = logging.getLogger(__name__)
 
@@ -105,13 +104,3 @@ def send(what: str, call: Callable[[], object]) -> None:
         if isinstance(hook, TrackRun):
             return hook.outbox.send(what, call)
     call()
-
-
-def connect_once(uri: str) -> None:
-    """Connect to a database server that holds MLflow's store; MLflow by itself tries for 100 silent seconds.
-
-    Raises:
-        sqlalchemy.exc.OperationalError: Nobody answers, or the password is wrong.
-    """
-    if uri.startswith(("postgresql", "mysql", "mssql")):
-        create_sqlalchemy_engine(uri).connect().close()
