@@ -38,7 +38,8 @@ class Runs:
 
     def start(self, hook):
         datasets = {name: JSONDataset(filepath=str(path)) for name, path in self.files.items()}
-        hook.before_pipeline_run(DataCatalog({**datasets, "in_memory": MemoryDataset()}))
+        self.checks = hook.before_pipeline_run(DataCatalog({**datasets, "in_memory": MemoryDataset()}))
+        next(self.checks)
 
     def kill(self):
         """The process ends, and the next one starts."""
@@ -227,3 +228,19 @@ def test_the_lock_goes_with_the_process_not_with_those_that_it_has_forked(runs):
     finally:
         os.kill(reader, signal.SIGKILL)
     other.release_lock()
+
+
+def test_data_that_cannot_be_written_to_need_no_lock(runs, monkeypatch):
+    """Signatures can be verified there."""
+    runs.hook.release_lock()
+    runs.data.joinpath(".lock").unlink()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    runs.start(runs.hook)
+    assert not runs.data.joinpath(".lock").exists()
+    runs.hook.after_pipeline_run()
+
+
+def test_a_run_that_is_refused_by_a_check_does_not_keep_the_lock(runs):
+    with pytest.raises(UserError):
+        runs.checks.throw(UserError("no such class"))
+    runs.start(runs.new_hook())

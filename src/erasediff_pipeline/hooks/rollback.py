@@ -1,11 +1,12 @@
 """Roll back to the earlier result where a run fails."""
 
-import fcntl
 import json
 import os
 import shutil
+from collections.abc import Generator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
@@ -26,7 +27,7 @@ class RollBack:
     rolls back, from the record of what was replaced.
     """
 
-    lock: int | None = None
+    lock: FileLock | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -34,9 +35,9 @@ class RollBack:
         self.data = context.project_path / "data"
         self.record = self.data / ".replaced"
 
-    @hook_impl(tryfirst=True)  # registered after CheckInputs, so called before it: it checks what is restored
-    def before_pipeline_run(self, catalog: CatalogProtocol) -> None:
-        """Refuse to run beside another run, and undo what a killed run has left."""
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self, catalog: CatalogProtocol) -> Generator[None]:
+        """Refuse to run beside another run, and undo what a killed run has left; then let others check."""
         self.take_lock()
         self.catalog = catalog
         self.replaced: set[Path] = set()
@@ -44,6 +45,11 @@ class RollBack:
         for pattern in TORN:
             for torn in self.data.glob(pattern):
                 torn.unlink()
+        try:
+            return (yield)
+        except Exception:
+            self.release_lock()
+            raise
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
@@ -62,6 +68,7 @@ class RollBack:
     def on_pipeline_error(self) -> None:
         """Put everything back, before MLflow's hook, which fails where the disk is full."""
         self.restore()
+        self.release_lock()
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:
@@ -79,26 +86,26 @@ class RollBack:
     def take_lock(self) -> None:
         """Refuse to run beside another run, whose record would be taken for that of a killed one.
 
-        The system releases the lock when the process ends, however it ends.
+        The system releases the lock when the process ends, however it ends; the empty file stays, and locks
+        nothing. Processes that this one forks do not hold it.
         """
-        if self.lock is None:
-            self.data.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.data, os.O_RDONLY)  # the folder itself: no file is left behind
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(lock)
-                raise UserError(
-                    f"{relative(self.data)}: another run writes there: wait, or use another clone"
-                ) from None
-            self.lock = lock
-            # Processes that read batches would hold it for seconds after this one was killed.
-            os.register_at_fork(after_in_child=self.release_lock)
+        self.release_lock()
+        self.data.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.data, os.W_OK):  # nobody can write there
+            return
+        lock = FileLock(self.data / ".lock", blocking=False, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"{relative(self.data)}: another run writes there: wait, or use another clone"
+            ) from None
+        self.lock = lock
 
     def release_lock(self) -> None:
         """At the end of the run, since a notebook goes on."""
         if self.lock is not None:
-            os.close(self.lock)
+            self.lock.release()
             self.lock = None
 
     def restore(self) -> None:
