@@ -21,6 +21,7 @@ from erasediff_pipeline.hooks import (
     EnforceGates,
     FlattenParameters,
     FollowFirstProcess,
+    LoadOnce,
     RollBack,
     ShowSummary,
     SyncProcesses,
@@ -36,7 +37,7 @@ from erasediff_pipeline.tracking.hooks import TrackRun
 take_out_credentials()
 
 # Of the hooks that come first, the one registered last is called first; of those that come last, last.
-HOOKS: tuple = (CheckInputs(), FlattenParameters())
+HOOKS: tuple = (CheckInputs(), LoadOnce(), FlattenParameters())
 if rank() == 0:
     HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
 else:

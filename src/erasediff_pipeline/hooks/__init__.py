@@ -2,6 +2,7 @@
 
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.hooks.gates import EnforceGates
+from erasediff_pipeline.hooks.loading import LoadOnce
 from erasediff_pipeline.hooks.parameters import FlattenParameters
 from erasediff_pipeline.hooks.processes import FollowFirstProcess, SyncProcesses
 from erasediff_pipeline.hooks.rollback import RollBack
@@ -12,6 +13,7 @@ __all__ = [
     "EnforceGates",
     "FlattenParameters",
     "FollowFirstProcess",
+    "LoadOnce",
     "RollBack",
     "ShowSummary",
     "SyncProcesses",

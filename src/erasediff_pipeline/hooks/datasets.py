@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from kedro.io import CatalogProtocol
+from kedro.io import CachedDataset, CatalogProtocol
 
 from erasediff_pipeline.paths import relative
 
 
 def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
     """The file or folder of a dataset; None for one in memory or in MLflow."""
-    path = getattr(catalog.get(name), "_filepath", None)
+    dataset = catalog.get(name)
+    path = getattr(dataset._dataset if isinstance(dataset, CachedDataset) else dataset, "_filepath", None)
     return None if path is None else Path(str(path))
 
 
