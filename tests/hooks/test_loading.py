@@ -7,8 +7,8 @@ from kedro.pipeline import node, pipeline
 from kedro.runner import SequentialRunner
 
 from erasediff_pipeline.catalog import PipelineFolder
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.hooks import CheckInputs, LoadOnce
+from erasediff_pipeline.parameters import Parameters
 
 
 def test_a_base_model_is_loaded_once_a_run_and_freed_after_its_last_reader(unet_model, tmp_path, monkeypatch):

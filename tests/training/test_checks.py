@@ -28,5 +28,5 @@ def test_an_optimiser_that_is_not_installed_is_refused(monkeypatch, section, set
 
 def test_a_batch_that_the_processes_cannot_share_is_refused(monkeypatch):
     monkeypatch.setattr(checks, "world_size", lambda: 3)
-    with pytest.raises(InvalidParameter, match=r"^unlearn\.batch_size: 128: .*multiples of 3 \(3 processes"):
+    with pytest.raises(InvalidParameter, match=r"^unlearn\.batch_size: 128: .*multiple of 3 \(3 processes"):
         check_trainings("unlearn", Parameters(unlearn={"batch_size": 128}).unlearn)
