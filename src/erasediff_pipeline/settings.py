@@ -19,7 +19,6 @@ if rank() > 0:  # of several processes, one tells what it does
 from erasediff_pipeline.hooks import (
     CheckInputs,
     EnforceGates,
-    FlattenParameters,
     FollowFirstProcess,
     LoadOnce,
     RollBack,
@@ -37,7 +36,7 @@ from erasediff_pipeline.tracking.hooks import TrackRun
 take_out_credentials()
 
 # Of the hooks that come first, the one registered last is called first; of those that come last, last.
-HOOKS: tuple = (CheckInputs(), LoadOnce(), FlattenParameters())
+HOOKS: tuple = (CheckInputs(), LoadOnce())
 if rank() == 0:
     HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
 else:

@@ -3,7 +3,6 @@
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.hooks.gates import EnforceGates
 from erasediff_pipeline.hooks.loading import LoadOnce
-from erasediff_pipeline.hooks.parameters import FlattenParameters
 from erasediff_pipeline.hooks.processes import FollowFirstProcess, SyncProcesses
 from erasediff_pipeline.hooks.rollback import RollBack
 from erasediff_pipeline.hooks.summary import ShowSummary
@@ -11,7 +10,6 @@ from erasediff_pipeline.hooks.summary import ShowSummary
 __all__ = [
     "CheckInputs",
     "EnforceGates",
-    "FlattenParameters",
     "FollowFirstProcess",
     "LoadOnce",
     "RollBack",
