@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import UserError, hide_credentials
-from erasediff_pipeline.hooks import KeepEarlierResult
+from erasediff_pipeline.hooks import RollBack
 from erasediff_pipeline.paths import project_root
 from erasediff_pipeline.tracking.hooks import TrackRun
 from erasediff_pipeline.tracking.outbox import is_away
@@ -65,9 +65,8 @@ def with_one_line_errors(command: click.Command) -> click.Command:
             raise
         except KeyboardInterrupt:  # kedro calls no hook, and MLflow would take the run for finished
             for hook in settings.HOOKS:
-                # Without the lock, what is recorded there is another run's.
-                if isinstance(hook, KeepEarlierResult) and hook.lock is not None:
-                    hook.restore()
+                if isinstance(hook, RollBack):
+                    hook.roll_back_if_running()
                 elif isinstance(hook, TrackRun):
                     hook.end("KILLED")
             raise

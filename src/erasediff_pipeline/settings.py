@@ -17,12 +17,13 @@ if rank() > 0:  # of several processes, one tells what it does
     logging.disable(logging.WARNING)
 
 from erasediff_pipeline.hooks import (
-    CheckFirst,
-    FlatParameters,
-    Follow,
-    GoTogether,
-    KeepEarlierResult,
+    CheckInputs,
+    EnforceGates,
+    FollowFirstProcess,
+    LoadOnce,
+    RollBack,
     ShowSummary,
+    SyncProcesses,
 )
 from erasediff_pipeline.loader import ProjectConfigLoader
 from erasediff_pipeline.tracking.hooks import TrackRun
@@ -30,8 +31,12 @@ from erasediff_pipeline.tracking.store import artifact_location, separate_creden
 
 separate_credentials()
 
-HOOKS: tuple = (CheckFirst(), FlatParameters())
-HOOKS += (GoTogether(), KeepEarlierResult(), ShowSummary(), TrackRun()) if rank() == 0 else (Follow(),)
+# Of the hooks that come first, the one registered last is called first; of those that come last, last.
+HOOKS: tuple = (CheckInputs(), LoadOnce())
+if rank() == 0:
+    HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
+else:
+    HOOKS += (FollowFirstProcess(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackRun takes its place
 CONFIG_LOADER_CLASS = ProjectConfigLoader
 CONFIG_LOADER_ARGS = {

@@ -154,11 +154,11 @@ def runs_in(client):
 
 
 def hash_tree(directory):
-    """Every file's hash by its path."""
+    """Every file's hash by its path, but for the lock of a run."""
     return {
         str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(directory.rglob("*"))
-        if path.is_file()
+        if path.is_file() and path.name != ".lock"
     }
 
 

@@ -1,0 +1,18 @@
+"""Hooks around a run, one concern a file; ``settings.py`` registers them."""
+
+from erasediff_pipeline.hooks.checks import CheckInputs
+from erasediff_pipeline.hooks.gates import EnforceGates
+from erasediff_pipeline.hooks.loading import LoadOnce
+from erasediff_pipeline.hooks.processes import FollowFirstProcess, SyncProcesses
+from erasediff_pipeline.hooks.rollback import RollBack
+from erasediff_pipeline.hooks.summary import ShowSummary
+
+__all__ = [
+    "CheckInputs",
+    "EnforceGates",
+    "FollowFirstProcess",
+    "LoadOnce",
+    "RollBack",
+    "ShowSummary",
+    "SyncProcesses",
+]

@@ -1,0 +1,117 @@
+"""Check what a run needs before it begins."""
+
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+from pydantic import ValidationError
+
+from erasediff_pipeline import paths
+from erasediff_pipeline.audits.checks import check_neighbours
+from erasediff_pipeline.config.explain import explain_validation
+from erasediff_pipeline.data.split import split_by_request
+from erasediff_pipeline.diffusion.checks import check_condition, check_shape
+from erasediff_pipeline.diffusion.pipelines import wrap
+from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.evaluation.classifiers.pretrained import check_judge
+from erasediff_pipeline.evaluation.prompt_images import check_prompts
+from erasediff_pipeline.hooks.datasets import file_of, place_of
+from erasediff_pipeline.hooks.remedies import find_remedy
+from erasediff_pipeline.parameters import Parameters
+from erasediff_pipeline.paths import check_writable
+from erasediff_pipeline.training.acceleration import choose_kernels
+from erasediff_pipeline.training.checks import check_trainings
+
+OPTIONAL = {"source_report"}
+"""Inputs that a run does without: classes have no names then, only numbers."""
+
+
+class CheckInputs:
+    """Refuse what cannot work, before MLflow opens a run and before anything is written."""
+
+    @hook_impl(tryfirst=True)
+    def after_context_created(self, context: KedroContext) -> None:
+        """Validate all parameters."""
+        try:
+            self.parameters = Parameters.model_validate(context.config_loader["parameters"])
+        except ValidationError as error:
+            raise InvalidParameter(explain_validation(error, Parameters)) from None
+        choose_kernels(self.parameters.machine)
+        paths.environment = context.config_loader["globals"]["environment"]
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
+        inputs, parameters = pipeline.inputs(), self.parameters
+        check_existence(inputs, catalog, parameters)
+        for name in sorted(inputs):
+            if name.startswith("params:"):
+                section = name.removeprefix("params:")
+                check_trainings(section, getattr(parameters, section))
+        for name in sorted(pipeline.all_outputs()):
+            path = file_of(catalog, name)
+            if path is not None:
+                check_writable(path)
+        if "base_model" in pipeline.all_outputs():
+            check_base(parameters, trained="params:pretrain" in inputs)
+        base: Any = catalog.load("base_model") if "base_model" in inputs else None
+        judge: Any = catalog.load("classifier") if "classifier" in inputs else None
+        if {"params:forget", "manifest"} <= inputs:
+            manifest = catalog.load("manifest")
+            earlier = base.history if base is not None else ()
+            split = split_by_request(manifest, parameters.forget, earlier, parameters.captions)
+            if "params:audit" in inputs:
+                neighbours = parameters.evaluation.precision_neighbours
+                check_neighbours(neighbours, parameters.audit.samples, manifest, split.table)
+        if judge is not None:
+            check_judge(judge, parameters.captions)
+        if "params:prompts" in inputs and base is not None:
+            check_prompts(
+                parameters.prompts,
+                parameters.sampling,
+                parameters.evaluation,
+                parameters.captions,
+                parameters.seed,
+                base.pipeline,
+                judge,
+            )
+        if base is not None:
+            model, where = wrap(base.pipeline), place_of(catalog, "base_model")
+            check_condition(model, where, parameters.captions)
+            if "images" in inputs:
+                check_shape(model, where, catalog.load("images"))
+
+
+def check_existence(inputs: set[str], catalog: CatalogProtocol, parameters: Parameters) -> None:
+    """Refuse to run without an input.
+
+    Raises:
+        MissingInput: Names it, its place and a command that makes it.
+    """
+    # The models first: the rest is missing with them.
+    for name in sorted(inputs, key=lambda name: (not name.endswith("_model"), name)):
+        if name not in OPTIONAL and file_of(catalog, name) is not None and not catalog.exists(name):
+            raise MissingInput(
+                f"{name}: {place_of(catalog, name)} is missing: {find_remedy(name, parameters)}"
+            )
+
+
+def check_base(parameters: Parameters, trained: bool) -> None:
+    """Refuse to make a base model in the place of another one, or from one that cannot be found.
+
+    Args:
+        parameters: All of them.
+        trained: Whether the pipeline trains a base model where none is named.
+    """
+    if parameters.base != "base":
+        raise InvalidParameter(
+            f"base: {parameters.base!r} is where pretraining would write: allowed is 'base'"
+        )
+    denoiser = parameters.denoiser
+    if denoiser.pretrained is not None:
+        find_pretrained(denoiser.pretrained, denoiser.revision)
+    elif not trained:
+        check_named(denoiser)

@@ -1,0 +1,20 @@
+"""What the hooks ask the catalog."""
+
+from pathlib import Path
+
+from kedro.io import CachedDataset, CatalogProtocol
+
+from erasediff_pipeline.paths import relative
+
+
+def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
+    """The file or folder of a dataset; None for one in memory or in MLflow."""
+    dataset = catalog.get(name)
+    path = getattr(dataset._dataset if isinstance(dataset, CachedDataset) else dataset, "_filepath", None)
+    return None if path is None else Path(str(path))
+
+
+def place_of(catalog: CatalogProtocol, name: str) -> str:
+    """The same as the user sees it from the project's root; the dataset's name where it has no file."""
+    path = file_of(catalog, name)
+    return name if path is None else relative(path)

@@ -1,0 +1,34 @@
+"""What ends a run with status 1 although its result is complete: a gate that failed."""
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from erasediff_pipeline.errors import GatesFailed
+from erasediff_pipeline.evidence.gates import FAILED
+from erasediff_pipeline.hooks.datasets import place_of
+
+
+class EnforceGates:
+    """End the run with status 1 where a gate failed, after its results are saved and shown."""
+
+    @hook_impl(trylast=True)  # registered after ShowSummary, so called after it, as the last of all
+    def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Read every evidence document that the run has made."""
+        for name in sorted(pipeline.all_outputs()):
+            if name.endswith(".evidence"):
+                enforce(catalog.load(name), place_of(catalog, name))
+
+
+def enforce(evidence: dict[str, Any], where: str) -> None:
+    """Refuse evidence with a failed gate, unless ``gates.enforce`` is off.
+
+    Raises:
+        GatesFailed: Names each gate and by how much it was missed.
+    """
+    failed = [gate for gate in evidence["gates"] if gate["status"] == FAILED]
+    if failed and evidence["enforced"]:
+        said = "; ".join(f"{gate['figure']} {gate['limit']}: {gate['why']}" for gate in failed)
+        raise GatesFailed(f"gates: {said} (all figures: {where}; gates.enforce=false only reports)")

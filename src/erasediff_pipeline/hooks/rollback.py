@@ -1,0 +1,142 @@
+"""Roll back to the earlier result where a run fails."""
+
+import json
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
+
+from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.files import unfinished_of
+from erasediff_pipeline.hooks.datasets import file_of
+from erasediff_pipeline.paths import relative
+
+TORN = (".checkpoints/**/.tmp??????", "04_feature/**/.tmp??????")
+"""Below ``data``: what safetensors was writing to when it was killed."""
+
+
+class RollBack:
+    """Set each earlier output aside just before it is replaced; on failure, put all of them back.
+
+    So everything under ``data/`` is always of one run. After a run that was killed outright, the next run
+    rolls back, from the record of what was replaced.
+    """
+
+    lock: FileLock | None = None
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Find the project's ``data``, and in it the record: a line for each output that was replaced."""
+        self.data = context.project_path / "data"
+        self.record = self.data / ".replaced"
+
+    @hook_impl(wrapper=True)
+    def before_pipeline_run(self, catalog: CatalogProtocol) -> Generator[None]:
+        """Refuse to run beside another run, and undo what a killed run has left; then let others check."""
+        self.take_lock()
+        self.catalog = catalog
+        self.replaced: set[Path] = set()
+        self.restore()
+        for pattern in TORN:
+            for torn in self.data.glob(pattern):
+                torn.unlink()
+        try:
+            return (yield)
+        except Exception:
+            self.release_lock()
+            raise
+
+    @hook_impl
+    def before_dataset_saved(self, dataset_name: str) -> None:
+        """Set the earlier output aside; recorded first, so that a kill in between loses nothing."""
+        path = file_of(self.catalog, dataset_name)
+        if path is None or path in self.replaced:
+            return
+        self.replaced.add(path)
+        _remove(_aside_of(path))  # left by a run that was killed at its very end
+        with self.record.open("a") as record:
+            record.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
+        if path.exists():
+            path.rename(_aside_of(path))
+
+    @hook_impl(tryfirst=True)
+    def on_pipeline_error(self) -> None:
+        """Put everything back, before MLflow's hook, which fails where the disk is full."""
+        self.restore()
+        self.release_lock()
+
+    @hook_impl(tryfirst=True)
+    def after_pipeline_run(self) -> None:
+        """The new result is complete, whatever MLflow says: drop the earlier one, its record first."""
+        self.record.unlink(missing_ok=True)
+        for path in self.replaced:
+            _remove(_aside_of(path))
+        self.release_lock()
+
+    def roll_back_if_running(self) -> None:
+        """After Ctrl-C, for which Kedro calls no hook; without the lock, the record is another run's."""
+        if self.lock is not None:
+            self.restore()
+
+    def take_lock(self) -> None:
+        """Refuse to run beside another run, whose record would be taken for that of a killed one.
+
+        The system releases the lock when the process ends, however it ends; the empty file stays, and locks
+        nothing. Processes that this one forks do not hold it.
+        """
+        self.release_lock()
+        self.data.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.data, os.W_OK):  # nobody can write there
+            return
+        lock = FileLock(self.data / ".lock", blocking=False, thread_local=False, fallback_to_soft=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise UserError(
+                f"{relative(self.data)}: another run writes there: wait, or use another clone"
+            ) from None
+        self.lock = lock
+
+    def release_lock(self) -> None:
+        """At the end of the run, since a notebook goes on."""
+        if self.lock is not None:
+            self.lock.release()
+            self.lock = None
+
+    def restore(self) -> None:
+        """Put back what was set aside, and remove what was not there before; may be repeated."""
+        if not self.record.exists():
+            return
+        # The last first: a file within a folder that was replaced, too, goes before the folder comes back.
+        for line in reversed(self.record.read_text().splitlines()):
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # cut short by a kill as it was written: nothing had been moved yet
+            path = Path(entry["path"])
+            for unfinished in unfinished_of(path):
+                _remove(unfinished)
+            if _aside_of(path).exists():
+                _remove(path)
+                _aside_of(path).rename(path)
+            elif not entry["existed"]:
+                _remove(path)
+        self.record.unlink()
+
+
+def _aside_of(path: Path) -> Path:
+    """Beside ``path``, so that setting aside is a rename on the same disk."""
+    return path.with_name(f".{path.name}.earlier")
+
+
+def _remove(path: Path) -> None:
+    """A file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,51 @@
+import pytest
+from pydantic import ValidationError
+
+from erasediff_pipeline.config.explain import explain_validation
+from erasediff_pipeline.parameters import Parameters
+
+AUTOENCODER = "denoiser.text_to_image.autoencoder.stepz"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "start", "named", "unnamed"),
+    [
+        (
+            {"unlearn": {"stepz": 3}},
+            "unlearn.stepz: unknown parameter",
+            ["steps", "control"],
+            ["test_fraction"],
+        ),
+        ({"unlern": {}}, "unlern: unknown parameter", ["unlearn", "sampling"], []),
+        (
+            {"gates": {"limits": {"fid": {"atmost": 1.1}}}},
+            "gates.limits.fid.atmost: unknown parameter",
+            ["at_most", "at_least"],
+            [],
+        ),
+        (
+            {"denoiser": {"text_to_image": {"autoencoder": {"stepz": 4}}}},
+            f"{AUTOENCODER}: unknown parameter",
+            ["kl_weight"],
+            [],
+        ),
+        ({"unlearn": {"steps": 0}}, "unlearn.steps: 0", ["greater than or equal to 1"], []),
+        ({"unlearn": {"control": "none"}}, "unlearn.control: 'none'", ["grad_norm", "fixed"], []),
+        ({"forget": {"classes": [0, "x"]}}, "forget.classes.1: 'x'", [], []),
+        (
+            {"forget": {"classes": [0], "ids_file": "ids.csv"}},
+            "forget: ",
+            ["exactly one of classes, ids_file and prompts"],
+            ["Value error"],
+        ),
+        ({"seed": -1, "unlearn": {"steps": 0}}, "seed: -1", ["(and 1 more)"], []),
+    ],
+)
+def test_the_first_problem_is_one_line_with_key_value_and_what_is_expected(parameters, start, named, unnamed):
+    with pytest.raises(ValidationError) as error:
+        Parameters.model_validate(parameters)
+    line = explain_validation(error.value, Parameters)
+    assert line.startswith(start)
+    assert "\n" not in line
+    assert all(words in line for words in named)
+    assert not any(words in line for words in unnamed)

@@ -1,0 +1,105 @@
+"""What is refused before a run begins; each check has its own tests beside what it checks."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+from kedro_datasets.json import JSONDataset
+
+from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput
+from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
+from erasediff_pipeline.hooks import CheckInputs
+from erasediff_pipeline.parameters import Parameters
+from tests.helpers.requests import answered
+
+WORDS = {"words": {0: ["church"], 1: ["tench"]}, "templates": ["{}"]}
+
+
+def check(inputs, outputs="out", catalog=None, **parameters):
+    """Check a pipeline of one node before it runs."""
+    hook = CheckInputs()
+    hook.parameters = Parameters.model_validate(parameters)
+    datasets = {
+        name: MemoryDataset(data, copy_mode="assign") if not isinstance(data, JSONDataset) else data
+        for name, data in (catalog or {}).items()
+    }
+    hook.before_pipeline_run(pipeline([node(lambda *_: 0, inputs, outputs, name="x")]), DataCatalog(datasets))
+
+
+@pytest.fixture
+def asking(unet_model):
+    """A node that reads a model and a request, and a catalog with what it needs."""
+    columns = {"id": list("abcd"), "label": [0, 1, 2, 0], "sha256": list("abcd")}
+    manifest = pd.DataFrame(columns).assign(split="train")
+    model = ModelWithHistory(unet_model().to_pipeline())
+    return {
+        "inputs": ["manifest", "params:forget", "base_model"],
+        "catalog": {"manifest": manifest, "base_model": model},
+    }
+
+
+def test_parameters_are_validated():
+    context = SimpleNamespace(config_loader={"parameters": {"seed": -1}})
+    with pytest.raises(InvalidParameter, match=r"^seed: -1"):
+        CheckInputs().after_context_created(context)
+
+
+@pytest.mark.parametrize("classes", [[0], [1, 2]])
+def test_a_request_to_a_base_model_is_accepted(asking, classes):
+    check(**asking, forget={"classes": classes})
+
+
+def test_a_request_is_checked_against_what_the_model_has_forgotten(asking):
+    model = asking["catalog"]["base_model"].pipeline
+    asking["catalog"]["base_model"] = ModelWithHistory(model, (answered(0),))
+    check(**asking, forget={"classes": [1]})
+    with pytest.raises(InvalidRequest, match="'0': this model has forgotten it before"):
+        check(**asking, forget={"classes": [0, 1]})
+
+
+def test_words_and_model_must_fit(asking):
+    with pytest.raises(InvalidParameter, match=r"^captions\.words: "):
+        check(**asking, captions=WORDS)
+
+
+def test_the_first_missing_input_is_the_model(tmp_path):
+    missing = {name: JSONDataset(filepath=str(tmp_path / name)) for name in ("images", "base_model")}
+    with pytest.raises(MissingInput, match=r"^base_model: .*base_model is missing: run `dvc pull`, or train"):
+        check(["images", "base_model"], catalog=missing)
+    check(["source_report"], catalog={"source_report": JSONDataset(filepath=str(tmp_path / "source.json"))})
+
+
+def test_a_training_that_cannot_run_here_is_refused(monkeypatch):
+    """Where the pipeline reads its settings; those of another method may be wrong."""
+    monkeypatch.setattr("erasediff_pipeline.training.checks.world_size", lambda: 3)
+    settings = {"unlearn": {"batch_size": 4}, "esd": {"batch_size": 3}}
+    check("params:esd", **settings)
+    with pytest.raises(InvalidParameter, match=r"^unlearn\.batch_size"):
+        check("params:unlearn", **settings)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "parameters", "said"),
+    [
+        ("params:pretrain", {"base": "esd"}, "base: 'esd' is where pretraining would write: allowed is"),
+        ("params:denoiser", {}, r"denoiser\.pretrained: null: needed is a diffusers"),
+        (
+            "params:denoiser",
+            {"denoiser": {"pretrained": "nowhere"}},
+            r"denoiser\.pretrained: 'nowhere' is",
+        ),
+    ],
+)
+def test_a_base_model_that_cannot_be_made_is_refused(inputs, parameters, said):
+    check("params:pretrain", "base_model")
+    with pytest.raises((InvalidParameter, MissingInput), match=said):
+        check(inputs, "base_model", **parameters)
+
+
+def test_a_classifier_of_other_words_is_refused():
+    judge = ImageNetJudge("efficientnet_lite0", [0, 497])
+    with pytest.raises(InvalidParameter, match=r"captions\.words: name \['church', 'tench'\], and the judge"):
+        check("classifier", catalog={"classifier": judge}, captions=WORDS)

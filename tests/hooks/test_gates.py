@@ -1,0 +1,27 @@
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.pipeline import node, pipeline
+
+from erasediff_pipeline.errors import GatesFailed
+from erasediff_pipeline.evidence.gates import FAILED, LEFT_OUT, NOT_CHECKED, PASSED
+from erasediff_pipeline.hooks import EnforceGates
+
+
+def finish(status, enforced):
+    """End a run whose evidence has one gate of this status."""
+    gate = {"figure": "fid", "limit": "≤ 1", "status": status, "why": "missed by 0.5"}
+    evidence = MemoryDataset({"gates": [gate], "enforced": enforced})
+    chain = pipeline([node(lambda: 0, None, "esd.evidence", name="gates")])
+    EnforceGates().after_pipeline_run(chain, DataCatalog({"esd.evidence": evidence}))
+
+
+@pytest.mark.parametrize(
+    ("status", "enforced"), [(FAILED, False), *((status, True) for status in (PASSED, NOT_CHECKED, LEFT_OUT))]
+)
+def test_without_a_failed_gate_that_is_enforced_a_run_succeeds(status, enforced):
+    finish(status, enforced)
+
+
+def test_a_failed_gate_ends_the_run():
+    with pytest.raises(GatesFailed, match=r"^gates: fid ≤ 1: missed by 0.5 \(all figures: esd.evidence; "):
+        finish(FAILED, True)
