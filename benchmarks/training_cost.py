@@ -209,8 +209,8 @@ def sampling_cost(bench: Bench) -> list[Measured]:
     figures = []
     why = (
         "it is deterministic, so that images before and after can be compared one by one: what a step gets "
-        "wrong is not mended by new noise, however many steps there are (docs/methods.md, “How images are "
-        "drawn”)"
+        "wrong is not mended by new noise, however many steps there are "
+        "(docs/explanation/guidance-and-damage.md, “How images are drawn”)"
     )
     for what, way, reason in (
         ("default", SamplingSettings(), why),

@@ -42,8 +42,12 @@ autodoc_default_options = {"members": True, "undoc-members": True, "member-order
 autodoc_typehints_format = "short"
 python_use_unqualified_type_names = True
 nitpicky = True
-# A name of this project must lead somewhere; of others' libraries there is no inventory without a network.
-nitpick_ignore_regex = [("py:.*", rf"(?!{PACKAGE}\.).*"), ("py:.*", rf"{PACKAGE}\..*\.[A-Z]\w?(_contra)?")]
+# A public name of this project must lead somewhere. Those of other libraries would need the network.
+nitpick_ignore_regex = [
+    ("py:.*", r".*\._\w+"),
+    ("py:.*", rf"(?!{PACKAGE}\.).*"),
+    ("py:.*", rf"{PACKAGE}\..*\.[A-Z]\w?(_contra)?"),
+]
 
 html_theme = "pydata_sphinx_theme"
 html_title = PACKAGE

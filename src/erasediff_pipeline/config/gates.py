@@ -31,7 +31,7 @@ AUDITED = (
     "leakage_worst",
     "damage_worst",
 )
-"""Figures of ``audit.json``: `docs/audits.md` says what each is."""
+"""Figures of ``audit.json``: `docs/reference/audits.md` says what each is."""
 
 
 class Gate(Settings):
