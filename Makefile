@@ -13,7 +13,7 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
 TABLES := sweep sequence compare-digits audits words compare-words fashion-table
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz compare keys $(TABLES) pull-words fashion-mnist benchmark clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) pull-words fashion-mnist benchmark clean help
 
 unlearn: pull  ## erase a digit: set up, pull reference data and models, run
 	kedro run --pipeline=unlearn
@@ -57,6 +57,9 @@ ui: setup  ## MLflow on http://127.0.0.1:5000
 
 viz: setup-dev  ## the flow with previews on http://127.0.0.1:4141
 	kedro viz run
+
+docs: setup-dev  ## documentation as a site in build/docs; a dead link or a wrong reference fails
+	sphinx-build -W --keep-going --quiet -c docs . build/docs
 
 compare: REFERENCE += data/06_models/compare/retrain/class-0-seed-0
 compare: setup pull  ## every method on the request: table, plot, page; continues where it stopped

@@ -204,7 +204,7 @@ def sampling_cost(bench: Bench) -> list[Measured]:
     figures = []
     why = (
         "the sampler is deterministic, so that images before and after can be compared one by one: no new "
-        "noise corrects the error of a step (docs/methods.md)"
+        "noise corrects the error of a step (docs/explanation/guidance-and-damage.md)"
     )
     for what, way, reason in (
         ("default", SamplingSettings(), why),

@@ -69,7 +69,7 @@ def test_before_and_after_are_judged_alike(pipelines):
 
 
 def test_the_methods_page_has_a_row_for_each():
-    page = (ROOT / "docs/methods.md").read_text()
+    page = (ROOT / "docs/reference/methods.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)\.py`", page, re.MULTILINE)
     assert rows == [(entry.pipeline, name) for name, entry in METHODS.items()]
 

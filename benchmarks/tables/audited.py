@@ -126,8 +126,8 @@ AUDITS = Table(
     file="audits",
     environment="sweep",
     title="Is the digit really gone? Audits of every method",
-    text="[docs/audits.md](../docs/audits.md) explains each audit. If a model never relearnt half of the "
-    "class, its steps are twice the last step measured.",
+    text="[docs/reference/audits.md](../docs/reference/audits.md) explains each audit. If a model never "
+    "relearnt half of the class, its steps are twice the last step measured.",
     axes={"digit": range(10), "method": AUDITED_METHODS},
     run=_audit,
     body=_body,

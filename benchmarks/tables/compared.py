@@ -137,8 +137,8 @@ DIGITS = Table(
     environment="sweep",
     title="Every method on every digit",
     text="The distance is measured to the model retrained without the digit: a mean over the metrics, see "
-    f"[docs/methods.md](../docs/methods.md). {REUSED} The settings were tuned on digits other than 3 and 7. "
-    "All figures: [comparison.csv](comparison.csv).",
+    f"[docs/reference/metrics.md](../docs/reference/metrics.md). {REUSED} The settings were tuned on "
+    "digits other than 3 and 7. All figures: [comparison.csv](comparison.csv).",
     axes={"digit": range(10)},
     run=_compare_digit,
     body=_digits_body,
@@ -171,8 +171,9 @@ ONE_WORD = Table(
     title='Every method on the word "three"',
     text="One seed, no intervals: ignore differences of a few thousandths. Forget accuracy is measured with "
     "prompts that were not used to erase. The distance is measured to the model whose U-Net was retrained "
-    f"without the class: a mean over the metrics, see [docs/methods.md](../docs/methods.md). {REUSED} The "
-    "settings were tuned for EraseDiff on the words for 2 and 8. All figures: "
+    "without the class: a mean over the metrics, see "
+    f"[docs/reference/metrics.md](../docs/reference/metrics.md). {REUSED} The settings "
+    "were tuned for EraseDiff on the words for 2 and 8. All figures: "
     "[words_comparison.csv](words_comparison.csv).",
     axes={},
     run=lambda cell: compare("tiny_text_to_image").to_dict("records"),

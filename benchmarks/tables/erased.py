@@ -148,7 +148,9 @@ FASHION = Table(
     file="fashion_mnist",
     environment="fashion_mnist",
     title="A class erased from the Fashion-MNIST model",
-    text="One seed a class. [docs/data.md](../docs/data.md) says how much the FID varies with the seed.",
+    text="One seed a class. "
+    "[docs/explanation/guidance-and-damage.md](../docs/explanation/guidance-and-damage.md) "
+    "says how much the FID varies with the seed.",
     axes={"label": range(10)},
     run=_erase_class,
     body=lambda rows: grid(rows.sort_values("label"), FASHION_COLUMNS, FASHION_LIMITS),

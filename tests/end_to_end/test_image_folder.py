@@ -68,7 +68,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
 
 
 def test_what_was_prepared_goes_through_dvc(own, folder, quick_run, tmp_path):
-    """As docs/data.md says, to a remote of one's own, and out of it in a fresh clone."""
+    """As docs/howto/images.md says, to a remote of one's own, and out of it in a fresh clone."""
     project, kept = copy_clone(own, tmp_path / "project"), "data/03_primary/image_folder"
     quick_run(project, ENVIRONMENT, "--pipeline=prepare", f"--params=source.path={folder}")
     places = [f"{kept}/images", f"{kept}/manifest.parquet"]

@@ -43,7 +43,7 @@ def put_after(path, line, new):
 def test_a_new_method_is_one_file_one_line_and_one_row(project, tmp_path):
     """Its parameters, pipeline, catalog entries and place in the comparison follow."""
     own = copy_clone(project, tmp_path / "project")
-    page, methods = own / "docs/methods.md", own / "src/erasediff_pipeline/unlearning"
+    page, methods = own / "docs/reference/methods.md", own / "src/erasediff_pipeline/unlearning"
     (methods / "partial.py").write_text(METHOD)
     put_after(methods / "registry.py", '    "retrain",\n', '    "partial",\n')
     (row,) = (line for line in page.read_text().splitlines(keepends=True) if line.startswith("| `retrain` |"))

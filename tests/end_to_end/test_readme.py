@@ -1,12 +1,10 @@
-"""Every command of the README is run by a test: by a handler here, or by the test named beside it.
+"""Every command of the README and of docs/ is run: here in full but small, or by the test named beside it.
 
-``make unlearn``, ``make test`` and ``make sweep`` are not run as they stand, since they set up an environment
-or take too long: ``make -n`` says which commands they would run, and the named test runs those (of ``make
-test``, CI does). Commands that train run in full, but with few steps and samples.
+``make`` targets would set up an environment: ``make -n`` says what they would run. That every command names
+pipelines, parameters, stages and files that exist is checked in ``docs/test_pages.py``.
 """
 
 import json
-import re
 import shlex
 import shutil
 
@@ -16,156 +14,239 @@ import yaml
 
 import runs
 from table import TABLES
+from tests.helpers.commands import PAGES, blocks, commands
 from tests.helpers.project import BIN, QUICK, ROOT, TINY, copy_clone, git, run_command
 
 FROM_NOTHING = f"pretrain.steps=2,classifier.epochs=1,classifier.min_test_accuracy=0,{QUICK}"
 
 
-def blocks(language):
-    """The code blocks of this language."""
-    return re.findall(
-        rf"^```{language}\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL
+def read(project, name, environment=""):
+    return json.loads((project / f"data/08_reporting/{environment}erasediff/{name}.json").read_text())
+
+
+def forgets(*classes, environment=""):
+    """The run forgot these classes."""
+    return lambda project: read(project, "metrics", environment)["forget"]["classes"] == list(classes)
+
+
+def uses(**values):
+    """The run used these settings of ``unlearn``."""
+    return lambda project: (
+        values.items() <= read(project, "run")["provenance"]["parameters"]["unlearn"].items()
     )
 
 
-def commands():
-    """Each line of the shell blocks, without its comment."""
-    lines = "".join(blocks("bash")).splitlines()
-    return [shlex.join(shlex.split(line, comments=True)) for line in lines if line.strip()]
-
-
-def added(command, parameters):
-    """The command with these parameters as well."""
-    words = command.split()
-    given = [word for word in words if word.startswith("--params=")]
-    rest = [word for word in words if word not in given]
-    return [*rest, ",".join([*given, parameters] if given else [f"--params={parameters}"])]
-
-
-def would_run(project, command):
-    """What make would do."""
-    words = command.split()
-    run = run_command(project, words[0], "-n", *words[1:])
-    assert run.code == 0, run.output
-    return run.output
-
-
-def kedro(command, project, quick_run, parameters=QUICK):
-    """In full, but small."""
-    run = quick_run(project, *added(command, parameters)[2:])
-    assert run.code == 0, run.output
-    return json.loads((project / "data/08_reporting/erasediff/metrics.json").read_text())
-
-
-def forget_seven(command, project, quick_run):
-    metrics = kedro(command, project, quick_run)
-    assert metrics["forget"]["classes"] == [7]
-
-
-def by_cosine(command, project, quick_run):
-    kedro(command, project, quick_run)
-    run = json.loads((project / "data/08_reporting/erasediff/run.json").read_text())
-    assert run["provenance"]["parameters"]["unlearn"]["control"] == "cosine"
-
-
-def from_nothing(command, project, quick_run):
-    for layer in ("03_primary", "06_models"):
-        shutil.rmtree(project / "data" / layer)
-    kedro(command, project, quick_run, FROM_NOTHING)
-    assert (project / "data/06_models/base/model_index.json").exists()
-
-
-HANDLERS = {
-    "kedro run --pipeline=unlearn --params=forget.classes=7": forget_seven,
-    "kedro run --pipeline=unlearn --params=unlearn.control=cosine,unlearn.eta=0.5": by_cosine,
-    "kedro run": from_nothing,
-}
-MADE = {
-    "make unlearn": ("dvc pull", "kedro run --pipeline=unlearn"),
-    "make test": ("dvc pull", "ruff check", "mypy", "pytest"),
-    "make ui": ("kedro mlflow ui",),
-    "make sweep": ("dvc pull", "python benchmarks/table.py sweep"),
-    "make sequence": ("dvc pull", "python benchmarks/table.py sequence"),
-    "make compare-digits": ("dvc pull", "python benchmarks/table.py compare-digits"),
-    "make compare": ("dvc pull", "kedro run --pipeline=compare"),
-    "make viz": ("kedro viz run",),
-    "make keys": ("kedro keys",),
-    "make pull-words": ("dvc pull", "data/06_models/tiny_text_to_image/base"),
-    "make audits": ("dvc pull", "python benchmarks/table.py audits"),
-    "make fashion-table": (
-        "dvc pull",
-        "data/06_models/fashion_mnist/base",
-        "kedro run --env=fashion_mnist --pipeline=prepare",
-        "python benchmarks/table.py fashion-table",
+RUN = {
+    "kedro run --pipeline=unlearn --params=forget.classes=7": forgets(7),
+    "kedro run --pipeline=unlearn --config=docs/example_classes.yml": forgets(3, 5),
+    "kedro run --env=tiny_text_to_image --pipeline=unlearn --params=forget.prompts=seven": (
+        forgets(7, environment="tiny_text_to_image/")
     ),
-    "make benchmark": ("dvc pull", "python benchmarks/benchmark.py"),
-}
-ELSEWHERE = {
-    "kedro run --env=tiny_text_to_image --pipeline=unlearn": (
-        "end_to_end/test_text_to_image.py::test_table_and_report_name_the_word_and_each_kind_of_prompt"
-    ),
-    "kedro run --env=tiny_text_to_image --pipeline=prompts": (
-        "end_to_end/test_prompts.py::test_table_and_grid"
-    ),
+    "kedro run --pipeline=unlearn --params=unlearn.control=cosine,unlearn.eta=0.5": uses(control="cosine"),
     (
+        "kedro run --pipeline=unlearn --params=unlearn.mixed_precision=bf16,machine.compile=true,"
+        "machine.channels_last=true,machine.workers=2,machine.pin_memory=true"
+    ): uses(mixed_precision="bf16"),
+    (
+        "kedro run --pipeline=unlearn --params=unlearn.gradient_checkpointing=true,"
+        "unlearn.accumulation=4,unlearn.mixed_precision=bf16"
+    ): uses(gradient_checkpointing=True, accumulation=4),
+    "kedro run --pipeline=unlearn --params=unlearn.optimiser=adamw_8bit": uses(optimiser="adamw_8bit"),
+    "kedro run": lambda project: (project / "data/06_models/base/model_index.json").exists(),
+}
+"""Command, and what must be true of the project then."""
+
+ELSEWHERE = {
+    "test_audit.py::test_table_and_figure": ["kedro run --pipeline=audit"],
+    "test_audit.py::test_a_word_is_audited_by_the_same_files": [
+        "kedro run --env=tiny_text_to_image --pipeline=audit"
+    ],
+    "test_compare.py::test_every_trial_was_trained_and_judged_once": [
+        "kedro run --pipeline=compare --params=forget.classes=7,compare.methods=esd"
+    ],
+    "test_dvc.py::test_every_hash": ["dvc pull"],
+    "test_dvc.py::test_nothing_is_left_to_do": ["dvc repro --allow-missing"],
+    "test_dvc.py::test_metrics_diff": ["dvc metrics diff HEAD"],
+    "test_dvc.py::test_plots_show": ["dvc plots show"],
+    "test_dvc.py::test_an_experiment_is_recorded": [
+        "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80"
+    ],
+    "test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker": [
+        "dvc exp run --queue --single-item unlearn -S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
+        "-S conf/base/parameters.yml:seed=0,1",
+        "export 'MLFLOW_TRACKING_URI=sqlite:///$PWD/mlflow.db'",
+        "dvc queue start",
+        "dvc exp show",
+    ],
+    "test_dvc.py::test_methods_are_an_axis_of_a_sweep": [
+        "dvc exp run --queue --single-item benchmarks/dvc.yaml:table "
+        "-S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
+        "-S 'conf/base/parameters_methods.yml:compare.methods=[esd],[salun]' "
+        "-S conf/base/parameters.yml:seed=0,1",
+    ],
+    "test_evidence.py::test_release_removes_what_it_says_and_keeps_the_rest": [
+        "kedro run --pipeline=release"
+    ],
+    "test_evidence.py::test_what_is_signed_is_verified": [
+        "kedro keys",
+        "kedro run --pipeline=sign",
+        "kedro run --pipeline=verify",
+    ],
+    "test_evidence.py::test_from_a_version_to_its_request_and_back": [
+        "kedro versions",
+        "kedro versions erasediff-erasediff --version 1",
+        "kedro versions --request a3ae",
+    ],
+    "test_fashion_mnist.py::test_a_class_is_erased_from_the_model_that_was_pulled": [
+        "kedro run --env=fashion_mnist --pipeline=unlearn --params=forget.classes=8"
+    ],
+    "test_image_folder.py::test_from_a_folder_to_a_model_that_has_forgotten": [
+        "kedro run --env=image_folder_small --pipeline=prepare --params=source.path=my_images",
+        "kedro run --env=image_folder_small --pipeline=pretrain",
+        "kedro run --env=image_folder_small --pipeline=unlearn --params=forget.classes=2",
+    ],
+    "test_image_folder.py::test_what_was_prepared_goes_through_dvc": [
+        "dvc remote add mine s3://bucket/path",
+        "own=data/03_primary/image_folder_small",
+        "dvc add '$own/images' '$own/manifest.parquet'",
+        "dvc push -r mine '$own/images.dvc' '$own/manifest.parquet.dvc'",
+        "dvc pull -r mine '$own/images.dvc' '$own/manifest.parquet.dvc'",
+    ],
+    "test_methods.py::test_method": [
+        "kedro run --pipeline=salun",
+        "kedro run --pipeline=esd --params=forget.classes=2,esd.retain_weight=1,esd.negative_guidance=0.5",
+    ],
+    "test_processes.py::test_artefacts_are_those_of_one_process": [
+        "torchrun --standalone --nproc-per-node 2 -m kedro run --pipeline=unlearn"
+    ],
+    "test_prompts.py::test_table_and_grid": [
+        "kedro run --env=tiny_text_to_image --pipeline=prompts",
+        "kedro run --env=tiny_text_to_image --pipeline=prompts "
+        "--params=prompts.file=docs/prompts/digits.csv,prompts.limit=20",
+    ],
+    "test_published.py::test_cifar10_from_its_archive_to_a_model_that_has_forgotten": [
+        f"kedro run --env=cifar10 --pipeline={name}" for name in ("prepare", "pretrain", "unlearn")
+    ],
+    "test_readme.py::test_another_remote_is_one_command_away": ["dvc remote add -d mine s3://bucket/path"],
+    "test_sequential.py::test_the_second_request_started_from_the_first_ones_model": [
+        "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1"
+    ],
+    "test_stable_diffusion.py::test_a_class_of_imagenette_without_any_images": [
+        f"kedro run --env=stable_diffusion --pipeline={name}"
+        for name in ("load", "generate", "judge", "unlearn", "prompts")
+    ],
+    "test_text_to_image.py::test_table_and_report_name_the_word_and_each_kind_of_prompt": [
+        "kedro run --env=tiny_text_to_image --pipeline=unlearn"
+    ],
+    "test_text_to_image.py::test_the_base_model_may_draw_the_training_images": [
+        "kedro run --env=tiny_text_to_image --pipeline=generate --params=generate.images_per_class=50"
+    ],
+    "test_unlearn.py::test_single_images_are_forgotten_and_their_class_is_kept": [
         "kedro run --pipeline=unlearn "
         "--params=forget.ids_file=docs/example_ids.csv,unlearn.control=fixed,unlearn.fixed_lambda=0.2"
-    ): "end_to_end/test_unlearn.py::test_single_images_are_forgotten_and_their_class_is_kept",
-    "kedro run --pipeline=unlearn --params=base=erasediff,forget.classes=1": (
-        "end_to_end/test_sequential.py::test_the_second_request_started_from_the_first_ones_model"
-    ),
-    "kedro run --pipeline=audit": "end_to_end/test_audit.py::test_table_and_figure",
-    "kedro run --pipeline=release": (
-        "end_to_end/test_evidence.py::test_release_removes_what_it_says_and_keeps_the_rest"
-    ),
-    "kedro run --pipeline=sign": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
-    "kedro run --pipeline=verify": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
-    "kedro versions": "end_to_end/test_evidence.py::test_from_a_version_to_its_request_and_back",
-    "make keys": "end_to_end/test_evidence.py::test_what_is_signed_is_verified",
-    "make audits": "end_to_end/test_audit.py::test_every_method_on_a_digit_makes_rows",
-    "kedro run --pipeline=salun": "end_to_end/test_methods.py::test_method",
-    "make compare": "end_to_end/test_compare.py::test_every_trial_was_trained_and_judged_once",
-    "dvc exp run -S conf/base/parameters.yml:unlearn.steps=80": (
-        "end_to_end/test_dvc.py::test_an_experiment_is_recorded"
-    ),
-    (
-        "dvc exp run --queue --single-item unlearn -S 'conf/base/parameters.yml:forget.classes=[1],[2]' "
-        "-S conf/base/parameters.yml:seed=0,1"
-    ): "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
-    "dvc queue start": "end_to_end/test_dvc.py::test_a_sweep_is_queued_and_run_by_a_worker",
-    "make unlearn": "end_to_end/test_unlearn.py::test_the_digit_is_gone",
-    "make ui": "services/test_mlflow_ui.py::test_the_run_is_listed",
-    "make sweep": "end_to_end/test_readme.py::test_the_sweep_makes_a_row",
-    "make sequence": "end_to_end/test_readme.py::test_requests_in_a_row_make_a_table",
-    "make compare-digits": "end_to_end/test_readme.py::test_every_method_on_a_digit_makes_rows",
-    "make viz": "end_to_end/test_readme.py::test_the_flow_can_be_viewed",
-    "dvc pull": "end_to_end/test_dvc.py::test_every_hash",
-    "dvc repro --allow-missing": "end_to_end/test_dvc.py::test_nothing_is_left_to_do",
-    "dvc metrics diff HEAD": "end_to_end/test_dvc.py::test_metrics_diff",
-    "dvc plots show": "end_to_end/test_dvc.py::test_plots_show",
+    ],
 }
+"""Test of this folder, and the commands that it runs, some of them with smaller settings."""
+
+PARSED = {
+    # a network or a GPU
+    "GPU_TESTS=0 pytest tests/training/test_acceleration.py tests/evaluation/classifiers/test_classifier.py",
+    "kedro run --env=nudity --pipeline=prompts",
+    "kedro run --env=stable_diffusion --pipeline=unlearn --params=forget.prompts=church",
+    "pip install -e '.[adamw_8bit]'",
+    "pip install -e '.[efficientnet]'",
+    "pip install -e '.[s3]'",
+    "pre-commit install",
+    "torchrun --nnodes 2 --nproc-per-node 8 --rdzv-backend c10d --rdzv-endpoint first:29500 "
+    "-m kedro run --pipeline=pretrain",
+    # minutes or hours; another request or model of a command that is run
+    "dvc repro conf/fashion_mnist/dvc.yaml",
+    "kedro run --pipeline=audit --params=forget.classes=7",
+    "kedro run --pipeline=audit --params=audit.model=salun",
+    # a git or DVC command on what other tests hold equal
+    "dvc pull --force",
+    "git checkout data/08_reporting",
+}
+"""Checked in ``docs/test_pages.py`` alone."""
+
+MADE = {
+    "audits": "python benchmarks/table.py audits",
+    "benchmark": "python benchmarks/benchmark.py",
+    "clean": "rm -rf",
+    "compare": "kedro run --pipeline=compare",
+    "compare-digits": "python benchmarks/table.py compare-digits",
+    "compare-words": "python benchmarks/table.py compare-words",
+    "docs": "sphinx-build -W",
+    "fashion-mnist": "kedro run --env=fashion_mnist --pipeline=unlearn",
+    "fashion-table": "python benchmarks/table.py fashion-table",
+    "help": "grep",
+    "keys": "kedro keys",
+    "lint": "ruff check",
+    "pull": "dvc pull",
+    "pull-words": "data/06_models/tiny_text_to_image/base",
+    "sequence": "python benchmarks/table.py sequence",
+    "setup": "requirements.lock",
+    "setup-dev": "requirements-dev.lock",
+    "sweep": "python benchmarks/table.py sweep",
+    "test": "pytest",
+    "ui": "kedro mlflow ui",
+    "unlearn": "kedro run --pipeline=unlearn",
+    "viz": "kedro viz run",
+    "words": "python benchmarks/table.py words",
+}
+"""Target, and what it would run."""
+WITHOUT_DATA = {"clean", "docs", "help", "keys", "lint", "setup", "setup-dev", "ui", "viz"}
 
 
 def test_every_command_is_known():
-    assert set(commands()) == HANDLERS.keys() | ELSEWHERE.keys() | MADE.keys()
+    elsewhere = [command for listed in ELSEWHERE.values() for command in listed]
+    known = {*RUN, *elsewhere, *PARSED, *(f"make {target}" for target in MADE)}
+    assert {command for page in PAGES for command in commands(page)} == known
 
 
-@pytest.mark.parametrize("command", ELSEWHERE)
-def test_the_named_test_is_there(command):
-    file, name = ELSEWHERE[command].split("::")
-    assert f"def {name}(" in (ROOT / "tests" / file).read_text()
+@pytest.mark.parametrize("test", ELSEWHERE)
+def test_the_named_test_is_there(test):
+    file, name = test.split("::")
+    assert f"def {name}(" in (ROOT / "tests/end_to_end" / file).read_text()
 
 
-@pytest.mark.parametrize("command", MADE)
-def test_make_would_run(clone, command):
-    output = would_run(clone, command)
-    for part in MADE[command]:
-        assert part in output
+@pytest.mark.parametrize("target", MADE)
+def test_make_would_run(clone, target):
+    output = run_command(clone, "make", "-n", target).output
+    assert MADE[target] in output
+    assert ("dvc pull" in output) == (target not in WITHOUT_DATA)
 
 
-@pytest.mark.parametrize("command", HANDLERS)
+@pytest.mark.parametrize("command", RUN)
 def test_command(copy, quick_run, command):
-    HANDLERS[command](command, copy, quick_run)
+    """In full, with few steps and samples."""
+    small = QUICK
+    if command == "kedro run":
+        small = FROM_NOTHING
+        for layer in ("03_primary", "06_models"):
+            shutil.rmtree(copy / "data" / layer)
+    _, _, *options = shlex.split(command)
+    if "--config" in command:  # where --params on the command line would replace those of the file
+        file = copy / "docs/example_classes.yml"
+        whole = yaml.safe_load(file.read_text())
+        whole["run"]["params"] |= nested(small)
+        file.write_text(yaml.safe_dump(whole))
+    elif any(option.startswith("--params=") for option in options):
+        options = [f"{option},{small}" if option.startswith("--params=") else option for option in options]
+    else:
+        options.append(f"--params={small}")
+    quick_run(copy, *options)
+    assert RUN[command](copy)
+
+
+def nested(parameters):
+    """``a.b=c,…`` as a file has it."""
+    found = {}
+    for item in parameters.split(","):
+        key, value = item.split("=")
+        section, name = key.split(".")
+        found.setdefault(section, {})[name] = yaml.safe_load(value)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -181,21 +262,20 @@ def test_what_is_in_a_committed_table_is_not_run_again(project, tmp_path, monkey
     assert len(runs.read_rows(project / f"benchmarks/{table.file}.csv", settings, table.method)) >= 10
 
 
-def test_the_sweep_makes_a_row(project, quick_run, tmp_path):
+def test_the_sweep_makes_a_row(project, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     parameters = copy / "conf/sweep/parameters.yml"
     parameters.write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.csv"
     command = ["benchmarks/table.py", "sweep", "--digits", "4", "--seeds", "1", "--output", table]
-    run = quick_run.script(copy, *command)
-    assert run.code == 0, run.output
+    run_command(copy, BIN / "python", *command)
     header, row = table.read_text().splitlines()
     assert header.startswith("digit,seed,")
     assert row.startswith("4,1,")
     assert "| 4 | 1 |" in table.with_suffix(".md").read_text()
 
 
-def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
+def test_every_method_on_a_digit_makes_rows(project, tmp_path):
     """With two of the methods; done again, it reads what is there."""
     copy = copy_clone(project, tmp_path / "project")
     methods = ["erasediff", "retrain"]
@@ -203,25 +283,23 @@ def test_every_method_on_a_digit_makes_rows(project, quick_run, tmp_path):
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(settings))
     table = tmp_path / "table.csv"
     command = ["benchmarks/table.py", "compare-digits", "--digits", "4", "--output", table]
-    run = quick_run.script(copy, *command)
-    assert run.code == 0, run.output
+    run_command(copy, BIN / "python", *command)
     rows = pd.read_csv(table)
     assert list(rows["method"]) == ["base", *methods]
     assert set(rows["digit"]) == {4}
     assert rows["fid"].notna().all()
     assert "Unfinished, runs missing: 11." in table.with_suffix(".md").read_text()
     first = table.read_text()
-    assert quick_run.script(copy, *command).code == 0
+    run_command(copy, BIN / "python", *command)
     assert table.read_text() == first
 
 
-def test_requests_in_a_row_make_a_table(project, quick_run, tmp_path):
+def test_requests_in_a_row_make_a_table(project, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
     (copy / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(TINY))
     table = tmp_path / "table.csv"
     command = ["benchmarks/table.py", "sequence", "--digits", "4", "7", "--output", table]
-    run = quick_run.script(copy, *command)
-    assert run.code == 0, run.output
+    run_command(copy, BIN / "python", *command)
     page = table.with_suffix(".md").read_text()
     rows = [line for line in page.splitlines() if line.startswith(("| 4 ", "| 7 "))]
     first, second = (line.split("|")[1:5] for line in rows)
@@ -230,8 +308,7 @@ def test_requests_in_a_row_make_a_table(project, quick_run, tmp_path):
 
 
 def test_the_flow_can_be_viewed(earlier, quick_run):
-    run = quick_run.command(earlier.project, "viz", "build", "--include-previews")
-    assert run.code == 0, run.output
+    quick_run.command(earlier.project, "viz", "build", "--include-previews")
     api = earlier.project / "build/api"
     names = {node["name"]: node["id"] for node in json.loads((api / "main").read_text())["nodes"]}
     assert {"base_model", "images", "manifest"} <= names.keys()
@@ -239,21 +316,15 @@ def test_the_flow_can_be_viewed(earlier, quick_run):
         assert json.loads((api / "nodes" / names[f"erasediff.{name}"]).read_text())["preview"], name
 
 
-def test_the_python_block(unlearned, quick_run, tmp_path):
-    (block,) = blocks("python")
-    script = tmp_path / "block.py"
-    script.write_text(f"{block}\nassert images.shape == (4, 1, 8, 8) and images.dtype == 'uint8'")
-    run = quick_run.script(unlearned.project, script)
-    assert run.code == 0, run.output
-
-
-def test_every_link_leads_somewhere():
-    for name in re.findall(r"\]\(([\w/.]+)\)", (ROOT / "README.md").read_text()):
-        assert (ROOT / name).exists(), name
+def test_the_python_blocks(unlearned, tmp_path):
+    """Load the erased model with diffusers, and draw from the registered one."""
+    script = tmp_path / "blocks.py"
+    code = "\n".join(block for page in PAGES for block in blocks(page, "python"))
+    script.write_text(f"{code}\nassert images.shape == (4, 1, 8, 8) and images.dtype == 'uint8'")
+    run_command(unlearned.project, BIN / "python", script)
 
 
 def test_another_remote_is_one_command_away(project, tmp_path):
     copy = copy_clone(project, tmp_path / "project")
-    run = run_command(copy, BIN / "dvc", "remote", "add", "-d", "mine", "s3://bucket/path")
-    assert run.code == 0, run.output
+    run_command(copy, BIN / "dvc", "remote", "add", "-d", "mine", "s3://bucket/path")
     assert "s3://bucket/path" in git(copy, "diff", "--", ".dvc/config")

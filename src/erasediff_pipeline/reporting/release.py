@@ -11,7 +11,7 @@ def build_release_table(document: dict[str, Any], record: str) -> Table:
     """A row for each file or folder that was found."""
     table = Table(
         title=f"release of {document['model']}",
-        caption=f"record: {record}\nnot touched: DVC's cache, MLflow's store (see docs/audits.md)",
+        caption=f"record: {record}\nnot touched: DVC's cache, MLflow's store (see docs/howto/audits.md)",
         caption_justify="left",
     )
     for column in ("", "what", "holds"):
