@@ -97,7 +97,7 @@ ELSEWHERE = {
         "kedro versions erasediff-erasediff --version 1",
         "kedro versions --request a3ae",
     ],
-    "test_fashion_mnist.py::test_a_class_is_erased_from_the_model_that_was_pulled": [
+    "test_published.py::test_a_class_of_fashion_mnist_is_erased_from_the_model_that_was_pulled": [
         "kedro run --env=fashion_mnist --pipeline=unlearn --params=forget.classes=8"
     ],
     "test_image_folder.py::test_from_a_folder_to_a_model_that_has_forgotten": [
@@ -116,7 +116,7 @@ ELSEWHERE = {
         "kedro run --pipeline=salun",
         "kedro run --pipeline=esd --params=forget.classes=2,esd.retain_weight=1,esd.negative_guidance=0.5",
     ],
-    "test_processes.py::test_artefacts_are_those_of_one_process": [
+    "test_processes.py::test_curve_and_artefacts_are_those_of_one_process": [
         "torchrun --standalone --nproc-per-node 2 -m kedro run --pipeline=unlearn"
     ],
     "test_prompts.py::test_table_and_grid": [

@@ -12,8 +12,8 @@ from kedro.framework.project import configure_project, settings
 from torch.distributed.run import get_args_parser
 
 from erasediff_pipeline.cli import cli
-from erasediff_pipeline.config import Parameters
 from erasediff_pipeline.loader import ProjectConfigLoader
+from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.pipeline_registry import register_pipelines
 from tests.helpers.project import ROOT
 
