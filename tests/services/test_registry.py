@@ -73,5 +73,5 @@ def test_the_same_seed_draws_the_same_images(model):
 
 
 def test_an_unknown_label_is_refused(model):
-    with pytest.raises(ValueError, match="labels 0 to 9"):
+    with pytest.raises(ValueError, match="labels from 0 to 9"):
         model.predict(request([10], [0], [1]))
