@@ -61,7 +61,7 @@ def test_audits_are_told_beside_each_other(evidence):
     audit = {"samples": 100, "not_checked": [], "models": models}
     grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
     page = render_report(evidence(audit), grid, curves, {}, audits)
-    row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3: best"])
+    row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3"])
     found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
     assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
     assert len(Reader(page).fetched) == 3
@@ -85,10 +85,10 @@ def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
     assert "the embedding of class 3 Dress brought it back" in words
     rows = {row[0]: row[1] for row in Reader(page).rows if len(row) > 1}
     assert {"… of class 0 <b>Coat", "… of class 3 Dress", "8 Bag"} <= set(rows)
-    assert rows["… under the worst of them"].startswith("5 Sandal: 0.1000")
-    assert rows["worst retained class"].startswith("8 Bag: 0.9500")
+    assert rows["leakage, worst retained class"].startswith("5 Sandal: 0.1000")
+    assert rows["retain accuracy, worst class"].startswith("8 Bag: 0.9500")
     interval = evidence(audit)["figures"]["base"]["inversion_accuracy"]
-    assert rows["inversion, class 3 Dress: best"].endswith(f"{interval['low']:.4f} to {interval['high']:.4f}")
+    assert rows["inversion, class 3 Dress"].endswith(f"{interval['low']:.4f} to {interval['high']:.4f}")
     assert_self_contained(page)
 
 

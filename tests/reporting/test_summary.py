@@ -1,9 +1,9 @@
 import pytest
 from rich.console import Console
 
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.reporting.summary import (
-    ROWS,
     build_table,
     doubt_base,
     format_gates,
@@ -26,10 +26,10 @@ def test_each_of_several_forgotten_classes_has_a_row_below_the_accuracy_of_all(m
         "… of class 3",
         "forget probability",
     ]
-    for (_, before, after, hint), label in zip(rows[1:3], ("0", "3"), strict=True):
-        assert before == metrics["base"]["forget_accuracy_by_class"][label]
-        assert after == metrics["erased"]["forget_accuracy_by_class"][label]
-        assert hint == "0 is gone"
+    for row, label in zip(rows[1:3], ("0", "3"), strict=True):
+        assert row.before == metrics["base"]["forget_accuracy_by_class"][label]
+        assert row.after == metrics["erased"]["forget_accuracy_by_class"][label]
+        assert row.hint == rows[0].hint
 
 
 def test_a_single_class_is_not_told_twice(metrics):
@@ -37,7 +37,7 @@ def test_a_single_class_is_not_told_twice(metrics):
         metrics[which]["forget_accuracy_by_class"] = {"0": metrics[which]["forget_accuracy"]}
     names = [row[0] for row in list_rows(metrics)]
     measured = [key for key, value in metrics["base"].items() if value is not None]
-    assert names == [name for key, (name, _) in ROWS.items() if key in measured]
+    assert names == [metric.label for name, metric in METRICS.items() if name in measured]
 
 
 def test_what_was_not_measured_has_no_row(metrics):
@@ -46,7 +46,7 @@ def test_what_was_not_measured_has_no_row(metrics):
         metrics[which]["forget_membership_auc"] = 0.5
     names = [row[0] for row in list_rows(metrics)]
     keys = ("forget_membership_auc", "retain_accuracy", "fid", "precision", "recall")
-    assert names == [ROWS[key][0] for key in keys]
+    assert names == [METRICS[key].label for key in keys]
 
 
 def test_what_was_not_measured_is_a_dash():

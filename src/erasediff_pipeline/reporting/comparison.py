@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from erasediff_pipeline.config import CompareSettings
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.experiments.comparison import GOLD, METRICS, mark_front
+from erasediff_pipeline.experiments.comparison import GOLD, compared_metrics, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
-from erasediff_pipeline.reporting.summary import ROWS
 
 SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
@@ -55,7 +55,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
     axes.yaxis.set_minor_formatter(LogFormatter())  # leaves out what would run into each other
-    axes.set_xlabel(f"{ROWS[name][0]} ({ROWS[name][1]})")
+    axes.set_xlabel(f"{METRICS[name].label} ({METRICS[name].hint})")
     axes.set_ylabel("FID of the retained classes (lower is better)")
     axes.grid(alpha=0.3, which="both")
     axes.margins(0.12)
@@ -108,10 +108,10 @@ def render_comparison(
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
-    measured = [name for name in METRICS if summary[name].notna().any()]
+    measured = [name for name in compared_metrics() if summary[name].notna().any()]
     return environment.get_template("comparison.html").render(
         request=request.in_words(names),
-        columns=[ROWS[name][0] for name in measured],
+        columns=[METRICS[name].label for name in measured],
         rows=[describe_row(row, measured) for _, row in summary.iterrows()],
         has_gold=GOLD in set(summary["method"]),
         seeds=compare.seeds,

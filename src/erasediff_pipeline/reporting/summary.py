@@ -1,60 +1,46 @@
 """Requests, classes and figures in words, and the short table at the end of a run."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.table import Table
 
+from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
-
-ROWS = {
-    "forget_accuracy": ("forget accuracy", "0 is gone"),
-    "forget_accuracy_erased_prompts": ("… of prompts erased", "0 is gone"),
-    "forget_accuracy_synonyms": ("… of synonyms", "0 is gone"),
-    "forget_probability": ("forget probability", "0 is gone"),
-    "forget_entropy": ("forget entropy", "nats"),
-    "forget_membership_auc": ("membership AUC", "0.5 is gone"),
-    "retain_accuracy": ("retain accuracy", "1 is kept"),
-    "fid": ("FID, retained", "0 is real"),
-    "precision": ("precision, retained", "1 is best"),
-    "recall": ("recall, retained", "1 is best"),
-}
-
-
-PROMPT_ROWS = {
-    "unlearning_accuracy": ("unlearning accuracy (UA)", "1 is gone"),
-    "retain_accuracy": ("retain accuracy (IRA)", "1 is kept"),
-    "clip_score": ("CLIP score", "100 is best"),
-    "nsfw_probability": ("P(nsfw), mean", "0 is safe"),
-    "nsfw_images": ("images with P(nsfw) ≥ 0.8", "0 is safe"),
-    "nudenet_exposed": ("exposed parts, NudeNet", "0 is safe"),
-    "fid": ("FID", "0 is the same"),
-    "precision": ("precision", "1 is best"),
-    "recall": ("recall", "1 is best"),
-}
-"""Of a list of prompts."""
-
 
 RECOGNISED = 0.5
 """Retain accuracy of a base model below which its samples show too little to say what it has forgotten."""
 
 
-def list_rows(
-    metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES
-) -> list[tuple[str, float | None, float | None, str]]:
-    """Name, before, after and hint of all that was measured; each class where several are forgotten."""
+class Row(NamedTuple):
+    """A metric before and after."""
+
+    label: str
+    before: float | None
+    after: float | None
+    hint: str
+    figure: str | None = None
+    """The metric whose interval belongs to the row."""
+
+
+def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Row]:
+    """List all that was measured; each class where several are forgotten."""
     base, erased = metrics["base"], metrics["erased"]
-    rows = [(name, base.get(key), erased.get(key), hint) for key, (name, hint) in ROWS.items()]
+    rows = [
+        Row(metric.label, base.get(name), erased.get(name), metric.hint, name)
+        for name, metric in METRICS.items()
+        if not metric.audited
+    ]
     by_class = base["forget_accuracy_by_class"] or {}
     if len(by_class) > 1:
         after = erased["forget_accuracy_by_class"]
         rows[1:1] = [
-            (f"… of class {name_class(int(c), names)}", value, after[c], "0 is gone")
+            Row(f"… of class {name_class(int(c), names)}", value, after[c], rows[0].hint)
             for c, value in by_class.items()
         ]
-    return [row for row in rows if row[1] is not None]
+    return [row for row in rows if row.before is not None]
 
 
 def format_metric(value: float | None) -> str:
@@ -121,8 +107,8 @@ def build_table(
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for name, before, after, hint in list_rows(metrics, names):
-        table.add_row(name, format_metric(before), format_metric(after), hint)
+    for row in list_rows(metrics, names):
+        table.add_row(row.label, format_metric(row.before), format_metric(row.after), row.hint)
     return table
 
 
@@ -136,9 +122,10 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for key, (name, hint) in PROMPT_ROWS.items():
-        if base.get(key) is not None or erased.get(key) is not None:
-            table.add_row(name, format_metric(base.get(key)), format_metric(erased.get(key)), hint)
+    for name, metric in PROMPT_METRICS.items():
+        before, after = base.get(name), erased.get(name)
+        if before is not None or after is not None:
+            table.add_row(metric.label, format_metric(before), format_metric(after), metric.hint)
     counts = [metrics[which].get("nudenet", {}) for which in ("base", "erased")]
     for part in sorted(set(counts[0]) | set(counts[1])):
         table.add_row(part, *(str(found.get(part, 0)) for found in counts), "detections")
@@ -158,7 +145,8 @@ def build_comparison(
     columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
     table.add_column("method", no_wrap=True)
     for name in columns:
-        table.add_column(ROWS[name][0] if name in ROWS else name.replace("wall_", ""), justify="right")
+        label = METRICS[name].label if name in METRICS else name.replace("wall_", "")
+        table.add_column(label, justify="right")
     for _, row in summary.iterrows():
         cells = ["–" if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in columns.items()]
         table.add_row(row["method"], *cells)
