@@ -10,6 +10,7 @@ from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_met
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
+NOT_AUDITED = "not audited yet"
 COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
 """For each model (``base``, ``erased``, ``retrained``) its figures by name."""
@@ -75,7 +76,7 @@ def judge(
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
     if METRICS[name].audited and audit is None:
-        return {"status": NOT_CHECKED, "why": f"not audited yet: {audit_command}"}
+        return {"status": NOT_CHECKED, "why": f"{NOT_AUDITED}: {audit_command}"}
     if gate.of == "retrained" and "retrained" not in figures:
         return {"status": NOT_CHECKED, "why": "there is no retrained model to compare with"}
     found = figures["erased"].get(name)

@@ -9,10 +9,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import name_class
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.audit import list_findings
-from erasediff_pipeline.reporting.summary import doubt_base, format_cost, format_metric, list_rows
+from erasediff_pipeline.reporting.summary import (
+    describe_verdict,
+    doubt_base,
+    format_cost,
+    format_metric,
+    list_rows,
+)
 
 
 def render_report(
@@ -41,9 +48,11 @@ def render_report(
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
         request=Request.model_validate(evidence["request"]).in_words(names),
+        verdict=describe_verdict(evidence["gates"]),
         doubt=doubt_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
+        label_of=lambda name: METRICS[name].label,
         intervals={which: _list_intervals(figures) for which, figures in evidence["figures"].items()},
         findings=findings,
         cost=format_cost(evidence["cost"]),

@@ -1,5 +1,6 @@
-"""Requests, classes and figures in words, and the short table at the end of a run."""
+"""Metrics and gates in words, and the tables at the end of a run."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -9,9 +10,10 @@ from rich.table import Table
 from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.evidence.gates import FAILED, NOT_AUDITED, NOT_CHECKED, PASSED, verdict
 
 RECOGNISED = 0.5
-"""Retain accuracy of a base model below which its samples show too little to say what it has forgotten."""
+"""Retain accuracy below which a base model draws too badly to say what was forgotten."""
 
 
 class Row(NamedTuple):
@@ -44,44 +46,59 @@ def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> l
 
 
 def format_metric(value: float | None) -> str:
-    """Four digits behind the point; a dash for what was not measured."""
+    """Four decimals; a dash for what was not measured."""
     return "–" if value is None else f"{value:.4f}"
 
 
 def format_cost(cost: dict[str, Any]) -> str:
-    """One line."""
+    """Format the cost as one line."""
     return (
         f"{cost['steps']} steps, {cost['denoiser_evaluations']:,} denoiser evaluations, "
         f"{cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 2**30:.2f} GiB"
     )
 
 
+def describe_verdict(gates: list[dict[str, Any]]) -> str:
+    """Say how the gates came out, and whether the model counts as erased."""
+    count = Counter(gate["status"] for gate in gates)
+    need_audit = sum(gate["why"].startswith(NOT_AUDITED) for gate in gates)
+    unchecked = count[NOT_CHECKED] - need_audit
+    checked = count[PASSED] + count[FAILED]
+    if count[FAILED]:
+        parts = [f"{count[FAILED]} of {checked} checked gates failed"]
+    else:
+        parts = ["All checked gates passed" if checked else "No gate was checked"]
+    if need_audit:
+        parts.append("1 gate needs an audit" if need_audit == 1 else f"{need_audit} gates need an audit")
+    if unchecked:
+        parts.append("1 gate was not checked" if unchecked == 1 else f"{unchecked} gates were not checked")
+    return f"{'; '.join(parts)}. Status: {'erased' if verdict(gates) == PASSED else 'candidate'}."
+
+
 def format_gates(gates: list[dict[str, Any]]) -> str:
-    """How many passed, which failed and by how much, and how many nobody looked at, a line each."""
-    by_status: dict[str, list[dict[str, Any]]] = {}
-    for gate in gates:
-        by_status.setdefault(gate["status"], []).append(gate)
-    counts = [f"{len(found)} {status}" for status, found in by_status.items()]
-    failed = [f"gate failed: {describe_miss(gate)}" for gate in by_status.get("failed", [])]
-    return "\n".join([f"gates: {', '.join(counts) or 'none set'}", *failed])
+    """Format the number of gates by status, each failed gate, and the verdict, a line each."""
+    count = Counter(gate["status"] for gate in gates)
+    counts = ", ".join(f"{number} {status}" for status, number in count.items()) or "none set"
+    failed = [f"gate failed: {describe_miss(gate)}" for gate in gates if gate["status"] == FAILED]
+    return "\n".join([f"gates: {counts}", *failed, describe_verdict(gates)])
 
 
 def describe_miss(gate: dict[str, Any]) -> str:
-    """Figure, limit and by how much; and the interval, whose worse end is what was held against the limit."""
+    """Name figure, limit, by how much it was missed, and the interval whose worse end counts."""
     words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
-    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not held
+    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not checked
         return words
-    return f"{words} at the worse end of {gate['low']:.4g} to {gate['high']:.4g}"
+    return f"{words} (worse end of the interval {gate['low']:.4g} to {gate['high']:.4g})"
 
 
 def doubt_base(metrics: dict[str, Any]) -> str:
-    """What to say of a base model whose samples the judge does not recognise; empty where it does."""
+    """Warn of a base model whose samples the classifier does not recognise; empty if it does."""
     known = metrics["base"]["retain_accuracy"]
     if known >= RECOGNISED:
         return ""
     return (
-        f"the model before draws what is to be kept in {known:.1%} of the samples only, as the judge sees "
-        "them: train it longer, until then these figures say little of what was forgotten"
+        f"the classifier recognises only {known:.1%} of the base model's retained samples: train the base "
+        "model longer; until then these figures say little about forgetting"
     )
 
 
@@ -92,7 +109,7 @@ def build_table(
     report: str,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
-    """Before and after, whether the gates held, what it cost and where to look, for the terminal."""
+    """Build the table at the end of a run: before and after, gates, cost, where to look."""
     lines = [
         doubt_base(metrics),
         format_gates(gates),
@@ -113,11 +130,11 @@ def build_table(
 
 
 def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table:
-    """What was seen in the images of a list of prompts, before and after, for the terminal."""
+    """Build the table of a list of prompts: what was found in its images, before and after."""
     base, erased = metrics["base"], metrics["erased"]
     table = Table(
         title=f"{metrics['list']['rows']} images of {metrics['list']['file']}",
-        caption=f"each image: {images}\ngrid: {grid}\nMLflow: make ui",
+        caption=f"images: {images}\ngrid: {grid}\nMLflow: make ui",
         caption_justify="left",
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
@@ -135,10 +152,10 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
 def build_comparison(
     summary: pd.DataFrame, request: Request, report: str, names: Mapping[int, str] = NO_NAMES
 ) -> Table:
-    """The methods, in the order of the summary, for the terminal."""
+    """Build the table of a comparison, a row a method, in the order of the summary."""
     table = Table(
         title=f"compare: {request.in_words(names)} forgotten",
-        caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
+        caption=f"distance: to the retrained model, mean of all metrics\nreport: {report}\nMLflow: make ui",
         caption_justify="left",
     )
     forgotten = "forget_membership_auc" if request.keeps_classes else "forget_accuracy"
