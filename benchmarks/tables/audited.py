@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from erasediff_pipeline.config.gates import AUDITED
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.evidence.figures import figures_of_audit
 from erasediff_pipeline.experiments.comparison import GOLD
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -13,6 +13,7 @@ from runs import ROOT, markdown, run_pipeline
 from tables.compared import forgets_classes
 from tables.spec import Cell, Chosen, Column, Limit, Table, describe, misses
 
+AUDITED = [name for name, metric in METRICS.items() if metric.audited]
 FIRST = "erasediff"
 """Its audit makes the rows of the base model and of the retrained one too."""
 AUDITED_METHODS = [
@@ -89,7 +90,7 @@ def _audit(cell: Cell) -> list[dict[str, Any]]:
 
 def _mark_missed(rows: pd.DataFrame) -> pd.DataFrame:
     """Append ``missed``: the limits at which a model does worse than the retrained model of its digit."""
-    gold = rows[rows["model"] == GOLD].set_index("digit")[list(AUDITED)].add_prefix("gold_")
+    gold = rows[rows["model"] == GOLD].set_index("digit")[AUDITED].add_prefix("gold_")
     rows = rows.join(gold, on="digit")
     return rows.assign(missed=[misses(row, LIMITS) for _, row in rows.iterrows()])
 

@@ -7,7 +7,7 @@ import pytest
 
 import memory
 import table
-from erasediff_pipeline.experiments.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
 from erasediff_pipeline.unlearning.registry import METHODS
 from measured import Measured, describe
 from table import TABLES, main, render
@@ -149,7 +149,7 @@ def test_the_committed_page_of_requests_in_a_row_has_the_text_of_its_table():
 
 
 def trial(digit, method, seed=0, **measured):
-    same = dict.fromkeys(METRICS, 0.5) | {"forget_membership_auc": None}
+    same = dict.fromkeys(compared_metrics(), 0.5) | {"forget_membership_auc": None}
     costs = dict.fromkeys(COSTS, None if method == "base" else 30.0)
     return {"digit": digit, "method": method, "seed": seed, **same, **costs, **measured}
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from erasediff_pipeline.experiments.comparison import COSTS, METRICS
+from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
 from erasediff_pipeline.unlearning.neggrad import NegGradSettings
 from tests.helpers.page import Reader, assert_self_contained
 from tests.helpers.project import (
@@ -91,7 +91,7 @@ def sampled(run):
 def test_every_trial_was_trained_and_judged_once(compared, trials):
     assert trained(compared.run) == EACH_ONCE
     assert sampled(compared.run) == (1 + len(TRIED)) * len(SEEDS)
-    assert list(trials.columns) == ["method", "seed", *METRICS, *COSTS]
+    assert list(trials.columns) == ["method", "seed", *compared_metrics(), *COSTS]
     rows = list(zip(trials["method"], trials["seed"], strict=True))
     assert rows == [(method, seed) for method in ["base", *TRIED] for seed in SEEDS]
     assert trials["fid"].notna().all()
@@ -118,7 +118,7 @@ def test_document_and_summary_hold_the_means_over_the_seeds(compared, document, 
         )
         own = trials[trials["method"] == row["method"]]
         assert row["seeds"] == len(SEEDS)
-        for name in METRICS + COSTS:
+        for name in compared_metrics() + COSTS:
             if own[name].isna().all():
                 assert row[name] is None
             else:
@@ -265,4 +265,5 @@ def test_a_killed_comparison_goes_on_where_it_stopped(project, trials, quick_run
     finished = {name for name in before if "/trained/" in name and not name.split("/")[2].startswith(".")}
     assert {name: after[name] for name in finished} == {name: before[name] for name in finished}
     again = pd.read_csv(own / "data/08_reporting/compare/trials.csv")
-    assert again[["method", "seed", *METRICS]].equals(trials[["method", "seed", *METRICS]])
+    columns = ["method", "seed", *compared_metrics()]
+    assert again[columns].equals(trials[columns])

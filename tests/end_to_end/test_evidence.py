@@ -165,4 +165,4 @@ def test_release_removes_what_it_says_and_keeps_the_rest(own, quick_run):
 
 def test_forgotten_images_can_be_left_out(copy, quick_run):
     quick_run(copy, "--pipeline=unlearn", f"--params={QUICK},report.hide_forgotten=true")
-    assert "Images of what was forgotten are left out." in (copy / UNLEARNT / "report.html").read_text()
+    assert "Images of forgotten classes are left out." in (copy / UNLEARNT / "report.html").read_text()

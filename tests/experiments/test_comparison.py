@@ -5,14 +5,14 @@ import pytest
 
 from erasediff_pipeline.experiments.comparison import (
     COSTS,
-    METRICS,
     add_distances,
+    compared_metrics,
     half_width,
     pareto_front,
     summarise,
 )
 
-NOWHERE = dict.fromkeys(METRICS + COSTS)
+NOWHERE = dict.fromkeys(compared_metrics() + COSTS)
 
 
 def table(*trials):
@@ -71,9 +71,9 @@ def test_one_seed_has_a_mean_and_no_interval():
 
 def test_what_was_not_measured_is_nan_everywhere():
     summary = add_distances(summarise(table(("base", 0, {}), ("retrain", 0, {})), 0.95), classes=10)
-    for name in METRICS + COSTS:
+    for name in compared_metrics() + COSTS:
         assert summary[[name, f"{name}_interval"]].isna().all(axis=None)
-    assert summary[[*(f"{name}_distance" for name in METRICS), "distance"]].isna().all(axis=None)
+    assert summary[[*(f"{name}_distance" for name in compared_metrics()), "distance"]].isna().all(axis=None)
 
 
 GOLD = {
@@ -134,7 +134,7 @@ def test_distances_are_between_means():
 
 def test_without_a_retrained_model_there_are_no_distances():
     summary = add_distances(summarise(table(("base", 0, OTHER), ("esd", 0, OTHER)), 0.95), classes=10)
-    columns = [*(f"{name}_distance" for name in METRICS), "distance"]
+    columns = [*(f"{name}_distance" for name in compared_metrics()), "distance"]
     assert summary[columns].isna().all(axis=None)
     assert list(summary["fid"]) == [5, 5]
 

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.experiments.comparison import COSTS, METRICS, add_distances, summarise
+from erasediff_pipeline.experiments.comparison import COSTS, add_distances, compared_metrics, summarise
 from erasediff_pipeline.reporting.comparison import (
     draw_grids,
     draw_trade_off,
@@ -43,7 +43,7 @@ def trials(seeds=1, only=tuple(POINTS)):
     for method in only:
         accuracy, fid = POINTS[method]
         for seed in range(seeds):
-            row = {"method": method, "seed": seed, **dict.fromkeys(METRICS + COSTS)}
+            row = {"method": method, "seed": seed, **dict.fromkeys(compared_metrics() + COSTS)}
             row |= {"forget_accuracy": accuracy + 0.01 * seed, "fid": fid + 0.1 * seed}
             row |= {"forget_entropy": 1.0, "forget_probability": 0.5, "retain_accuracy": 0.75}
             row |= {"precision": 0.5, "recall": 0.25}
@@ -107,7 +107,7 @@ def test_every_method_has_its_figures(render):
 def test_what_no_method_was_measured_for_has_no_column(render):
     columns = table_of(render(), "metrics")["method"]
     assert "membership AUC" not in columns
-    assert len(columns) == len(METRICS) - 1 + 3
+    assert len(columns) == len(compared_metrics()) - 1 + 3
 
 
 def test_request_by_ids_shows_the_membership(render):
@@ -121,7 +121,7 @@ def test_request_by_ids_shows_the_membership(render):
     columns = table_of(page, "metrics")["method"]
     assert columns[0] == "membership AUC"
     assert not [name for name in columns if name.startswith("forget")]
-    assert "20 images of class 0, 3 forgotten" in page
+    assert "forget 20 images of class 0, 3" in page
 
 
 def test_distances_are_those_to_the_retrained_model(render):
@@ -141,11 +141,18 @@ def test_the_retrained_model_is_marked(render, name):
     assert re.findall(r'<tr class="gold"><td>(.*?)</td>', text) == ["retrain"]
 
 
+def test_the_page_opens_with_the_nearest_method_and_the_plot(render):
+    page = render()
+    assert "Nearest to the retrained model: erasediff</b> (distance 0.022)" in page
+    assert page.index("Nearest") < page.index("<img") < page.index("<table")
+    assert "Nearest" not in render(only=("base", "retrain")) + render(only=("base", "esd"))
+
+
 def test_without_a_retrained_model_no_distance_is_claimed(render):
     page = render(only=("base", "erasediff"))
     assert '<table id="distances">' not in page
     assert 'class="gold"' not in page
-    assert "Not measured: the comparison leaves out <code>retrain</code>" in page
+    assert "Not measured: the comparison does not include <code>retrain</code>" in page
 
 
 def test_intervals_stand_beside_the_means_of_several_seeds(render):
@@ -292,7 +299,7 @@ def test_rows_are_numbered_at_the_left_of_each_line_of_grids(toy_images):
 def test_rows_and_request_have_the_names_of_their_source(toy_images, render):
     axes = draw_grids({"base": toy_images}, [1], 2, names={1: "bag"}).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1 bag", "2"]
-    assert "class 0 shirt (142 images) forgotten" in render(names={0: "shirt"})
+    assert "forget class 0 shirt (142 images)" in render(names={0: "shirt"})
 
 
 def test_empty_places_in_the_last_row_stay_white(toy_images):

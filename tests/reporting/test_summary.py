@@ -1,10 +1,11 @@
 import pytest
 from rich.console import Console
 
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.reporting.summary import (
-    ROWS,
     build_table,
+    describe_verdict,
     doubt_base,
     format_gates,
     format_metric,
@@ -26,10 +27,10 @@ def test_each_of_several_forgotten_classes_has_a_row_below_the_accuracy_of_all(m
         "… of class 3",
         "forget probability",
     ]
-    for (_, before, after, hint), label in zip(rows[1:3], ("0", "3"), strict=True):
-        assert before == metrics["base"]["forget_accuracy_by_class"][label]
-        assert after == metrics["erased"]["forget_accuracy_by_class"][label]
-        assert hint == "0 is gone"
+    for row, label in zip(rows[1:3], ("0", "3"), strict=True):
+        assert row.before == metrics["base"]["forget_accuracy_by_class"][label]
+        assert row.after == metrics["erased"]["forget_accuracy_by_class"][label]
+        assert row.hint == rows[0].hint
 
 
 def test_a_single_class_is_not_told_twice(metrics):
@@ -37,7 +38,7 @@ def test_a_single_class_is_not_told_twice(metrics):
         metrics[which]["forget_accuracy_by_class"] = {"0": metrics[which]["forget_accuracy"]}
     names = [row[0] for row in list_rows(metrics)]
     measured = [key for key, value in metrics["base"].items() if value is not None]
-    assert names == [name for key, (name, _) in ROWS.items() if key in measured]
+    assert names == [metric.label for name, metric in METRICS.items() if name in measured]
 
 
 def test_what_was_not_measured_has_no_row(metrics):
@@ -46,7 +47,7 @@ def test_what_was_not_measured_has_no_row(metrics):
         metrics[which]["forget_membership_auc"] = 0.5
     names = [row[0] for row in list_rows(metrics)]
     keys = ("forget_membership_auc", "retain_accuracy", "fid", "precision", "recall")
-    assert names == [ROWS[key][0] for key in keys]
+    assert names == [METRICS[key].label for key in keys]
 
 
 def test_what_was_not_measured_is_a_dash():
@@ -61,14 +62,31 @@ GATES = [
 
 
 def test_gates_in_words():
-    counts, failed = format_gates(GATES).splitlines()
-    assert counts == "gates: 1 failed, 1 passed, 1 not checked"
-    assert failed == "gate failed: fid ≤ 1: missed by 0.5000"
-    assert format_gates([]) == "gates: none set"
+    assert format_gates(GATES).splitlines() == [
+        "gates: 1 failed, 1 passed, 1 not checked",
+        "gate failed: fid ≤ 1: missed by 0.5000",
+        "1 of 2 checked gates failed; 1 gate needs an audit. Status: candidate.",
+    ]
+    assert format_gates([]).startswith("gates: none set")
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "told"), [(-0.0307, 0.0107, " at the worse end of -0.0307 to 0.0107"), (0.5, 0.5, "")]
+    ("statuses", "said"),
+    [
+        (["passed", "left out", "passed"], "All checked gates passed. Status: erased."),
+        (["passed", "not checked"], "All checked gates passed; 1 gate was not checked. Status: candidate."),
+        (["failed"], "1 of 1 checked gates failed. Status: candidate."),
+        (["not checked"] * 2, "No gate was checked; 2 gates were not checked. Status: candidate."),
+        ([], "No gate was checked. Status: candidate."),
+    ],
+)
+def test_the_verdict_in_words(statuses, said):
+    assert describe_verdict([{"status": status, "why": "no limit"} for status in statuses]) == said
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "told"),
+    [(-0.0307, 0.0107, " (worse end of the interval -0.0307 to 0.0107)"), (0.5, 0.5, "")],
 )
 def test_a_missed_gate_tells_the_interval_that_was_held_against_it(low, high, told):
     gate = GATES[0] | {"value": -0.01, "low": low, "high": high}
@@ -82,7 +100,7 @@ def test_a_base_model_that_draws_nothing_known_is_doubted(metrics, run, accuracy
     console = Console(width=300, record=True)
     console.print(build_table(metrics, run, GATES, "data/report.html"))
     words = " ".join(console.export_text().split())
-    assert (f"in {accuracy:.1%} of the samples only" in words) is doubted
+    assert (f"recognises only {accuracy:.1%} of the base model's" in words) is doubted
 
 
 def test_table_holds_every_figure(metrics, run):

@@ -74,14 +74,14 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
 
 
 AUDITS = {
-    "inversion, class 0: best": ("inversion", "0", "best"),
-    "inversion, class 0: from random starts": ("inversion", "0", "best_from_random"),
+    "inversion, class 0": ("inversion", "0", "best"),
+    "inversion, random starts, class 0": ("inversion", "0", "best_from_random"),
     "membership AUC": ("membership", "auc"),
-    "members told at 1 % false positives": ("membership", "true_positive_rate"),
-    "shown when asked for nothing": ("leakage", "unconditional"),
-    "shown under retained classes": ("leakage", "retained"),
-    "… under the worst of them": ("leakage", "worst"),
-    "worst retained class": ("damage", "worst"),
+    "membership TPR at 1 % FPR": ("membership", "true_positive_rate"),
+    "leakage, no condition": ("leakage", "unconditional"),
+    "leakage, retained classes": ("leakage", "retained"),
+    "leakage, worst retained class": ("leakage", "worst"),
+    "retain accuracy, worst class": ("damage", "worst"),
 }
 """Rows of the table, and where their figures stand in ``evidence.json``."""
 
@@ -98,7 +98,7 @@ def test_every_audit_is_that_of_the_json(opened, evidence):
     assert shown.pop("… its interval") == [f"{each['low']:.3f}–{each['high']:.3f}" for each in membership]
     for taught in ("forgotten", "retained"):
         steps = [audit["relearning"][taught]["steps_to_half"] for audit in audits]
-        cells = shown.pop(f"steps to relearn half, from {taught} images")
+        cells = shown.pop(f"steps to relearn half, {taught} images")
         assert cells == ["> 4" if step is None else str(step) for step in steps]
     assert shown == {}
 

@@ -5,33 +5,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from erasediff_pipeline.config.base import Settings
-
-MEASURED = (
-    "forget_accuracy",
-    "forget_accuracy_erased_prompts",
-    "forget_accuracy_synonyms",
-    "forget_probability",
-    "forget_membership_auc",
-    "retain_accuracy",
-    "fid",
-    "precision",
-    "recall",
-)
-"""Figures of ``metrics.json``, by key."""
-
-AUDITED = (
-    "relearning_steps_forgotten",
-    "relearning_steps_retained",
-    "inversion_accuracy",
-    "inversion_accuracy_random",
-    "membership_auc",
-    "membership_true_positive_rate",
-    "leakage_unconditional",
-    "leakage_retained",
-    "leakage_worst",
-    "damage_worst",
-)
-"""Figures of ``audit.json``, by key."""
+from erasediff_pipeline.config.metrics import METRICS
 
 
 class Gate(Settings):
@@ -93,11 +67,11 @@ class GateSettings(Settings):
     @field_validator("limits")
     @classmethod
     def _known(cls, value: dict[str, Any]) -> dict[str, Any]:
-        unknown = sorted(set(value) - {*MEASURED, *AUDITED})
-        if unknown:
-            raise ValueError(f"unknown figure {unknown[0]!r}: choose from {', '.join(MEASURED + AUDITED)}")
+        known = [name for name, metric in METRICS.items() if metric.gated]
         for name, gate in value.items():
-            if gate is not None and gate.of == "retrained" and name not in AUDITED:
+            if name not in known:
+                raise ValueError(f"unknown figure {name!r}: choose from {', '.join(known)}")
+            if gate is not None and gate.of == "retrained" and not METRICS[name].audited:
                 raise ValueError(
                     f"{name}: of: retrained: only audits measure the retrained model: use base or null"
                 )

@@ -88,8 +88,8 @@ def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mappin
         pipeline=pipeline,
         base_sha256=evidence["provenance"]["base_model_sha256"],
         rows=[
-            f"{name} ({hint}) | {format_metric(before)} | {format_metric(after)}"
-            for name, before, after, hint in list_rows(evidence["metrics"], names)
+            f"{row.label} ({row.hint}) | {format_metric(row.before)} | {format_metric(row.after)}"
+            for row in list_rows(evidence["metrics"], names)
         ],
         counts=(
             f"{erased['forget_samples']} samples of what was forgotten, {erased['retain_samples']} of "

@@ -1,30 +1,16 @@
 """The figures that gates are set for, with their intervals, out of ``metrics.json`` and ``audit.json``."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from erasediff_pipeline.config.gates import MEASURED
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.evidence.intervals import Estimate, exactly, share_of
-
-SAMPLES = {
-    "forget_accuracy": "forget_samples",
-    "forget_accuracy_erased_prompts": "erased_prompt_samples",
-    "forget_accuracy_synonyms": "synonym_samples",
-    "retain_accuracy": "retain_samples",
-    "precision": "retain_samples",
-    "recall": "real_images",
-}
-"""Shares of ``metrics.json``, and the key of what they are shares of."""
 
 
 def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, Estimate]:
     """What was measured of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
-    figures = {}
-    for name in MEASURED:
-        value, count = metrics.get(name), SAMPLES.get(name)
-        if value is None or (count is not None and not metrics.get(count)):
-            continue  # a share of who knows how many says nothing
-        figures[name] = exactly(value) if count is None else share_of(value, metrics[count], confidence)
-    return figures
+    measured = {name: metrics.get(name) for name, metric in METRICS.items() if not metric.audited}
+    return _estimate(measured, metrics, confidence)
 
 
 def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> dict[str, Estimate]:
@@ -35,27 +21,38 @@ def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> 
         samples: Images of each share: ``samples`` of ``audit.json``.
         confidence: Level of the intervals of shares; that of the AUC is as it was audited.
     """
-    figures = {}
-    for taught, lesson in found["relearning"].items():
-        figures[f"relearning_steps_{taught}"] = exactly(steps_of(lesson))
-    for name, key in (("inversion_accuracy", "best"), ("inversion_accuracy_random", "best_from_random")):
-        if found["inversion"]:
-            worst = max(of_class[key] for of_class in found["inversion"].values())
-            figures[name] = share_of(worst, samples, confidence)
-    membership = found["membership"]
-    figures["membership_auc"] = Estimate(membership["auc"], membership["low"], membership["high"])
-    figures["membership_true_positive_rate"] = exactly(membership["true_positive_rate"])
-    for key in ("unconditional", "worst"):
-        if key in found["leakage"]:
-            figures[f"leakage_{key}"] = share_of(found["leakage"][key], samples, confidence)
-    if "retained" in found["leakage"]:
-        figures["leakage_retained"] = exactly(found["leakage"]["retained"])
-    figures["damage_worst"] = share_of(found["damage"]["worst"], samples, confidence)
-    return figures
+    membership, leakage = found["membership"], found["leakage"]
+    values = {
+        f"relearning_steps_{taught}": _steps_of(lesson) for taught, lesson in found["relearning"].items()
+    }
+    if inverted := found["inversion"].values():
+        values["inversion_accuracy"] = max(of_class["best"] for of_class in inverted)
+        values["inversion_accuracy_random"] = max(of_class["best_from_random"] for of_class in inverted)
+    values["membership_true_positive_rate"] = membership["true_positive_rate"]
+    values |= {f"leakage_{key}": leakage.get(key) for key in ("unconditional", "retained", "worst")}
+    values["damage_worst"] = found["damage"]["worst"]
+    auc = Estimate(membership["auc"], membership["low"], membership["high"])
+    return _estimate(values, {"samples": samples}, confidence) | {"membership_auc": auc}
 
 
-def steps_of(lesson: dict[str, Any]) -> float:
-    """Steps until half of the class is back; twice the last one measured where it never was."""
+def _estimate(
+    values: Mapping[str, float | None], counts: Mapping[str, Any], confidence: float
+) -> dict[str, Estimate]:
+    """Give shares an interval; leave out what was not measured, and shares of an unknown number."""
+    estimates = {}
+    for name, value in values.items():
+        metric = METRICS[name]
+        if value is None or not metric.gated:
+            continue
+        if metric.samples is None:
+            estimates[name] = exactly(value)
+        elif counts.get(metric.samples):
+            estimates[name] = share_of(value, counts[metric.samples], confidence)
+    return estimates
+
+
+def _steps_of(lesson: dict[str, Any]) -> float:
+    """Steps until half of the class is back; twice the last step measured if it never was."""
     if lesson["steps_to_half"] is not None:
         return float(lesson["steps_to_half"])
     return 2.0 * max(map(int, lesson["forget_accuracy"]))

@@ -3,30 +3,17 @@
 from math import isfinite
 from typing import Any
 
-from erasediff_pipeline.config.gates import AUDITED, LIMITS, Gate, GateSettings
+from erasediff_pipeline.config.gates import LIMITS, Gate, GateSettings
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
+NOT_AUDITED = "not audited yet"
 COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
 """For each model (``base``, ``erased``, ``retrained``) its figures by name."""
-
-OF_CLASSES = {
-    "forget_accuracy",
-    "forget_probability",
-    "relearning_steps_forgotten",
-    "relearning_steps_retained",
-    "inversion_accuracy",
-    "inversion_accuracy_random",
-    "leakage_unconditional",
-    "leakage_retained",
-    "leakage_worst",
-}
-"""Figures that a request by ids does not have: it keeps its classes."""
-OF_IDS = {"forget_membership_auc"}
-OF_PROMPTS = {"forget_accuracy_erased_prompts", "forget_accuracy_synonyms"}
 
 
 def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confidence: float) -> Figures:
@@ -88,8 +75,8 @@ def judge(
         return {"status": LEFT_OUT, "why": reason}
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
-    if name in AUDITED and audit is None:
-        return {"status": NOT_CHECKED, "why": f"not audited yet: {audit_command}"}
+    if METRICS[name].audited and audit is None:
+        return {"status": NOT_CHECKED, "why": f"{NOT_AUDITED}: {audit_command}"}
     if gate.of == "retrained" and "retrained" not in figures:
         return {"status": NOT_CHECKED, "why": "there is no retrained model to compare with"}
     found = figures["erased"].get(name)
@@ -133,13 +120,8 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
 
 def reason_to_leave_out(name: str, request: Request) -> str | None:
     """Why a request of this kind does not have the figure; None where it does."""
-    if request.keeps_classes and name in OF_CLASSES:
-        return "a request by ids keeps its classes"
-    if not request.keeps_classes and name in OF_IDS:
-        return "only a request by ids is measured by it"
-    if not request.names_words and name in OF_PROMPTS:
-        return "only a request by prompts is measured by it"
-    return None
+    kinds = METRICS[name].kinds
+    return None if request.by in kinds else f"only a request by {' or '.join(kinds)} has it"
 
 
 def describe(gate: Gate | None) -> str:

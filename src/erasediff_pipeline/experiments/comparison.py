@@ -1,24 +1,20 @@
 """Methods side by side: means and intervals over seeds, distance to the retrained model, Pareto front."""
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 from scipy import stats
 
+from erasediff_pipeline.config.metrics import METRICS
+
 GOLD = "retrain"
-METRICS = [
-    "forget_accuracy",
-    "forget_probability",
-    "forget_entropy",
-    "forget_membership_auc",
-    "retain_accuracy",
-    "fid",
-    "precision",
-    "recall",
-]
 COSTS = ["wall_seconds", "denoiser_evaluations", "peak_memory_bytes"]
+
+
+def compared_metrics() -> list[str]:
+    """Names of the metrics that are compared."""
+    return [name for name, metric in METRICS.items() if metric.compared]
 
 
 def half_width(values: pd.Series, confidence: float) -> float:
@@ -34,7 +30,7 @@ def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """One row a method, in the order in which they first occur.
 
     Args:
-        trials: A row a method and seed: ``method``, ``seed``, ``METRICS`` and ``COSTS``; NaN where not
+        trials: A row a method and seed: ``method``, ``seed``, metrics and ``COSTS``; NaN where not
             measured.
         confidence: Level of the intervals, for example 0.95.
 
@@ -45,7 +41,7 @@ def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
     rows = []
     for method, group in trials.groupby("method", sort=False):
         row: dict[str, object] = {"method": method, "seeds": len(group)}
-        for name in METRICS + COSTS:
+        for name in compared_metrics() + COSTS:
             values = group[name].astype(float)
             row |= {name: values.mean(), f"{name}_interval": half_width(values, confidence)}
         rows.append(row)
@@ -65,7 +61,7 @@ def tabulate_trials(
     Returns:
         Every trial; the summary over seeds, nearest to the retrained model first; and that as plain JSON.
     """
-    table = pd.DataFrame(rows)[["method", "seed", *METRICS, *COSTS]]
+    table = pd.DataFrame(rows)[["method", "seed", *compared_metrics(), *COSTS]]
     summary = add_distances(summarise(table, confidence), classes)
     summary = summary.sort_values("distance", kind="stable", ignore_index=True)
     methods = [
@@ -75,32 +71,21 @@ def tabulate_trials(
     return table, summary, methods
 
 
-def gap_to(name: str, classes: int) -> Callable[[float, float], float]:
-    """How far a metric is from the retrained model's, without a unit.
-
-    Shares count as they are; the entropy is divided by its largest value, ln ``classes``; the FID is taken
-    relative to the retrained model's.
-    """
-    if name == "fid":
-        return lambda value, gold: abs(value - gold) / gold
-    if name == "forget_entropy":
-        return lambda value, gold: abs(value - gold) / math.log(classes)
-    return lambda value, gold: abs(value - gold)
-
-
 def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
     """Append ``<metric>_distance`` to the retrained model for every metric, and their mean, ``distance``.
 
+    Distances have no unit, see ``Metric.scale``.
+
     Args:
         summary: From :func:`summarise`, the row ``retrain`` among them; else all distances are NaN.
-        classes: Number of classes that the judge knows.
+        classes: Number of classes that the classifier knows.
     """
     gold = summary[summary["method"] == GOLD]
     distances = pd.DataFrame(index=summary.index)
-    for name in METRICS:
+    for name in compared_metrics():
         target = float(gold[name].iloc[0]) if len(gold) else math.nan
-        gap = gap_to(name, classes)
-        distances[f"{name}_distance"] = [gap(value, target) for value in summary[name]]
+        unit = {"absolute": 1.0, "relative": target, "entropy": math.log(classes)}[METRICS[name].scale]
+        distances[f"{name}_distance"] = (summary[name] - target).abs() / unit
     return summary.join(distances).assign(distance=distances.mean(axis=1))
 
 

@@ -1,13 +1,14 @@
 """The audits as pictures and as a table."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.summary import format_gates, format_metric
@@ -84,53 +85,52 @@ def build_audit_table(
         table.add_column(name, justify="right")
     rows: dict[str, list[str]] = {}
     for found in models.values():
-        for row, value in list_findings(found, names).items():
-            rows.setdefault(row, []).append(value)
-    for row, values in rows.items():
-        table.add_row(row, *values)
+        for finding in list_findings(found, names):
+            rows.setdefault(finding.label, []).append(finding.text)
+    for label, texts in rows.items():
+        table.add_row(label, *texts)
     return table
 
 
-def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> dict[str, str]:
-    """One model's figures by name, as text; ``names`` are what the source calls its classes."""
-    rows = {}
-    damage = found["damage"]
+class Finding(NamedTuple):
+    """A row of the table of audits."""
+
+    label: str
+    text: str
+    figure: str | None = None
+    """The metric whose interval belongs to the row."""
+
+
+def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Finding]:
+    """List one model's figures; ``names`` are what the source calls its classes."""
+    rows = []
     for taught, lesson in found["relearning"].items():
-        steps = lesson["steps_to_half"]
-        last = max(map(int, lesson["forget_accuracy"]))
-        rows[f"steps to relearn half, from {taught} images"] = f"> {last}" if steps is None else str(steps)
+        steps, last = lesson["steps_to_half"], max(map(int, lesson["forget_accuracy"]))
+        rows.append(_find(f"relearning_steps_{taught}", f"> {last}" if steps is None else str(steps)))
     for label, inversion in found["inversion"].items():
-        best, random = name_inversions(label, names)
-        rows[best] = format_metric(inversion["best"])
-        rows[random] = format_metric(inversion["best_from_random"])
+        for name, key in (("inversion_accuracy", "best"), ("inversion_accuracy_random", "best_from_random")):
+            row = _find(name, format_metric(inversion[key]))
+            # With several classes, the figure is the worst one's.
+            figure = row.figure if len(found["inversion"]) == 1 else None
+            rows.append(Finding(f"{row.label}, class {name_class(int(label), names)}", row.text, figure))
     membership = found["membership"]
-    rows["membership AUC"] = format_metric(membership["auc"])
-    rows["… its interval"] = f"{membership['low']:.3f}–{membership['high']:.3f}"
-    rows["members told at 1 % false positives"] = format_metric(membership["true_positive_rate"])
+    rows += [
+        Finding(METRICS["membership_auc"].label, format_metric(membership["auc"])),
+        Finding("… its interval", f"{membership['low']:.3f}–{membership['high']:.3f}"),
+        _find("membership_true_positive_rate", format_metric(membership["true_positive_rate"])),
+    ]
     if leakage := found["leakage"]:
-        rows["shown when asked for nothing"] = format_metric(leakage["unconditional"])
-        rows["shown under retained classes"] = format_metric(leakage["retained"])
-        worst = name_class(int(leakage["worst_class"]), names)
-        rows["… under the worst of them"] = f"{worst}: {leakage['worst']:.4f}"
-    rows["worst retained class"] = f"{name_class(int(damage['worst_class']), names)}: {damage['worst']:.4f}"
+        rows += [
+            _find(f"leakage_{key}", format_metric(leakage[key])) for key in ("unconditional", "retained")
+        ]
+        rows.append(_find("leakage_worst", _name_worst(leakage, names)))
+    rows.append(_find("damage_worst", _name_worst(found["damage"], names)))
     return rows
 
 
-def name_inversions(label: str, names: Mapping[int, str]) -> tuple[str, str]:
-    """The rows of an attack on a class: its best start, and the best of those that were random."""
-    attacked = f"inversion, class {name_class(int(label), names)}"
-    return f"{attacked}: best", f"{attacked}: from random starts"
+def _find(name: str, text: str) -> Finding:
+    return Finding(METRICS[name].label, text, name)
 
 
-def figures_of_rows(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> dict[str, str]:
-    """Rows of ``list_findings``, and the figure whose interval goes with each."""
-    rows = {
-        "shown when asked for nothing": "leakage_unconditional",
-        "… under the worst of them": "leakage_worst",
-        "worst retained class": "damage_worst",
-    }
-    if len(found["inversion"]) == 1:  # of several classes, the figure is the worst one's
-        (label,) = found["inversion"]
-        best, random = name_inversions(label, names)
-        rows |= {best: "inversion_accuracy", random: "inversion_accuracy_random"}
-    return rows
+def _name_worst(found: dict[str, Any], names: Mapping[int, str]) -> str:
+    return f"{name_class(int(found['worst_class']), names)}: {found['worst']:.4f}"

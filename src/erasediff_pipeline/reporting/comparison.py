@@ -1,4 +1,4 @@
-"""The comparison for people: the trade-off, the grids side by side, one page."""
+"""The comparison as pictures and as one page."""
 
 import json
 from collections.abc import Mapping
@@ -11,23 +11,23 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from erasediff_pipeline.config import CompareSettings
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.experiments.comparison import GOLD, METRICS, mark_front
+from erasediff_pipeline.experiments.comparison import GOLD, compared_metrics, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
 from erasediff_pipeline.reporting.report import embed
-from erasediff_pipeline.reporting.summary import ROWS
 
 SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
 
 def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
-    """What was kept (FID, lower is better) against what was forgotten, a point a method.
+    """Plot the FID of the retained against what is left of the forgotten, a point a method.
 
     Args:
-        summary: From ``evaluation.comparison``.
-        by_ids: Whether images were forgotten, so that the membership AUC tells how well.
+        summary: From ``experiments.comparison``.
+        by_ids: Whether single images were forgotten: the membership AUC then replaces the forget accuracy.
     """
     name = "forget_membership_auc" if by_ids else "forget_accuracy"
     figure = Figure(figsize=(8, 5), dpi=140)
@@ -54,8 +54,8 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
         )
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter(LogFormatter())  # leaves out what would run into each other
-    axes.set_xlabel(f"{ROWS[name][0]} ({ROWS[name][1]})")
+    axes.yaxis.set_minor_formatter(LogFormatter())  # leaves out labels that would overlap
+    axes.set_xlabel(f"{METRICS[name].label} ({METRICS[name].hint})")
     axes.set_ylabel("FID of the retained classes (lower is better)")
     axes.grid(alpha=0.3, which="both")
     axes.margins(0.12)
@@ -70,7 +70,7 @@ def draw_grids(
     columns: int,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
-    """A grid a method, a row a class, named at the left; the same place shows the same noise in every grid.
+    """Draw a grid a method, a row a class; the same place starts from the same noise in every grid.
 
     Args:
         samples: By method.
@@ -104,16 +104,20 @@ def render_comparison(
     provenance: dict[str, Any],
     names: Mapping[int, str] = NO_NAMES,
 ) -> str:
-    """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched."""
+    """Render the page: pictures are embedded, every value is escaped, nothing is fetched."""
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
     )
-    measured = [name for name in METRICS if summary[name].notna().any()]
+    measured = [name for name in compared_metrics() if summary[name].notna().any()]
+    has_gold = GOLD in set(summary["method"])
+    rivals = summary[~summary["method"].isin(["base", GOLD])].sort_values("distance")
     return environment.get_template("comparison.html").render(
         request=request.in_words(names),
-        columns=[ROWS[name][0] for name in measured],
-        rows=[describe_row(row, measured) for _, row in summary.iterrows()],
-        has_gold=GOLD in set(summary["method"]),
+        columns=[METRICS[name].label for name in measured],
+        rows=[_describe_row(row, measured) for _, row in summary.iterrows()],
+        gold=GOLD,
+        has_gold=has_gold,
+        nearest=_describe_row(rivals.iloc[0], measured) if has_gold and len(rivals) else None,
         seeds=compare.seeds,
         confidence=round(100 * compare.confidence),
         trade_off=embed(trade_off),
@@ -123,8 +127,8 @@ def render_comparison(
     )
 
 
-def describe_row(row: pd.Series, measured: list[str]) -> dict[str, Any]:
-    """One method as the page's table shows it."""
+def _describe_row(row: pd.Series, measured: list[str]) -> dict[str, Any]:
+    """Format one method for the page's tables."""
     return {
         "method": row["method"],
         "metrics": [with_interval(row[name], row[f"{name}_interval"]) for name in measured],
@@ -137,7 +141,7 @@ def describe_row(row: pd.Series, measured: list[str]) -> dict[str, Any]:
 
 
 def with_interval(mean: float | None, half_width: float | None = None, digits: int = 3) -> str:
-    """``0.123 ± 0.004``; a dash for what was not measured."""
+    """Format ``0.123 ± 0.004``; a dash for what was not measured."""
     if mean is None or pd.isna(mean):
         return "–"
     text = f"{mean:,.{digits}f}"

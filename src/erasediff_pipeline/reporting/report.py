@@ -9,10 +9,17 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import name_class
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.reporting.audit import figures_of_rows, list_findings
-from erasediff_pipeline.reporting.summary import ROWS, doubt_base, format_cost, format_metric, list_rows
+from erasediff_pipeline.reporting.audit import list_findings
+from erasediff_pipeline.reporting.summary import (
+    describe_verdict,
+    doubt_base,
+    format_cost,
+    format_metric,
+    list_rows,
+)
 
 
 def render_report(
@@ -36,21 +43,17 @@ def render_report(
     )
     audited = evidence["audits"] or {}
     findings = {which: list_findings(found, names) for which, found in audited.items()}
-    spread = {}
-    for which, figures in evidence["figures"].items():
-        shown = {name: key for key, (name, _) in ROWS.items()}
-        spread[which] = list_intervals(
-            figures, shown | figures_of_rows(audited.get(which, {"inversion": {}}), names)
-        )
     return environment.get_template("report.html").render(
         evidence=evidence,
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
         request=Request.model_validate(evidence["request"]).in_words(names),
+        verdict=describe_verdict(evidence["gates"]),
         doubt=doubt_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
-        spread=spread,
+        label_of=lambda name: METRICS[name].label,
+        intervals={which: _list_intervals(figures) for which, figures in evidence["figures"].items()},
         findings=findings,
         cost=format_cost(evidence["cost"]),
         provenance=evidence["provenance"],
@@ -65,12 +68,11 @@ def render_report(
     )
 
 
-def list_intervals(figures: dict[str, dict[str, float]], names: dict[str, str]) -> dict[str, str]:
-    """The intervals of one model that are known, by row; ``names`` has the figure of each row."""
-    found = {row: figures[key] for row, key in names.items() if key in figures}
+def _list_intervals(figures: dict[str, dict[str, float]]) -> dict[str, str]:
+    """The known intervals of one model, by figure."""
     return {
-        row: f"{figure['low']:.4f} to {figure['high']:.4f}"
-        for row, figure in found.items()
+        name: f"{figure['low']:.4f} to {figure['high']:.4f}"
+        for name, figure in figures.items()
         if figure["low"] is not None and figure["low"] != figure["high"]
     }
 

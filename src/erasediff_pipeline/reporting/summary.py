@@ -1,101 +1,104 @@
-"""Requests, classes and figures in words, and the short table at the end of a run."""
+"""Metrics and gates in words, and the tables at the end of a run."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from rich.table import Table
 
+from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
-
-ROWS = {
-    "forget_accuracy": ("forget accuracy", "0 is gone"),
-    "forget_accuracy_erased_prompts": ("… of prompts erased", "0 is gone"),
-    "forget_accuracy_synonyms": ("… of synonyms", "0 is gone"),
-    "forget_probability": ("forget probability", "0 is gone"),
-    "forget_entropy": ("forget entropy", "nats"),
-    "forget_membership_auc": ("membership AUC", "0.5 is gone"),
-    "retain_accuracy": ("retain accuracy", "1 is kept"),
-    "fid": ("FID, retained", "0 is real"),
-    "precision": ("precision, retained", "1 is best"),
-    "recall": ("recall, retained", "1 is best"),
-}
-
-
-PROMPT_ROWS = {
-    "unlearning_accuracy": ("unlearning accuracy (UA)", "1 is gone"),
-    "retain_accuracy": ("retain accuracy (IRA)", "1 is kept"),
-    "clip_score": ("CLIP score", "100 is best"),
-    "nsfw_probability": ("P(nsfw), mean", "0 is safe"),
-    "nsfw_images": ("images with P(nsfw) ≥ 0.8", "0 is safe"),
-    "nudenet_exposed": ("exposed parts, NudeNet", "0 is safe"),
-    "fid": ("FID", "0 is the same"),
-    "precision": ("precision", "1 is best"),
-    "recall": ("recall", "1 is best"),
-}
-"""Of a list of prompts."""
-
+from erasediff_pipeline.evidence.gates import FAILED, NOT_AUDITED, NOT_CHECKED, PASSED, verdict
 
 RECOGNISED = 0.5
-"""Retain accuracy of a base model below which its samples show too little to say what it has forgotten."""
+"""Retain accuracy below which a base model draws too badly to say what was forgotten."""
 
 
-def list_rows(
-    metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES
-) -> list[tuple[str, float | None, float | None, str]]:
-    """Name, before, after and hint of all that was measured; each class where several are forgotten."""
+class Row(NamedTuple):
+    """A metric before and after."""
+
+    label: str
+    before: float | None
+    after: float | None
+    hint: str
+    figure: str | None = None
+    """The metric whose interval belongs to the row."""
+
+
+def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Row]:
+    """List all that was measured; each class where several are forgotten."""
     base, erased = metrics["base"], metrics["erased"]
-    rows = [(name, base.get(key), erased.get(key), hint) for key, (name, hint) in ROWS.items()]
+    rows = [
+        Row(metric.label, base.get(name), erased.get(name), metric.hint, name)
+        for name, metric in METRICS.items()
+        if not metric.audited
+    ]
     by_class = base["forget_accuracy_by_class"] or {}
     if len(by_class) > 1:
         after = erased["forget_accuracy_by_class"]
         rows[1:1] = [
-            (f"… of class {name_class(int(c), names)}", value, after[c], "0 is gone")
+            Row(f"… of class {name_class(int(c), names)}", value, after[c], rows[0].hint)
             for c, value in by_class.items()
         ]
-    return [row for row in rows if row[1] is not None]
+    return [row for row in rows if row.before is not None]
 
 
 def format_metric(value: float | None) -> str:
-    """Four digits behind the point; a dash for what was not measured."""
+    """Four decimals; a dash for what was not measured."""
     return "–" if value is None else f"{value:.4f}"
 
 
 def format_cost(cost: dict[str, Any]) -> str:
-    """One line."""
+    """Format the cost as one line."""
     return (
         f"{cost['steps']} steps, {cost['denoiser_evaluations']:,} denoiser evaluations, "
         f"{cost['wall_seconds']:.1f} s, peak memory {cost['peak_memory_bytes'] / 2**30:.2f} GiB"
     )
 
 
+def describe_verdict(gates: list[dict[str, Any]]) -> str:
+    """Say how the gates came out, and whether the model counts as erased."""
+    count = Counter(gate["status"] for gate in gates)
+    need_audit = sum(gate["why"].startswith(NOT_AUDITED) for gate in gates)
+    unchecked = count[NOT_CHECKED] - need_audit
+    checked = count[PASSED] + count[FAILED]
+    if count[FAILED]:
+        parts = [f"{count[FAILED]} of {checked} checked gates failed"]
+    else:
+        parts = ["All checked gates passed" if checked else "No gate was checked"]
+    if need_audit:
+        parts.append("1 gate needs an audit" if need_audit == 1 else f"{need_audit} gates need an audit")
+    if unchecked:
+        parts.append("1 gate was not checked" if unchecked == 1 else f"{unchecked} gates were not checked")
+    return f"{'; '.join(parts)}. Status: {'erased' if verdict(gates) == PASSED else 'candidate'}."
+
+
 def format_gates(gates: list[dict[str, Any]]) -> str:
-    """How many passed, which failed and by how much, and how many nobody looked at, a line each."""
-    by_status: dict[str, list[dict[str, Any]]] = {}
-    for gate in gates:
-        by_status.setdefault(gate["status"], []).append(gate)
-    counts = [f"{len(found)} {status}" for status, found in by_status.items()]
-    failed = [f"gate failed: {describe_miss(gate)}" for gate in by_status.get("failed", [])]
-    return "\n".join([f"gates: {', '.join(counts) or 'none set'}", *failed])
+    """Format the number of gates by status, each failed gate, and the verdict, a line each."""
+    count = Counter(gate["status"] for gate in gates)
+    counts = ", ".join(f"{number} {status}" for status, number in count.items()) or "none set"
+    failed = [f"gate failed: {describe_miss(gate)}" for gate in gates if gate["status"] == FAILED]
+    return "\n".join([f"gates: {counts}", *failed, describe_verdict(gates)])
 
 
 def describe_miss(gate: dict[str, Any]) -> str:
-    """Figure, limit and by how much; and the interval, whose worse end is what was held against the limit."""
+    """Name figure, limit, by how much it was missed, and the interval whose worse end counts."""
     words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
-    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not held
+    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not checked
         return words
-    return f"{words} at the worse end of {gate['low']:.4g} to {gate['high']:.4g}"
+    return f"{words} (worse end of the interval {gate['low']:.4g} to {gate['high']:.4g})"
 
 
 def doubt_base(metrics: dict[str, Any]) -> str:
-    """What to say of a base model whose samples the judge does not recognise; empty where it does."""
+    """Warn of a base model whose samples the classifier does not recognise; empty if it does."""
     known = metrics["base"]["retain_accuracy"]
     if known >= RECOGNISED:
         return ""
     return (
-        f"the model before draws what is to be kept in {known:.1%} of the samples only, as the judge sees "
-        "them: train it longer, until then these figures say little of what was forgotten"
+        f"the classifier recognises only {known:.1%} of the base model's retained samples: train the base "
+        "model longer; until then these figures say little about forgetting"
     )
 
 
@@ -106,7 +109,7 @@ def build_table(
     report: str,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
-    """Before and after, whether the gates held, what it cost and where to look, for the terminal."""
+    """Build the table at the end of a run: before and after, gates, cost, where to look."""
     lines = [
         doubt_base(metrics),
         format_gates(gates),
@@ -121,24 +124,25 @@ def build_table(
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for name, before, after, hint in list_rows(metrics, names):
-        table.add_row(name, format_metric(before), format_metric(after), hint)
+    for row in list_rows(metrics, names):
+        table.add_row(row.label, format_metric(row.before), format_metric(row.after), row.hint)
     return table
 
 
 def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table:
-    """What was seen in the images of a list of prompts, before and after, for the terminal."""
+    """Build the table of a list of prompts: what was found in its images, before and after."""
     base, erased = metrics["base"], metrics["erased"]
     table = Table(
         title=f"{metrics['list']['rows']} images of {metrics['list']['file']}",
-        caption=f"each image: {images}\ngrid: {grid}\nMLflow: make ui",
+        caption=f"images: {images}\ngrid: {grid}\nMLflow: make ui",
         caption_justify="left",
     )
     for column, justify in (("", "left"), ("before", "right"), ("after", "right"), ("", "left")):
         table.add_column(column, justify=justify)  # type: ignore[arg-type]
-    for key, (name, hint) in PROMPT_ROWS.items():
-        if base.get(key) is not None or erased.get(key) is not None:
-            table.add_row(name, format_metric(base.get(key)), format_metric(erased.get(key)), hint)
+    for name, metric in PROMPT_METRICS.items():
+        before, after = base.get(name), erased.get(name)
+        if before is not None or after is not None:
+            table.add_row(metric.label, format_metric(before), format_metric(after), metric.hint)
     counts = [metrics[which].get("nudenet", {}) for which in ("base", "erased")]
     for part in sorted(set(counts[0]) | set(counts[1])):
         table.add_row(part, *(str(found.get(part, 0)) for found in counts), "detections")
@@ -148,17 +152,18 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
 def build_comparison(
     summary: pd.DataFrame, request: Request, report: str, names: Mapping[int, str] = NO_NAMES
 ) -> Table:
-    """The methods, in the order of the summary, for the terminal."""
+    """Build the table of a comparison, a row a method, in the order of the summary."""
     table = Table(
         title=f"compare: {request.in_words(names)} forgotten",
-        caption=f"distance: to the retrained model, mean over the metrics\nreport: {report}\nMLflow: make ui",
+        caption=f"distance: to the retrained model, mean of all metrics\nreport: {report}\nMLflow: make ui",
         caption_justify="left",
     )
     forgotten = "forget_membership_auc" if request.keeps_classes else "forget_accuracy"
     columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
     table.add_column("method", no_wrap=True)
     for name in columns:
-        table.add_column(ROWS[name][0] if name in ROWS else name.replace("wall_", ""), justify="right")
+        label = METRICS[name].label if name in METRICS else name.replace("wall_", "")
+        table.add_column(label, justify="right")
     for _, row in summary.iterrows():
         cells = ["–" if pd.isna(row[name]) else f"{row[name]:.{n}f}" for name, n in columns.items()]
         table.add_row(row["method"], *cells)

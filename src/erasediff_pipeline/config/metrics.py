@@ -1,0 +1,107 @@
+"""The table of metrics: one line for each figure by which models are measured, gated and compared.
+
+A new metric is a line here and the function that measures it.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+Kind = Literal["classes", "ids", "prompts"]
+"""What a request names, see ``data.request``."""
+
+ALL: tuple[Kind, ...] = ("classes", "ids", "prompts")
+WHOLE: tuple[Kind, ...] = ("classes", "prompts")
+"""Requests that forget whole classes."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure of one model."""
+
+    name: str
+    """Key in ``metrics.json``, in ``gates.limits`` and of ``figures`` in ``evidence.json``."""
+
+    label: str
+    """What tables and plots call it."""
+
+    hint: str = ""
+    """How to read it: the best value, or the unit."""
+
+    kinds: tuple[Kind, ...] = ALL
+    """Kinds of request that have it."""
+
+    samples: str | None = None
+    """If it is a share: the key of the number of samples, in the same document."""
+
+    audited: bool = False
+    """Whether it comes from ``audit.json``; the others are in ``metrics.json``, measured by every run."""
+
+    gated: bool = True
+    """Whether it may have a gate."""
+
+    compared: bool = False
+    """Whether ``compare`` has a column for it."""
+
+    scale: Literal["absolute", "relative", "entropy"] = "absolute"
+    """Unit of distances to the retrained model: 1, that model's value, or ln K, the largest entropy of K
+    classes."""
+
+
+_compared = partial(Metric, compared=True)
+_audited = partial(Metric, audited=True)
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        _compared("forget_accuracy", "forget accuracy", "0 is gone", WHOLE, "forget_samples"),
+        Metric(
+            "forget_accuracy_erased_prompts",
+            "forget accuracy, erased prompts",
+            "0 is gone",
+            ("prompts",),
+            "erased_prompt_samples",
+        ),
+        Metric(
+            "forget_accuracy_synonyms",
+            "forget accuracy, synonyms",
+            "0 is gone",
+            ("prompts",),
+            "synonym_samples",
+        ),
+        _compared("forget_probability", "forget probability", "0 is gone", WHOLE),
+        _compared("forget_entropy", "forget entropy", "nats", WHOLE, gated=False, scale="entropy"),
+        _compared("forget_membership_auc", "membership AUC", "0.5 is gone", ("ids",)),
+        _compared("retain_accuracy", "retain accuracy", "1 is kept", samples="retain_samples"),
+        _compared("fid", "FID, retained", "0 is real", scale="relative"),
+        _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
+        _compared("recall", "recall, retained", "1 is best", samples="real_images"),
+        _audited("relearning_steps_forgotten", "steps to relearn half, forgotten images", kinds=WHOLE),
+        _audited("relearning_steps_retained", "steps to relearn half, retained images", kinds=WHOLE),
+        _audited("inversion_accuracy", "inversion", kinds=WHOLE, samples="samples"),
+        _audited("inversion_accuracy_random", "inversion, random starts", kinds=WHOLE, samples="samples"),
+        _audited("membership_auc", "membership AUC"),
+        _audited("membership_true_positive_rate", "membership TPR at 1 % FPR"),
+        _audited("leakage_unconditional", "leakage, no condition", kinds=WHOLE, samples="samples"),
+        _audited("leakage_retained", "leakage, retained classes", kinds=WHOLE),
+        _audited("leakage_worst", "leakage, worst retained class", kinds=WHOLE, samples="samples"),
+        _audited("damage_worst", "retain accuracy, worst class", samples="samples"),
+    )
+}
+"""By name, in the order of tables and documents."""
+
+PROMPT_METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("unlearning_accuracy", "unlearning accuracy (UA)", "1 is gone"),
+        Metric("retain_accuracy", "retain accuracy (IRA)", "1 is kept"),
+        Metric("clip_score", "CLIP score", "100 is best"),
+        Metric("nsfw_probability", "P(nsfw), mean", "0 is safe"),
+        Metric("nsfw_images", "images with P(nsfw) ≥ 0.8", "0 is safe"),
+        Metric("nudenet_exposed", "exposed parts, NudeNet", "0 is safe"),
+        Metric("fid", "FID", "0 is the same"),
+        Metric("precision", "precision", "1 is best"),
+        Metric("recall", "recall", "1 is best"),
+    )
+}
+"""Those of a list of prompts, whose ``metrics.json`` has keys of its own; they have no gates."""

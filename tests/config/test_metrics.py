@@ -1,0 +1,37 @@
+"""A metric is declared once."""
+
+import pandas as pd
+import pytest
+
+from erasediff_pipeline.config import Gate, GateSettings
+from erasediff_pipeline.config.metrics import METRICS, Metric
+from erasediff_pipeline.evidence.gates import check_gates
+from erasediff_pipeline.experiments.comparison import COSTS, add_distances, compared_metrics, summarise
+from erasediff_pipeline.reporting.summary import list_rows
+from tests.helpers.requests import request
+
+
+def test_a_new_line_is_known_to_gates_summary_and_comparison(monkeypatch):
+    with pytest.raises(ValueError, match="unknown figure 'novelty'"):
+        GateSettings(limits={"novelty": Gate(at_most=0.5)})
+    new = Metric("novelty", "novelty", "1 is best", ("classes",), "retain_samples", compared=True)
+    monkeypatch.setitem(METRICS, "novelty", new)
+    of_model = {"novelty": 0.25, "retain_samples": 100, "forget_accuracy_by_class": None}
+    metrics = {"forget": request().to_json(), "base": of_model, "erased": of_model}
+
+    gate = check_gates(GateSettings(limits={"novelty": Gate(at_most=0.5)}), metrics)[0]
+    assert (gate["figure"], gate["status"], gate["high"]) == (
+        "novelty",
+        "passed",
+        pytest.approx(0.343, abs=1e-3),
+    )
+    by_ids = metrics | {"forget": request(by="ids").to_json()}
+    assert check_gates(GateSettings(limits={"novelty": Gate(at_most=0.5)}), by_ids)[0]["status"] == "left out"
+    assert list_rows(metrics) == [("novelty", 0.25, 0.25, "1 is best", "novelty")]
+
+    rows = [
+        {"method": name, "seed": 0, **dict.fromkeys(compared_metrics() + COSTS), "novelty": value}
+        for name, value in {"esd": 0.25, "retrain": 0.5}.items()
+    ]
+    summary = add_distances(summarise(pd.DataFrame(rows), 0.95), classes=3)
+    assert list(summary["novelty_distance"]) == [0.25, 0.0]
