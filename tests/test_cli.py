@@ -10,10 +10,15 @@ import mlflow
 import pytest
 import requests
 from click.testing import CliRunner
+from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.cli import cli, explain, with_one_line_errors
+from erasediff_pipeline.errors import MissingInput
+
+FULL = sqlite3.OperationalError("database or disk is full")
+UNNAMED = socket.gaierror(-3, "Temporary failure in name resolution")
 
 
 def raised(error, cause=None):
@@ -24,41 +29,50 @@ def raised(error, cause=None):
         return caught
 
 
-def failing(error):
+def failing(error, *arguments):
     """A command that fails with this error."""
 
     @click.command()
-    def command():
+    @env_option
+    def command(env):
         raise error
 
-    return CliRunner().invoke(with_one_line_errors(command))
+    return CliRunner().invoke(with_one_line_errors(command), arguments)
 
 
-def test_a_file_is_named():
-    assert explain(PermissionError(13, "Permission denied", "data/x.csv")) == "data/x.csv: Permission denied"
-
-
-def test_a_disk_without_a_file_name():
-    assert explain(OSError(28, "No space left on device")) == "disk: No space left on device"
-
-
-def test_the_cause_behind_a_dataset_error():
-    error = raised(DatasetError("Failed while saving"), OSError(28, "No space left on device", "x.npy"))
-    assert explain(error) == "x.npy: No space left on device"
-
-
-def test_a_dataset_error_becomes_one_line():
-    assert explain(DatasetError("Failed\n  while   loading.")) == "Failed while loading."
-
-
-def test_mlflows_store():
-    error = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
-    assert explain(error) == "MLflow's store: database or disk is full"
-
-
-def test_mlflows_store_behind_another_error():
-    cause = OperationalError("INSERT", {}, sqlite3.OperationalError("database is locked"))
-    assert explain(raised(RuntimeError("mlflow"), cause)) == "MLflow's store: database is locked"
+@pytest.mark.parametrize(
+    ("error", "cause", "line"),
+    [
+        (PermissionError(13, "Permission denied", "data/x.csv"), None, "data/x.csv: Permission denied"),
+        (OSError(28, "No space left on device"), None, "disk: No space left on device"),
+        (DatasetError("Failed"), OSError(28, "No space left on device", "x"), "x: No space left on device"),
+        (DatasetError("Failed\n  while   loading."), None, "Failed while loading."),
+        (OperationalError("INSERT", {}, FULL), None, "MLflow's store: database or disk is full"),
+        (
+            RuntimeError("mlflow"),
+            OperationalError("INSERT", {}, FULL),
+            "MLflow's store: database or disk is full",
+        ),
+        # A connection that is not MLflow's
+        (
+            requests.ConnectionError("the hub"),
+            ConnectionRefusedError(111, "Connection refused"),
+            "network: Connection refused",
+        ),
+        (RuntimeError("the hub"), UNNAMED, "network: Temporary failure in name resolution"),
+        (
+            ValueError("Failed to find the pipeline named 'x'.\nDid you mean y?"),
+            None,
+            "Failed to find the pipeline named 'x'. Did you mean y?",
+        ),
+        (KeyError("x"), None, None),
+        (ValueError("shapes differ"), None, None),
+        (OSError("no errno"), None, None),
+    ],
+)
+def test_an_error_from_outside_is_one_line_and_a_bug_is_none(monkeypatch, error, cause, line):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    assert explain(raised(error, cause)) == line
 
 
 class Failing(BaseHTTPRequestHandler):
@@ -96,39 +110,30 @@ def test_mlflows_server_is_named_and_its_password_is_not(port, monkeypatch):
     assert failing(caught.value).output == said
 
 
-def test_a_connection_without_a_server_of_mlflows_is_not_called_one(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    refused = raised(requests.ConnectionError("the hub"), ConnectionRefusedError(111, "Connection refused"))
-    assert explain(refused) == "network: Connection refused"
-    unnamed = raised(RuntimeError("the hub"), socket.gaierror(-3, "Temporary failure in name resolution"))
-    assert explain(unnamed) == "network: Temporary failure in name resolution"
-
-
-def test_an_unknown_pipeline():
-    error = ValueError("Failed to find the pipeline named 'x'.\nDid you mean y?")
-    assert explain(error) == "Failed to find the pipeline named 'x'. Did you mean y?"
-
-
-@pytest.mark.parametrize("bug", [KeyError("x"), ValueError("shapes differ"), OSError("no errno")])
-def test_a_bug_is_not_explained(bug):
-    assert explain(bug) is None
-
-
-def test_an_explained_error_is_one_line_and_a_status():
-    result = failing(PermissionError(13, "Permission denied", "data/x.csv"))
-    assert result.exit_code == 1
-    assert result.output == "Error: data/x.csv: Permission denied\n"
-
-
-def test_a_usage_error_stays_as_it_is():
-    result = failing(click.UsageError("no such option"))
-    assert result.exit_code == 2
-    assert "Error: no such option" in result.output
-
-
-def test_a_bug_comes_out_as_it_is():
+def test_what_can_be_explained_is_one_line_and_a_status():
+    explained = failing(PermissionError(13, "Permission denied", "data/x.csv"))
+    assert (explained.exit_code, explained.output) == (1, "Error: data/x.csv: Permission denied\n")
+    usage = failing(click.UsageError("no such option"))
+    assert usage.exit_code == 2
+    assert "Error: no such option" in usage.output
     bug = KeyError("x")
     assert failing(bug).exception is bug
+
+
+@pytest.mark.parametrize(
+    ("option", "command"),
+    [
+        ([], "kedro run --pipeline=load"),
+        (["--env=nudity"], "kedro run --env=nudity --pipeline=load"),
+        (["-e", "my own"], "kedro run --env='my own' --pipeline=load"),
+    ],
+)
+def test_a_command_in_an_error_is_one_of_this_environment(option, command):
+    error = MissingInput("base_model: get it with `kedro run --pipeline=load`, then `kedro run --env=x`")
+    assert (
+        failing(error, *option).output
+        == f"Error: base_model: get it with `{command}`, then `kedro run --env=x`\n"
+    )
 
 
 def test_run_is_kedros_own_with_all_its_options():

@@ -1,6 +1,8 @@
-"""``kedro run``, with what a user can mend said in one line instead of a traceback; keys; versions."""
+"""``kedro run``, which shows a user's error as one line instead of a traceback; ``keys``; ``versions``."""
 
 import functools
+import re
+import shlex
 import socket
 import ssl
 from pathlib import Path
@@ -52,8 +54,18 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
+def in_environment(message: str, environment: str | None) -> str:
+    """The same with ``--env`` in each ``kedro run …`` that has none."""
+    if not environment:
+        return message
+    return re.sub(r"\bkedro run (?!--env)", lambda _: f"kedro run --env={shlex.quote(environment)} ", message)
+
+
 def with_one_line_errors(command: click.Command) -> click.Command:
-    """The same command; what ``explain`` can explain ends it with one line and status 1."""
+    """The same command; what ``explain`` can explain ends it with one line and status 1.
+
+    Commands that the line names are those of the environment that this one ran in.
+    """
     callback = command.callback
     assert callback is not None  # kedro's own command
 
@@ -61,6 +73,8 @@ def with_one_line_errors(command: click.Command) -> click.Command:
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
             return callback(*args, **kwargs)
+        except UserError as error:
+            raise type(error)(in_environment(error.message, kwargs.get("env"))) from error
         except click.ClickException:
             raise
         except KeyboardInterrupt:  # kedro calls no hook, and MLflow would take the run for finished

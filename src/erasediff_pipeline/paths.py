@@ -25,20 +25,9 @@ def relative(path: Path) -> str:
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def kedro_run(pipeline: str) -> str:
-    """The command that runs a pipeline in the environment of this run."""
-    option = f"--env={environment.rstrip('/')} " if environment else ""
-    return f"kedro run {option}--pipeline={pipeline}"
-
-
 def checkpoint_path(*names: str) -> Path:
     """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
     return project_root() / "data/.checkpoints" / environment / f"{'-'.join(names)}.safetensors"
-
-
-def feature_path(method: str) -> Path:
-    """The folder for what a method computes once and may reuse; never in git or DVC."""
-    return project_root() / "data/04_feature" / environment / method
 
 
 def check_writable(path: Path) -> None:

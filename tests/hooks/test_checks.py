@@ -21,7 +21,7 @@ WORDS = {"words": {0: ["church"], 1: ["tench"]}, "templates": ["{}"]}
 def check(inputs, outputs="out", catalog=None, **parameters):
     """Check a pipeline of one node before it runs."""
     hook = CheckInputs()
-    hook.parameters = Parameters.model_validate(parameters)
+    hook.parameters, hook.environment = Parameters.model_validate(parameters), ""
     datasets = {
         name: MemoryDataset(data, copy_mode="assign") if not isinstance(data, JSONDataset) else data
         for name, data in (catalog or {}).items()

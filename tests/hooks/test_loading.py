@@ -36,7 +36,7 @@ def test_a_base_model_is_loaded_once_a_run_and_freed_after_its_last_reader(unet_
         ]
     )
     check = CheckInputs()
-    check.parameters = Parameters()
+    check.parameters, check.environment = Parameters(), ""
     manager = _create_hook_manager()
     _register_hooks(manager, [check, LoadOnce()])
     manager.hook.before_pipeline_run(run_params={}, pipeline=chain, catalog=catalog)

@@ -1,6 +1,5 @@
 """Whether a base model fits the data."""
 
-from erasediff_pipeline import paths
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -24,6 +23,6 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
     if model.image_shape != images.shape or classes < needed:
         raise MissingInput(
             f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
-            f"{images.shape} of {needed}: run `dvc pull`, or `{paths.kedro_run('pretrain')}`, or "
+            f"{images.shape} of {needed}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or "
             "mend source.side and source.rgb"
         )

@@ -5,22 +5,13 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from torch import Tensor
 
-from erasediff_pipeline.config import (
-    CaptionSettings,
-    EvaluationSettings,
-    PromptListSettings,
-    SamplingSettings,
-)
-from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
-from erasediff_pipeline.diffusion.text_to_image import tokenize
+from erasediff_pipeline.config import CaptionSettings, PromptListSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, NsfwJudge
 from erasediff_pipeline.evaluation.clip import load_clip
-from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evaluation.nudity import load_nudenet
 
@@ -145,35 +136,3 @@ def in_batches(read: Callable[[int], np.ndarray], count: int, batch_size: int) -
     for start in range(0, count, batch_size):
         rows = range(start, min(start + batch_size, count))
         yield torch.from_numpy(np.stack([read(row) for row in rows]))
-
-
-def check_prompts(
-    settings: PromptListSettings,
-    sampling: SamplingSettings,
-    evaluation: EvaluationSettings,
-    captions: CaptionSettings,
-    seed: int,
-    base_model: DiffusionPipeline,
-    judge: Judge,
-) -> None:
-    """Refuse a list that cannot be drawn, and measures that cannot be taken."""
-    if settings.file is None:
-        raise InvalidParameter("prompts.file: null: needed is a CSV with the column 'prompt'")
-    rows = read_prompt_list(settings.file, seed, sampling.guidance_scale, settings.limit)
-    if not isinstance(base_model, StableDiffusionPipeline):
-        raise InvalidParameter(
-            f"prompts.file: {settings.file}: base_model is asked by class: allowed is a text-to-image model"
-        )
-    if "objects" in settings.measures:
-        labels_of(rows, captions)
-    tokenize(base_model.tokenizer, list(rows["prompt"]), settings.truncate)
-    build_looks(settings, judge, captions)
-    real = len(rows) if settings.real is None else len(find_images(settings.real))
-    if "fid" in settings.measures:
-        build_extractor(evaluation.fid_backend, judge)
-        neighbours = evaluation.precision_neighbours
-        if min(len(rows), real) <= neighbours:
-            raise InvalidParameter(
-                f"evaluation.precision_neighbours {neighbours}: fewer than the {len(rows)} rows and the "
-                f"{real} images that they are compared with"
-            )

@@ -16,8 +16,8 @@ from erasediff_pipeline.diffusion.checks import check_condition, check_shape
 from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.evaluation.checks import check_prompts
 from erasediff_pipeline.evaluation.classifiers.pretrained import check_judge
-from erasediff_pipeline.evaluation.prompt_images import check_prompts
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
@@ -40,13 +40,14 @@ class CheckInputs:
         except ValidationError as error:
             raise InvalidParameter(explain_validation(error, Parameters)) from None
         choose_kernels(self.parameters.machine)
-        paths.environment = context.config_loader["globals"]["environment"]
+        self.environment = context.config_loader["globals"]["environment"]
+        paths.environment = self.environment
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
         inputs, parameters = pipeline.inputs(), self.parameters
-        check_existence(inputs, catalog, parameters)
+        check_existence(inputs, catalog, parameters, self.environment)
         for name in sorted(inputs):
             if name.startswith("params:"):
                 section = name.removeprefix("params:")
@@ -85,7 +86,9 @@ class CheckInputs:
                 check_shape(model, where, catalog.load("images"))
 
 
-def check_existence(inputs: set[str], catalog: CatalogProtocol, parameters: Parameters) -> None:
+def check_existence(
+    inputs: set[str], catalog: CatalogProtocol, parameters: Parameters, environment: str
+) -> None:
     """Refuse to run without an input.
 
     Raises:
@@ -95,7 +98,7 @@ def check_existence(inputs: set[str], catalog: CatalogProtocol, parameters: Para
     for name in sorted(inputs, key=lambda name: (not name.endswith("_model"), name)):
         if name not in OPTIONAL and file_of(catalog, name) is not None and not catalog.exists(name):
             raise MissingInput(
-                f"{name}: {place_of(catalog, name)} is missing: {find_remedy(name, parameters)}"
+                f"{name}: {place_of(catalog, name)} is missing: {find_remedy(name, parameters, environment)}"
             )
 
 

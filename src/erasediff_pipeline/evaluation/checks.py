@@ -1,0 +1,55 @@
+"""Whether a list of prompts can be drawn and measured."""
+
+from diffusers import DiffusionPipeline, StableDiffusionPipeline
+
+from erasediff_pipeline.config import (
+    CaptionSettings,
+    EvaluationSettings,
+    PromptListSettings,
+    SamplingSettings,
+)
+from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
+from erasediff_pipeline.diffusion.text_to_image import tokenize
+from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.prompt_images import build_looks
+
+
+def check_prompts(
+    settings: PromptListSettings,
+    sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
+    captions: CaptionSettings,
+    seed: int,
+    base_model: DiffusionPipeline,
+    classifier: Judge,
+) -> None:
+    """Refuse a list that cannot be drawn, and measures that cannot be taken.
+
+    Raises:
+        InvalidParameter: There is no list, a row of it is unusable, or the base model takes no prompts.
+        InvalidRequest: A prompt is too long for the text encoder.
+        MissingInput: A file, a model or a package is missing.
+    """
+    if settings.file is None:
+        raise InvalidParameter("prompts.file: null: expected a CSV with a `prompt` column")
+    rows = read_prompt_list(settings.file, seed, sampling.guidance_scale, settings.limit)
+    if not isinstance(base_model, StableDiffusionPipeline):
+        raise InvalidParameter(
+            f"prompts.file: {settings.file}: base_model is class-conditional; a text-to-image model is "
+            "required"
+        )
+    if "objects" in settings.measures:
+        labels_of(rows, captions)
+    tokenize(base_model.tokenizer, list(rows["prompt"]), settings.truncate)
+    build_looks(settings, classifier, captions)
+    real = len(rows) if settings.real is None else len(find_images(settings.real))
+    if "fid" in settings.measures:
+        build_extractor(evaluation.fid_backend, classifier)
+        neighbours = evaluation.precision_neighbours
+        if min(len(rows), real) <= neighbours:
+            raise InvalidParameter(
+                f"evaluation.precision_neighbours: {neighbours}: use less than the number of prompts "
+                f"({len(rows)}) and of the images that they are compared with ({real})"
+            )
