@@ -189,7 +189,7 @@ def test_killed_run_is_put_right_by_the_next(keep):
 
 def test_what_a_killed_run_was_writing_goes(keep):
     keep.before_dataset_saved("model")
-    names = (".model-k3x_9a2b", ".model-k3x_9a2b.earlier", ".model2-k3x_9a2b", "model-k3x_9a2b")
+    names = (".model.part", ".model.part.earlier", ".model2.part", "model.part")
     for name in names:
         (keep.project / "data" / name / "fresh").mkdir(parents=True)
     start(keep)
@@ -197,12 +197,12 @@ def test_what_a_killed_run_was_writing_goes(keep):
     assert contents(keep) == EARLIER
 
 
-def test_what_safetensors_was_writing_when_it_was_killed_goes(keep):
+def test_what_a_killed_run_was_writing_outside_of_the_catalog_goes(keep):
     places = (
-        ".checkpoints/.tmpdG7r0e",
-        "04_feature/salun/.tmpdG7r0e",
+        ".checkpoints/.a.safetensors.part/.tmpdG7r0e",
+        "04_feature/salun/.a.safetensors.part/.tmpdG7r0e",
         ".checkpoints/a.safetensors",
-        ".tmpdG7r0e",
+        ".a.part/.tmpdG7r0e",
     )
     for name in places:
         file = keep.project / "data" / name

@@ -36,7 +36,7 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import check_judge
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.prompt_images import build_looks
 from erasediff_pipeline.evidence.gates import FAILED
-from erasediff_pipeline.files import unfinished_of
+from erasediff_pipeline.files import LEFTOVERS, leftovers_of
 from erasediff_pipeline.paths import project_root, relative
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
 from erasediff_pipeline.reporting.audit import build_audit_table
@@ -75,8 +75,8 @@ PULLED = {
     "fashion_mnist/": "run `make fashion-mnist`, or ",
 }
 """What brings the reference data and models of an environment that has any."""
-TORN = (".checkpoints/**/.tmp??????", "04_feature/**/.tmp??????")
-"""Below ``data``: what safetensors was writing to when it was killed."""
+TORN = (f".checkpoints/**/{LEFTOVERS}", f"04_feature/**/{LEFTOVERS}")
+"""Below ``data``: what a killed run was writing outside of the catalog."""
 COMMAND = re.compile(r"{(\w+)}")
 NEEDED_BYTES = 64 * 2**20
 
@@ -303,7 +303,7 @@ class KeepEarlierResult:
         self.restore()
         for pattern in TORN:
             for torn in self.record.parent.glob(pattern):
-                torn.unlink()
+                remove(torn)
 
     @hook_impl
     def before_dataset_saved(self, dataset_name: str) -> None:
@@ -368,8 +368,8 @@ class KeepEarlierResult:
             except json.JSONDecodeError:
                 continue  # cut short by a kill as it was written: nothing had been moved yet
             path = Path(entry["path"])
-            for unfinished in unfinished_of(path):
-                remove(unfinished)
+            for leftover in leftovers_of(path):
+                remove(leftover)
             if aside_of(path).exists():
                 remove(path)
                 aside_of(path).rename(path)

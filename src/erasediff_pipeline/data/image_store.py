@@ -1,6 +1,5 @@
 """A folder of drawn images, each with a note of what it was drawn from."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from erasediff_pipeline.data.folder import UNREADABLE
+from erasediff_pipeline.files import atomic_file
 
 KEY = "made_from"
 
@@ -36,13 +36,11 @@ class ImageStore:
 
     def save(self, place: str, image: np.ndarray, made_from: str) -> None:
         """Write ``[3, H, W]`` uint8; the file appears whole or not at all."""
-        path = self.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
         note = PngInfo()
         note.add_text(KEY, made_from)
-        work = path.with_name(f".{path.name}")
-        Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(work, "PNG", pnginfo=note)
-        os.replace(work, path)
+        drawn = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+        with atomic_file(self.folder / place) as temporary:
+            drawn.save(temporary, "PNG", pnginfo=note)
 
     def fill(
         self,
