@@ -42,7 +42,7 @@ import numpy as np, pandas as pd, torch
 import psutil
 from erasediff_pipeline.config import CaptionSettings, ForgetRequest
 from erasediff_pipeline.data.request import split_by_request
-from erasediff_pipeline.training.loop import peak_memory, reset_peak_memory
+from erasediff_pipeline.training.memory import peak_memory, reset_peak_memory
 n = 1_000_000
 manifest = pd.DataFrame({
     "id": [f"image-{i:07d}" for i in range(n)],

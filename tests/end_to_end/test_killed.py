@@ -53,7 +53,9 @@ def test_the_same_command_goes_on_to_the_same_bytes(project, quick_run, tmp_path
     outputs = [kill_in_training(own, quick_run, arguments, checkpoint) for _ in range(KILLS)]
     last = quick_run(own, *arguments)
     assert last.code == 0, last.output
-    said = [f"{training} goes on from step" in " ".join(output.split()) for output in (*outputs, last.output)]
+    said = [
+        f"{training} continues from step" in " ".join(output.split()) for output in (*outputs, last.output)
+    ]
     assert said == [False, *[True] * KILLS]
 
     pulled, first, again = ([files(root / "data" / name) for name in made] for root in (project, whole, own))

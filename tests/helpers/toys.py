@@ -63,7 +63,7 @@ class ToyModel(DiffusionModel):
         return self.record(x_t, t, c, self.predict(self, x_t, t, c))
 
     def record(self, x_t, t, c, prediction):
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         self.calls.append(Call(x_t.clone(), t.clone(), c, prediction.detach(), torch.is_grad_enabled()))
         return prediction
 

@@ -19,6 +19,7 @@ from erasediff_pipeline.training.gradients import (
     gradients_of,
 )
 from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 from tests.helpers.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
 
 
@@ -39,13 +40,13 @@ def in_fp16(monkeypatch):
 def test_the_scale_halves_where_gradients_overflow_and_doubles_after_long():
     scale = LossScale(active=True)
     scale.update(finite=False)
-    assert scale.state == (START / 2, 0)
+    assert (scale.scale, scale.good_steps) == (START / 2, 0)
     for _ in range(GROWTH_INTERVAL - 1):
         scale.update(finite=True)
-    assert scale.state == (START / 2, GROWTH_INTERVAL - 1)
+    assert (scale.scale, scale.good_steps) == (START / 2, GROWTH_INTERVAL - 1)
     scale.update(finite=True)
-    assert scale.state == (START, 0)
-    scale.restore(HIGHEST, GROWTH_INTERVAL - 1)
+    assert (scale.scale, scale.good_steps) == (START, 0)
+    scale.scale, scale.good_steps = HIGHEST, GROWTH_INTERVAL - 1
     scale.update(finite=True)
     assert scale.scale == HIGHEST
 
@@ -98,7 +99,7 @@ class Overflowing(Denoising):
 def overflow(model, data, checkpoint, before_step=lambda n: None):
     settings = PretrainSettings(**small())
     method = watch(Overflowing(settings), before_step)
-    return train(model, method, loop.TrainingData(data.retain), settings, 0, checkpoint)[0]
+    return train(model, method, TrainingData(data.retain), settings, 0, checkpoint)[0]
 
 
 def test_a_step_that_overflows_is_left_out(unet_model, data, tmp_path, in_fp16):
@@ -132,4 +133,4 @@ def test_a_gradient_that_no_scale_mends_ends_the_training(unet_model, data, tmp_
     in_fp16()
     settings = PretrainSettings(**small(steps=40))
     with pytest.raises(UserError, match="pretrain: the gradient is nan at step 16: lower its learning_rate"):
-        train(unet_model(), Diverged(settings), loop.TrainingData(data.retain), settings, 0, tmp_path / "c")
+        train(unet_model(), Diverged(settings), TrainingData(data.retain), settings, 0, tmp_path / "c")

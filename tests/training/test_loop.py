@@ -12,9 +12,12 @@ from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.training import loop
 from erasediff_pipeline.training.denoising import Denoising
-from erasediff_pipeline.training.loop import accumulate, train
+from erasediff_pipeline.training.gradients import accumulate
+from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.optimiser import build_schedule
 from erasediff_pipeline.training.processes import Share
+from erasediff_pipeline.training.reading import draw_forgotten_before
 from erasediff_pipeline.unlearning.erasediff import EraseDiff
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.by_hand import batches, flat, images_of
@@ -81,7 +84,7 @@ def test_checkpoint_of_another_history_is_not_continued(unet_model, data, tmp_pa
 
 
 def test_classes_forgotten_before_are_drawn_for_the_retained_images():
-    drawn = [loop.draw_forgotten_before([3, 5], 400, seed, step=2) for seed in (0, 0, 1)]
+    drawn = [draw_forgotten_before([3, 5], 400, seed, step=2) for seed in (0, 0, 1)]
     assert set(drawn[0].tolist()) == {3, 5}
     assert 150 < (drawn[0] == 3).sum() < 250
     assert torch.equal(drawn[0], drawn[1])
@@ -355,7 +358,7 @@ def test_no_ema_keeps_the_last_weights(linear_model, toy_images, tmp_path):
 def test_one_cycle_rises_and_falls():
     weight = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.AdamW([weight], lr=1e-2)
-    schedule = loop.build_schedule(
+    schedule = build_schedule(
         optimiser, PretrainSettings(**small(steps=100, schedule="one_cycle", learning_rate=1e-2))
     )
     rates = []
@@ -534,7 +537,7 @@ def test_activations_computed_twice_give_the_same_curves(text_model, tmp_path):
     [
         (lambda whole: whole[:-100], "is damaged ("),
         (lambda whole: b"", "is damaged ("),
-        (lambda whole: whole.replace(b"fingerprint", b"fingerpaint"), "is of another configuration"),
+        (lambda whole: whole.replace(b"fingerprint", b"fingerpaint"), "belongs to another configuration"),
     ],
     ids=["cut short", "empty", "not ours"],
 )
@@ -550,5 +553,5 @@ def test_a_checkpoint_that_cannot_be_used_is_named(unet_model, data, tmp_path, c
     assert weights_of(again) == weights_of(whole)
     (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
     assert warned.startswith(f"{checkpoint} {said}")
-    assert warned.endswith(": training starts anew")
+    assert warned.endswith(": training starts from the beginning")
     assert not checkpoint.exists()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.training.optimiser import lay_out_as_weights, optimiser_class
+from erasediff_pipeline.training.optimiser import match_layouts, optimiser_class
 from tests.helpers.by_hand import generator
 from tests.helpers.runs import in_8_bits, run, weights_of
 
@@ -97,7 +97,7 @@ def one_step(gradient, fused, mend):
     weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
     weight.grad = gradient.clone(memory_format=torch.preserve_format)
     if mend:
-        lay_out_as_weights([weight])
+        match_layouts([weight])
     torch.optim.AdamW([weight], lr=0.1, fused=fused).step()
     return weight.detach()
 

@@ -57,7 +57,7 @@ def test_folder_is_made(model, tmp_path):
 
 
 def test_evaluations_count_on_reuse_as_if_it_were_computed(model, tmp_path):
-    model.evaluations = 100
+    model.count(100)
     FeatureStore(tmp_path).once("mask", model, INPUTS, Compute(model, cost=7))
     assert model.evaluations == 107
     for total in (114, 121):

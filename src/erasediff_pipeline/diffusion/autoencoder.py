@@ -32,7 +32,7 @@ def reconstruction_loss(model: Autoencoder, x0: Tensor, kl_weight: float, genera
     posterior = model.vae.encode(x0).latent_dist
     eps = torch.randn(posterior.mean.shape, generator=generator, device=generator.device)
     z = posterior.mean + posterior.std * eps.to(x0.device)
-    model.evaluations += len(x0)
+    model.count(len(x0))
     kl = posterior.kl().mean() / x0[0].numel()
     return mse_loss(model.vae.decode(z).sample, x0) + kl_weight * kl
 

@@ -16,17 +16,37 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
 
-class Trainable(nn.Module, ABC):
-    """What the loop asks of a model.
+class Evaluations:
+    """Number of images that went through a model and through its copies: a deep copy counts in here, too."""
 
-    ``evaluations`` counts the images that went through it, the unit of cost that does not depend on the
-    machine; ``loss_scale`` is what a loss is multiplied by before its gradients are taken, 1 but in fp16.
+    def __init__(self) -> None:
+        self.images = 0
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Evaluations":
+        return self
+
+
+class Trainable(nn.Module, ABC):
+    """What the training loop needs of a model.
+
+    Attributes:
+        counter: Counts the images that went through the model and its copies (a teacher, a proxy).
+        loss_scale: Factor of a loss before its gradients are taken; 1 except in fp16, see ``LossScale``.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.evaluations = 0
+        self.counter = Evaluations()
         self.loss_scale = 1.0
+
+    @property
+    def evaluations(self) -> int:
+        """Images that went forward through the model and its copies, a cost that no machine changes."""
+        return self.counter.images
+
+    def count(self, images: int) -> None:
+        """Add to ``evaluations``."""
+        self.counter.images += images
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
@@ -219,14 +239,14 @@ class ClassConditional(DiffusionModel):
         return torch.full((n,), self.classes, dtype=torch.int64, device=self.device)
 
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         return self.unet(x_t, t, class_labels=c).sample
 
     def embed_condition(self, c: Tensor) -> Tensor:
         return self.unet.class_embedding(c)
 
     def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         table = {"class_embedding.weight": e}  # row i is asked for by image i
         rows = torch.arange(len(e), device=e.device)
         return functional_call(self.unet, table, (x_t, t), {"class_labels": rows}).sample

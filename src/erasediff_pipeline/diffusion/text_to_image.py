@@ -177,7 +177,7 @@ class TextToImage(DiffusionModel):
         return self.text_encoder(token_ids.to(self.device))[0]
 
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         return self.unet(x_t, t, encoder_hidden_states=c).sample
 
     def embed_condition(self, c: Tensor) -> Tensor:

@@ -63,7 +63,6 @@ def training_loss(
     c = model.condition(batch.labels)
     if teacher is not None:
         noised = teach(teacher, noised, batch.labels)
-        model.evaluations += len(c)
     loss = denoising_loss(model, noised, drop_condition(model, c, condition_dropout, generator))
     if batch.forgotten_before is None:
         return loss
@@ -115,6 +114,8 @@ class TrainingData(NamedTuple):
     """The condition that the forgotten ones should become, where the request names one."""
 
 
+Scalars = dict[str, float]
+M = TypeVar("M", bound=Trainable)
 M_contra = TypeVar("M_contra", bound=Trainable, contravariant=True)
 
 

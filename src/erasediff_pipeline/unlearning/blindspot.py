@@ -62,7 +62,7 @@ class Blindspot:
         }
 
         def compute() -> Tensors:
-            _, cost = train(
+            train(
                 self.proxy,
                 Proxy(settings),
                 TrainingData(data.retain),
@@ -70,7 +70,6 @@ class Blindspot:
                 seed,
                 checkpoint_path("blindspot-proxy"),
             )
-            model.evaluations += cost.denoiser_evaluations
             return dict(self.proxy.state_dict())
 
         self.proxy.load_state_dict(store.once("proxy", model, inputs, compute))
@@ -90,7 +89,6 @@ class Blindspot:
         noised = noise_batch(model, forget_batch.x0, generator)
         with torch.no_grad():
             target = self.proxy.denoise(noised.x_t, noised.t, c_f).float()
-        model.evaluations += len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target), c_f)
         backward(model, forget_loss + settings.retain_weight * retain_loss)
         return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}

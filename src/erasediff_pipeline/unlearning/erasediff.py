@@ -160,8 +160,6 @@ class EraseDiff:
             labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
         shown = self.teacher or model
         target = shown.denoise(noised.x_t, noised.t, shown.condition(labels)).float()
-        if shown is not model:
-            model.evaluations += len(labels)
         return noised._replace(target=target)
 
     def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
@@ -190,6 +188,4 @@ class EraseDiff:
                     parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)
             torch.clear_autocast_cache()  # under bf16 it would go on with copies of the old weights
         with torch.no_grad():
-            lowest = mse_loss(asked(inner, forget).float(), forget.target).item()
-        model.evaluations = inner.evaluations
-        return lowest
+            return mse_loss(asked(inner, forget).float(), forget.target).item()

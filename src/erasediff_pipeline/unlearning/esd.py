@@ -52,7 +52,6 @@ class Esd:
             unconditional = self.base.denoise(noised.x_t, noised.t, model.null_condition(len(c_f)))
             conditional = self.base.denoise(noised.x_t, noised.t, c_f)
             target = unconditional - settings.negative_guidance * (conditional - unconditional)
-        model.evaluations += 2 * len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target.float()), c_f)
         backward(model, forget_loss)
         scalars = {"forget_loss": forget_loss.item()}
