@@ -7,10 +7,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 
 SCHEDULERS = {
@@ -71,11 +71,11 @@ def draw_samples(
     """All of ``stream_samples``, ``[N, C, H, W]`` uint8, under a progress bar that says ``task``."""
     drawn = np.empty((len(labels), *model.image_shape), dtype=np.uint8)
     done = 0
-    with tqdm(total=len(labels), desc=task, unit="image") as progress:
+    with show_progress(total=len(labels), desc=task, unit="image") as bar:
         for batch in stream_samples(model, labels, seed, settings):
             drawn[done : done + len(batch)] = batch.numpy()
             done += len(batch)
-            progress.update(len(batch))
+            bar.update(len(batch))
     return drawn
 
 

@@ -10,11 +10,11 @@ from typing import Any, Generic
 
 from diffusers.training_utils import EMAModel
 from torch import nn
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import MachineSettings, TrainingSettings
 from erasediff_pipeline.diffusion.model import Trainable
 from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.ranks import rank
 from erasediff_pipeline.training.acceleration import accelerated, start_accelerator
 from erasediff_pipeline.training.checkpoint import (
@@ -91,7 +91,7 @@ def train(
     with accelerated(model, training.machine):
         training.restore()
         steps = range(training.done, settings.steps)
-        bar = tqdm(steps, method.name, settings.steps, initial=training.done, unit="step")
+        bar = show_progress(steps, method.name, settings.steps, initial=training.done, unit="step")
         for step, (forget, retain) in zip(bar, training.batches(steps), strict=True):
             scalars = training.compute_gradients(step, forget, retain)
             scalars["gradient_norm"] = training.update_weights(step)

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import mse_loss
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, in_parts, noise_batch
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.store import Tensors
@@ -75,7 +75,7 @@ def estimate_fisher(
     """
     squares_of = squared_one_by_one if one_by_one else squared_gradients
     total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
-    for step in tqdm(range(batches), "fisher", unit="batch"):
+    for step in show_progress(range(batches), "fisher", unit="batch"):
         rows = batch_rows(len(images), batch_size, step, seed, "fisher")
         pixels, labels = images.tensors(rows)
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))
