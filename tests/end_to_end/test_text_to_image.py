@@ -158,7 +158,7 @@ def test_the_base_model_may_draw_the_training_images(own, quick_run):
         (
             "unlearn",
             "unlearn.subset=class_embedding",
-            ("'class_embedding' is unknown: allowed are full, xattn",),
+            ("'class_embedding' is unknown: choose one of full, xattn",),
         ),
         ("pretrain", "denoiser.pretrained=someone/some-model", ("someone/some-model", "denoiser.revision")),
         (
@@ -180,7 +180,7 @@ def test_prompts_are_for_text_to_image_models(own, quick_run):
     run = quick_run(own, "--pipeline=unlearn", "--params=forget.prompts=three")
     assert_one_line(run, "forget.prompts: there are no captions.words", "allowed are classes and ids_file")
     run = quick_run(own, "--pipeline=uce")
-    assert_one_line(run, "uce edits the attention to a text: this model is asked by class")
+    assert_one_line(run, "uce edits the attention to a text, but this model is class-conditional")
 
 
 def test_words_are_needed_where_the_model_is_asked_by_words(own, quick_run):

@@ -157,7 +157,7 @@ def test_descent_touches_nothing(unet_model):
     forget, retain = batches(0, shape=(1, 8, 8))
     g = generator()
     method.gradients(model, forget, retain, g)
-    aimed = method.aim(model, forget, g)
+    aimed = method.noise_with_target(model, forget, g)
 
     def state():
         weights = [p.detach().numpy().tobytes() for p in model.parameters()]
@@ -165,7 +165,7 @@ def test_descent_touches_nothing(unet_model):
         return weights, gradients, g.get_state().tolist()
 
     before = state()
-    asked = method.ask(model, forget, g)
+    asked = method.predictor(model, forget, g)
     method.descend(model, aimed, asked)
     assert state() == before
 
@@ -181,8 +181,8 @@ def test_descent_in_between_does_not_change_the_next_update(linear_model):
     method = build(disturbed, control="fixed")
     forget, retain = batches(0)
     g = generator(0)
-    asked = method.ask(disturbed, forget, generator(9))
-    method.descend(disturbed, method.aim(disturbed, forget, generator(9)), asked)
+    asked = method.predictor(disturbed, forget, generator(9))
+    method.descend(disturbed, method.noise_with_target(disturbed, forget, generator(9)), asked)
     method.gradients(disturbed, forget, retain, g)
     assert flat([p.grad for p in disturbed.parameters()]).tobytes() == expected.tobytes()
 
@@ -193,9 +193,9 @@ def test_value_gap_sees_the_inner_steps_under_bf16(linear_model):
     method = build(model, control="value_gap", inner_steps=5)
     forget, _ = batches(0)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        aimed = method.aim(model, forget, generator())
+        aimed = method.noise_with_target(model, forget, generator())
         loss = (model.denoise(aimed.x_t, aimed.t, forget.labels).float() - aimed.target).square().mean()
-        asked = method.ask(model, forget, generator())
+        asked = method.predictor(model, forget, generator())
         gap = method.value_gap(model, aimed, asked, loss)
     exact = method.value_gap(model, aimed, asked, loss)
     assert exact > 0
@@ -224,14 +224,14 @@ def test_the_aim_is_never_the_forgotten_class(linear_model, retained):
     method = prepare_other_class(model, retained, [0])
     forget, _ = batches(0)
     for seed in range(50):
-        method.aim(model, forget, generator(seed))
+        method.noise_with_target(model, forget, generator(seed))
     aims = torch.cat([call.c for call in model.calls])
     assert set(aims.tolist()) == {1, 2}
 
 
 @pytest.mark.parametrize("target", ["other_class", "next_class"])
 def test_no_other_class_is_left(linear_model, target):
-    with pytest.raises(InvalidRequest, match=rf"unlearn\.forget_target: '{target}'.*retain set shows \[1\]"):
+    with pytest.raises(InvalidRequest, match=rf"unlearn\.forget_target: '{target}'.*retain set has \[1\]"):
         prepare_other_class(linear_model(), [1, 1], [1], target)
 
 
@@ -248,7 +248,7 @@ def test_one_other_class_is_enough(linear_model):
 
 def test_target_other_class(linear_model):
     model = linear_model()
-    aimed = build(model, forget_target="other_class").aim(model, batches(0)[0], generator())
+    aimed = build(model, forget_target="other_class").noise_with_target(model, batches(0)[0], generator())
     (call,) = model.calls
     assert torch.equal(aimed.target, model.denoise(aimed.x_t, aimed.t, call.c))
     assert not aimed.target.requires_grad
@@ -256,7 +256,7 @@ def test_target_other_class(linear_model):
 
 def test_target_next_class(linear_model):
     model = linear_model()
-    aimed = build(model, forget_target="next_class").aim(model, batches(0)[0], generator())
+    aimed = build(model, forget_target="next_class").noise_with_target(model, batches(0)[0], generator())
     (call,) = model.calls
     assert call.c.tolist() == [1] * 4
     assert torch.equal(aimed.target, model.denoise(aimed.x_t, aimed.t, call.c))
@@ -299,7 +299,7 @@ def test_under_distillation_classes_are_aimed_at_as_they_were_drawn_before(linea
     method = build(model, forget_target=target, retain_loss="distillation")
     with torch.no_grad():
         model.trainable("full")["bias"] += 1.0
-    aimed = method.aim(model, batches(0)[0], generator())
+    aimed = method.noise_with_target(model, batches(0)[0], generator())
     (call,) = (method.teacher if target != "null" else model).calls
     now = model.denoise(aimed.x_t, aimed.t, call.c)
     torch.testing.assert_close(now - aimed.target, torch.full_like(now, float(target != "null")))
@@ -308,7 +308,7 @@ def test_under_distillation_classes_are_aimed_at_as_they_were_drawn_before(linea
 
 def test_target_null(linear_model):
     model = linear_model()
-    aimed = build(model, forget_target="null").aim(model, batches(0)[0], generator())
+    aimed = build(model, forget_target="null").noise_with_target(model, batches(0)[0], generator())
     assert torch.equal(aimed.target, model.denoise(aimed.x_t, aimed.t, model.null_condition(4)))
     assert not aimed.target.requires_grad
 
@@ -316,7 +316,7 @@ def test_target_null(linear_model):
 def test_target_uniform_noise(linear_model):
     model = linear_model()
     forget = Batch(torch.randn(20_000, 1, 2, 2), torch.zeros(20_000, dtype=torch.int64))
-    aimed = build(model, forget_target="uniform_noise").aim(model, forget, generator())
+    aimed = build(model, forget_target="uniform_noise").noise_with_target(model, forget, generator())
     assert aimed.target.min() >= 0
     assert aimed.target.max() < 1
     assert float(aimed.target.mean()) == pytest.approx(0.5, abs=0.01)
@@ -327,7 +327,7 @@ def test_target_uniform_noise(linear_model):
 def test_forget_batch_is_noised_from_its_own_images(linear_model, alpha_bar):
     model = linear_model()
     forget = Batch(torch.full((20_000, 1, 2, 2), 0.5), torch.zeros(20_000, dtype=torch.int64))
-    aimed = build(model).aim(model, forget, generator())
+    aimed = build(model).noise_with_target(model, forget, generator())
     a = alpha_bar[aimed.t].view(-1, 1, 1, 1)
     eps = (aimed.x_t.double() - a.sqrt() * 0.5) / (1 - a).sqrt()
     assert float(eps.mean()) == pytest.approx(0, abs=0.02)

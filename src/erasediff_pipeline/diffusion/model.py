@@ -1,4 +1,4 @@
-"""The model seam: what every method, sampler and audit may ask of a diffusion model."""
+"""The model interface that methods, samplers and audits use, and the class-conditional model."""
 
 import hashlib
 import json
@@ -50,24 +50,28 @@ class Trainable(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, images: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` uint8 → x0, float, the space that the model works in."""
+        """Images ``[N, C, H, W]`` uint8 → x0 ``[N, …]`` float, in the space that the model works in."""
 
     @abstractmethod
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """The parameters of a named subset; one that selects nothing is an ``InvalidParameter``."""
+        """The parameters of a named subset.
+
+        Raises:
+            InvalidParameter: The subset is unknown, or this model has no such parameters.
+        """
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        """What decides the use of the weights beside their values, as diffusers and transformers note it."""
-        return [plain_config(part.config) for part in self.modules() if hasattr(part, "config")]
+        """The configurations of diffusers and transformers: what decides the use of the weights."""
+        return [_plain_config(part.config) for part in self.modules() if hasattr(part, "config")]
 
     def fingerprint(self) -> str:
-        """SHA-256 of the weights and of all that decides their use: architecture, dropout, noise schedule."""
+        """SHA-256 of the weights and of what decides their use: architecture, dropout, noise schedule."""
         text = json.dumps(self.configs, sort_keys=True, default=str) + hash_weights(self)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def recompute_activations(self, wanted: bool) -> None:
-        """Compute activations a second time in the backward pass, instead of keeping them."""
+        """Whether to compute activations again in the backward pass instead of keeping them."""
         for part in self.children():
             if isinstance(part, ModelMixin) and part._supports_gradient_checkpointing:
                 if wanted:
@@ -77,53 +81,62 @@ class Trainable(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return next(self.parameters()).device
 
 
-def plain_config(config: Any) -> dict[str, Any]:
-    """A configuration of diffusers or transformers, without what they note for themselves."""
+def _plain_config(config: Any) -> dict[str, Any]:
+    """A configuration of diffusers or transformers, without their private entries."""
     values = config.to_dict() if hasattr(config, "to_dict") else dict(config)
     return {key: value for key, value in values.items() if not key.startswith("_")}
 
 
 class DiffusionModel(Trainable):
-    """A denoiser with a condition, and the noise schedule that it was trained with."""
+    """A denoiser under a condition, and the noise schedule that it was trained with."""
 
     unet: ModelMixin
     scheduler: DDPMScheduler
 
     @abstractmethod
     def decode(self, x0: Tensor) -> Tensor:
-        """x0 → images ``[N, C, H, W]`` uint8."""
+        """x0 ``[N, …]`` float → images ``[N, C, H, W]`` uint8."""
 
     @abstractmethod
     def condition(self, labels: Tensor) -> Tensor:
-        """Numbers of conditions (classes, or prompts) ``[N]`` int64 → conditions, first axis N."""
+        """Numbers of conditions (classes or prompts) ``[N]`` int64 → N conditions."""
 
     @abstractmethod
     def null_condition(self, n: int) -> Tensor:
-        """The condition that says nothing, n times."""
+        """The null condition, n times."""
 
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """Prediction (ε or v, as the scheduler says), shaped like ``x_t``; ``t`` is ``[N]`` int64."""
+        """The prediction, ε or v as the scheduler says; counted in ``evaluations``.
+
+        Args:
+            x_t: Noised batch, ``[N, …]`` float.
+            t: Timesteps, ``[N]`` int64 in [0, T).
+            c: N conditions.
+
+        Returns:
+            Shaped like ``x_t``.
+        """
 
     @abstractmethod
     def embed_condition(self, c: Tensor) -> Tensor:
-        """Conditions → what the denoiser makes of them before anything else, ``[N, …]`` float."""
+        """N conditions → their embeddings, ``[N, …]`` float, the first thing that the denoiser computes."""
 
     @abstractmethod
     def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
-        """As ``denoise``, under embeddings, which need not be those of any condition."""
+        """As ``denoise``, under N embeddings, which need not be those of any condition."""
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """``denoise``, so that ``torch.func`` can call the model with other weights."""
+        """``denoise``: ``torch.func`` calls this with other weights."""
         return self.denoise(x_t, t, c)
 
     @abstractmethod
     def to_pipeline(self) -> DiffusionPipeline:
-        """The diffusers pipeline to save; its class's ``from_pretrained`` loads it anywhere."""
+        """The diffusers pipeline to save; its own ``from_pretrained`` loads it again."""
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -138,12 +151,12 @@ class DiffusionModel(Trainable):
         """(C, H, W) of one image."""
 
     def forget_everything(self, seed: int) -> None:
-        """Put random weights in place of all that knows the data."""
+        """Replace every weight that depends on the data by a random one."""
         draw_weights(self, seed)
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        return [plain_config(self.scheduler.config), *super().configs]
+        return [_plain_config(self.scheduler.config), *super().configs]
 
     @property
     def timesteps(self) -> int:
@@ -155,14 +168,14 @@ class DiffusionModel(Trainable):
         return self.scheduler.add_noise(x0, eps, t)
 
     def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """What ``denoise`` should return for ``noise(x0, t, eps)``: ε, or v (arXiv 2202.00512)."""
+        """The right prediction for ``noise(x0, t, eps)``: ε, or v (arXiv 2202.00512)."""
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(x0, eps, t)
         return eps
 
 
 def draw_weights(network: nn.Module, seed: int) -> None:
-    """Put random weights in place of all of them, each layer's as torch initialises it."""
+    """Replace all weights by those that torch draws for a new layer; the global generator is untouched."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for module in network.modules():
@@ -173,16 +186,21 @@ def draw_weights(network: nn.Module, seed: int) -> None:
 def select_parameters(
     network: nn.Module, subsets: Mapping[str, Callable[[str], bool]], subset: str
 ) -> dict[str, nn.Parameter]:
-    """The parameters whose name fits the rule of ``subset``.
+    """The parameters that belong to ``subset``.
+
+    Args:
+        network: The network.
+        subsets: Name of a subset → whether a parameter, by its name, belongs to it.
+        subset: A key of ``subsets``.
 
     Raises:
-        InvalidParameter: There is no such rule, or no name fits it.
+        InvalidParameter: The subset is unknown, or no parameter belongs to it.
     """
     if subset not in subsets:
-        raise InvalidParameter(f"subset {subset!r} is unknown: allowed are {', '.join(subsets)}")
+        raise InvalidParameter(f"subset {subset!r} is unknown: choose one of {', '.join(subsets)}")
     chosen = {name: parameter for name, parameter in network.named_parameters() if subsets[subset](name)}
     if not chosen:
-        raise InvalidParameter(f"subset {subset!r} selects no parameter of this model")
+        raise InvalidParameter(f"subset {subset!r} selects no parameter of this model: choose another subset")
     return chosen
 
 
@@ -202,8 +220,8 @@ class ClassConditional(DiffusionModel):
         super().__init__()
         if not unet.config.num_class_embeds:
             raise MissingInput(
-                "the model has no class embedding (num_class_embeds is "
-                f"{unet.config.num_class_embeds}): a class-conditional UNet2DModel is needed"
+                f"the model has no class embedding (num_class_embeds is {unet.config.num_class_embeds}): "
+                "use a class-conditional UNet2DModel"
             )
         self.unet = unet
         self.scheduler = scheduler
@@ -214,12 +232,12 @@ class ClassConditional(DiffusionModel):
         return cls(pipeline.unet, pipeline.scheduler)
 
     def to_pipeline(self) -> DDPMPipeline:
-        """The diffusers pipeline to save: ``DDPMPipeline.from_pretrained`` loads it anywhere."""
+        """The diffusers pipeline to save; ``DDPMPipeline.from_pretrained`` loads it again."""
         return DDPMPipeline(self.unet, self.scheduler)
 
     @property
     def classes(self) -> int:
-        """Number of classes, the null class not counted."""
+        """Number of classes, without the null class."""
         return int(self.unet.config.num_class_embeds) - 1
 
     @property
@@ -247,19 +265,24 @@ class ClassConditional(DiffusionModel):
 
     def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
         self.count(len(x_t))
-        table = {"class_embedding.weight": e}  # row i is asked for by image i
+        table = {"class_embedding.weight": e}  # image i takes row i
         rows = torch.arange(len(e), device=e.device)
         return functional_call(self.unet, table, (x_t, t), {"class_labels": rows}).sample
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """A key of ``SUBSETS``; ``notime`` is all but the time embedding."""
+        """See ``Trainable.trainable``; a key of ``SUBSETS``. ``notime`` leaves out the time embedding."""
         return select_parameters(self.unet, SUBSETS, subset)
 
 
 def build_class_conditional(
     settings: DenoiserSettings, shape: tuple[int, int, int], classes: int
 ) -> ClassConditional:
-    """A fresh model for images of ``shape`` (C, H, W); its weights come from torch's global generator.
+    """A new model, with random weights from torch's global generator.
+
+    Args:
+        settings: Architecture and noise schedule.
+        shape: (C, H, W) of the images.
+        classes: Number of classes, without the null class.
 
     Raises:
         InvalidParameter: ``attention`` names a side that no resolution has.
@@ -268,7 +291,7 @@ def build_class_conditional(
     sides = [height >> level for level in range(len(settings.channels))]
     attending = sides[1:] if settings.attention is None else settings.attention
     if unknown := set(attending) - set(sides):
-        raise InvalidParameter(f"denoiser.attention: {sorted(unknown)}: allowed are {sides}")
+        raise InvalidParameter(f"denoiser.attention: {sorted(unknown)}: choose from {sides}")
     unet = UNet2DModel(
         sample_size=(height, width),
         in_channels=channels,

@@ -57,7 +57,7 @@ def train(
     data: TrainingData,
     settings: TrainingSettings,
     seed: int,
-    checkpoint: Path,
+    checkpoint: Path | None = None,
     on_log: OnLog = lambda step, scalars: None,
     store: FeatureStore | None = None,
     machine: MachineSettings = PLAIN,
@@ -74,7 +74,7 @@ def train(
         data: The retain set and, for unlearning, the forget set.
         settings: Steps, batch size, optimiser and the like.
         seed: Top-level seed.
-        checkpoint: Where to write the checkpoint; it is removed at the end.
+        checkpoint: Where to write the checkpoint; it is removed at the end. None writes none.
         on_log: Called with the step and the scalars of each point of the curves.
         store: Keeps what ``method.prepare`` computes; by default nothing is kept.
         machine: How to compute faster.
@@ -99,7 +99,7 @@ def train(
                 training.history.append({"step": step, **scalars})
                 on_log(step, scalars)
                 bar.set_postfix({name: f"{x:.3g}" for name, x in scalars.items() if "loss" in name})
-            if step + 1 < settings.steps and (step + 1) % settings.checkpoint_every == 0 and rank() == 0:
+            if step + 1 < settings.steps and (step + 1) % settings.checkpoint_every == 0:
                 training.save(step + 1)
         training.keep_average()
     return training.history, training.finish()
@@ -115,7 +115,7 @@ class _Training(Generic[M]):
         data: TrainingData,
         settings: TrainingSettings,
         seed: int,
-        checkpoint: Path,
+        checkpoint: Path | None,
         machine: MachineSettings,
     ):
         self.started, self.evaluations_before = time.perf_counter(), model.evaluations
@@ -149,7 +149,9 @@ class _Training(Generic[M]):
             ema = EMAModel(parameters.values(), decay=settings.ema_decay, foreach=True)
         scale = LossScale(self.accelerator.mixed_precision == "fp16")
         self.state = State(parameters, optimiser, build_schedule(optimiser, settings), ema, scale)
-        progress = load_checkpoint(self.checkpoint, self.fingerprint, self.state)
+        progress = Progress()
+        if self.checkpoint:
+            progress = load_checkpoint(self.checkpoint, self.fingerprint, self.state)
         self.done, self.history = progress.step, progress.history
         check_agreement(self.accelerator, self.method.name, self.fingerprint, self.done)
         if self.done:
@@ -199,10 +201,11 @@ class _Training(Generic[M]):
         return norm
 
     def save(self, done: int) -> None:
-        """Write the checkpoint after ``done`` steps."""
-        evaluations = self.model.evaluations - self.evaluations_prepared
-        progress = Progress(done, self.history, evaluations, self._seconds())
-        save_checkpoint(self.checkpoint, self.fingerprint, progress, self.state)
+        """Write the checkpoint after ``done`` steps, in the first process."""
+        if self.checkpoint and rank() == 0:
+            evaluations = self.model.evaluations - self.evaluations_prepared
+            progress = Progress(done, self.history, evaluations, self._seconds())
+            save_checkpoint(self.checkpoint, self.fingerprint, progress, self.state)
 
     def keep_average(self) -> None:
         """Replace the weights by their running mean, if there is one."""
@@ -214,7 +217,7 @@ class _Training(Generic[M]):
         self.model.loss_scale = 1.0
         self.model.recompute_activations(False)
         self.model.requires_grad_(True).eval()
-        if rank() == 0:
+        if self.checkpoint and rank() == 0:
             remove_checkpoint(self.checkpoint, self.fingerprint)
         return Cost(
             self.settings.steps,

@@ -25,14 +25,19 @@ class FeatureStore:
 
     Args:
         folder: Where to keep them; None keeps nothing.
+        checkpoint: Name → where a training within the preparation writes its checkpoint; None writes none.
 
     Attributes:
         reused_seconds: Wall time that earlier runs spent on reused results: a part of the method's cost.
     """
 
-    def __init__(self, folder: Path | None = None):
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, checkpoint: Callable[[str], Path] | None = None):
+        self.folder, self._checkpoint = folder, checkpoint
         self.reused_seconds = 0.0
+
+    def checkpoint(self, name: str) -> Path | None:
+        """Where the training ``name``, a part of a preparation, writes its checkpoint."""
+        return self._checkpoint(name) if self._checkpoint else None
 
     def once(
         self, name: str, model: Trainable, inputs: dict[str, Any], compute: Callable[[], Tensors]

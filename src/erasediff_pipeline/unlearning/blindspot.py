@@ -1,10 +1,10 @@
-"""Blindspot unlearning (arXiv 2210.08196): learn what a proxy says that never saw the forget set.
+"""Blindspot unlearning (arXiv 2210.08196): learn from a proxy that never saw the forget set.
 
     min over θ of E‖ε_θ(x_t, t, c_f) − ε_B(x_t, t, c_f)‖² + β·L_r(θ)
 
-The first term is over the forget set; ε_B is the proxy, trained briefly from random weights on the retain
-set and then frozen; L_r is the retain set's denoising loss (equation 3). The paper's term on intermediate
-activations is left out: it would bind the method to one architecture.
+The first term is over the forget set. ε_B is the proxy: trained briefly on the retain set from random
+weights, then frozen. L_r is the retain set's denoising loss (equation 3). The paper's term on intermediate
+activations is left out, because it depends on the architecture.
 """
 
 import copy
@@ -17,7 +17,6 @@ from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
-from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.ranks import world_size
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.gradients import backward
@@ -28,13 +27,13 @@ from erasediff_pipeline.unlearning.retrain import Retrain
 
 
 class Proxy(Retrain):
-    """The briefly trained model; its own name keeps its draws and its progress bar apart."""
+    """Training of the proxy; its name gives it random streams and a progress bar of its own."""
 
     name = "blindspot proxy"
 
 
 class Blindspot:
-    """Distillation of the proxy; see the module's docstring."""
+    """Distillation of a proxy; the module's docstring states the objective."""
 
     name = "blindspot"
 
@@ -57,7 +56,7 @@ class Blindspot:
             "retain": hash_images(data.retain),
             "seed": seed,
             "settings": settings.model_dump(),
-            # What several processes train is what one trains in as many parts.
+            # Several processes train the same proxy as one process does in as many parts.
             "parts": settings.parts_for(world_size(), f"batch_size of {self.name}"),
         }
 
@@ -68,7 +67,7 @@ class Blindspot:
                 TrainingData(data.retain),
                 settings,
                 seed,
-                checkpoint_path("blindspot-proxy"),
+                store.checkpoint("blindspot-proxy"),
             )
             return dict(self.proxy.state_dict())
 
