@@ -3,7 +3,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.hashing import hash_weights
 

@@ -17,7 +17,8 @@ from erasediff_pipeline.config import (
     TextToImageSettings,
 )
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
+from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 
