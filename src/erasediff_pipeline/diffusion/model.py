@@ -1,4 +1,4 @@
-"""The model interface that methods, samplers and audits use, and the class-conditional model."""
+"""The model interface that methods, samplers and audits use."""
 
 import hashlib
 import json
