@@ -17,7 +17,7 @@ import torch
 
 from erasediff_pipeline.config import ForgetRequest
 from erasediff_pipeline.data.split import split_by_request
-from erasediff_pipeline.training.loop import peak_memory, reset_peak_memory
+from erasediff_pipeline.training.memory import peak_memory, reset_peak_memory
 from measured import Measured
 from runs import ROOT, SWEEP, copy_reference
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, SamplingSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
 from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings

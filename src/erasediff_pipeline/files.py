@@ -1,34 +1,46 @@
-"""A directory appears whole or not at all."""
+"""Atomic writes: a file or a directory appears whole or not at all.
 
-import glob
+What a killed write leaves behind lies in one hidden directory beside its target, ``.<name>.part``. That
+includes the ``.tmp??????`` file that safetensors writes first, in the directory of the file to write.
+"""
+
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import mkdtemp
+
+LEFTOVERS = ".*.part"
+"""Glob of what killed writes leave behind in a directory, see ``leftovers_of``."""
 
 
-def unfinished_of(path: Path) -> list[Path]:
-    """What ``atomic_directory`` was writing to when it was killed: eight characters are ``mkdtemp``'s."""
-    return list(path.parent.glob(f".{glob.escape(path.name)}-????????"))
+def leftovers_of(path: Path) -> list[Path]:
+    """What a killed ``atomic_file(path)`` or ``atomic_directory(path)`` has left behind: none or one."""
+    work = _work_directory(path)
+    return [work] if work.exists() else []
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path to write to, and move that file to ``path`` at success.
+
+    The temporary path is on the same disk, in a directory of its own, and has the name of ``path``. An
+    earlier file at ``path`` stays as it was until then, and for good if the block raises.
+    """
+    with _working_directory(path) as work:
+        yield work / path.name
+        (work / path.name).replace(path)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Give a temporary directory beside ``path`` to write to, and rename it to ``path`` at success.
+    """Give an empty temporary directory to write to, and move it to ``path`` at success.
 
-    An earlier ``path`` stays as it was until then, and for good where the block raises. What one that was
-    killed has left goes.
+    An earlier directory at ``path`` stays as it was until then, and for good if the block raises.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for unfinished in unfinished_of(path):
-        shutil.rmtree(unfinished)
-    work = Path(mkdtemp(prefix=f".{path.name}-", dir=path.parent))
-    try:
-        fresh = work / "fresh"
+    with _working_directory(path) as work:
+        fresh, earlier = work / "fresh", work / "earlier"
         fresh.mkdir()
         yield fresh
-        earlier = work / "earlier"
         if path.exists():
             path.rename(earlier)
         try:
@@ -37,5 +49,19 @@ def atomic_directory(path: Path) -> Iterator[Path]:
             if earlier.exists():
                 earlier.rename(path)
             raise
+
+
+def _work_directory(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
+
+
+@contextmanager
+def _working_directory(path: Path) -> Iterator[Path]:
+    """An empty hidden directory beside ``path``, removed at the end; the parents of ``path`` are created."""
+    work = _work_directory(path)
+    shutil.rmtree(work, ignore_errors=True)  # a killed write has left it
+    work.mkdir(parents=True)
+    try:
+        yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)

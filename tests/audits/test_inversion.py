@@ -1,6 +1,6 @@
 import torch
 
-from erasediff_pipeline.audits.inversion import invert, list_starts
+from erasediff_pipeline.audits.inversion import _list_starts, invert
 from erasediff_pipeline.config import InversionSettings
 
 SETTINGS = InversionSettings(steps=300, restarts=2, batch_size=30, learning_rate=0.05)
@@ -38,9 +38,9 @@ def test_the_weights_stay(linear_model, toy_images, tmp_path):
 def test_starts_repeat_and_differ(linear_model, toy_images):
     model = linear_model(shape=(1, 8, 8))
     images = toy_images.select(toy_images.labels == 1)
-    first, again = (list_starts(model, images, torch.tensor([0, 2]), 2, seed) for seed in (0, 0))
+    first, again = (_list_starts(model, images, torch.tensor([0, 2]), 2, seed) for seed in (0, 0))
     assert torch.equal(first["own"], model.bias[1])
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["random 1"], first["random 2"])
-    other = list_starts(model, images, torch.tensor([0, 2]), 2, 1)
+    other = _list_starts(model, images, torch.tensor([0, 2]), 2, 1)
     assert not torch.equal(first["random 1"], other["random 1"])

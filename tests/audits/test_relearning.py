@@ -8,7 +8,7 @@ from erasediff_pipeline.config import RelearningSettings
 SETTINGS = RelearningSettings(steps=5, images=12, batch_size=8, learning_rate=0.01)
 
 
-def test_it_is_measured_after_powers_of_two_and_at_the_end(linear_model, toy_images, tmp_path):
+def test_it_is_measured_after_powers_of_two_and_at_the_end(linear_model, toy_images):
     model = linear_model(shape=(1, 8, 8))
     seen = []
 
@@ -16,14 +16,14 @@ def test_it_is_measured_after_powers_of_two_and_at_the_end(linear_model, toy_ima
         seen.append(pupil.bias.detach().clone())
         return len(seen) / 10
 
-    curve = relearn(model, toy_images, measure, SETTINGS, 0, tmp_path / "checkpoint")
+    curve = relearn(model, toy_images, measure, SETTINGS, 0)
     assert curve["step"].tolist() == [0, 1, 2, 4, 5]
     assert curve["forget_accuracy"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
     assert torch.equal(seen[0], model.bias)
     assert not torch.equal(seen[1], seen[0])
 
 
-def test_one_that_is_stopped_loses_no_point(linear_model, toy_images, tmp_path):
+def test_one_that_is_stopped_loses_no_point(linear_model, toy_images):
     """A checkpoint would bring the weights back, and not what was measured on the way to them."""
     settings = SETTINGS.model_copy(update={"checkpoint_every": 1})
 
@@ -37,20 +37,20 @@ def test_one_that_is_stopped_loses_no_point(linear_model, toy_images, tmp_path):
 
     model = linear_model(shape=(1, 8, 8))
     with pytest.raises(KeyboardInterrupt):
-        relearn(model, toy_images, stop, settings, 0, tmp_path / "checkpoint")
-    curve = relearn(model, toy_images, lambda pupil: 0.0, settings, 0, tmp_path / "checkpoint")
+        relearn(model, toy_images, stop, settings, 0)
+    curve = relearn(model, toy_images, lambda pupil: 0.0, settings, 0)
     assert curve["step"].tolist() == [0, 1, 2, 4, 5]
 
 
-def test_the_model_stays_as_it_is(linear_model, toy_images, tmp_path):
+def test_the_model_stays_as_it_is(linear_model, toy_images):
     model = linear_model(shape=(1, 8, 8))
     before = [p.clone() for p in model.parameters()]
-    relearn(model, toy_images, lambda pupil: 0.0, SETTINGS, 0, tmp_path / "checkpoint")
+    relearn(model, toy_images, lambda pupil: 0.0, SETTINGS, 0)
     assert all(torch.equal(one, two) for one, two in zip(before, model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("draws", [1, 7])
-def test_measuring_does_not_change_what_is_learnt(linear_model, toy_images, tmp_path, draws):
+def test_measuring_does_not_change_what_is_learnt(linear_model, toy_images, draws):
     """Whatever a look draws from the global generator, and although it switches training off."""
     last = []
 
@@ -58,7 +58,7 @@ def test_measuring_does_not_change_what_is_learnt(linear_model, toy_images, tmp_
         last.append(pupil.eval().bias.detach().clone())
         return float(torch.rand(draws).mean())
 
-    relearn(linear_model(shape=(1, 8, 8)), toy_images, measure, SETTINGS, 0, tmp_path / "checkpoint")
+    relearn(linear_model(shape=(1, 8, 8)), toy_images, measure, SETTINGS, 0)
     quiet = []
     relearn(
         linear_model(shape=(1, 8, 8)),
@@ -66,12 +66,11 @@ def test_measuring_does_not_change_what_is_learnt(linear_model, toy_images, tmp_
         lambda pupil: quiet.append(pupil.bias.detach().clone()) or 0.0,
         SETTINGS,
         0,
-        tmp_path / "checkpoint",
     )
     assert torch.equal(last[-1], quiet[-1])
 
 
-def test_it_is_taught_with_so_many_images(linear_model, toy_images, tmp_path):
+def test_it_is_taught_with_so_many_images(linear_model, toy_images):
     """One image of class 2: no other condition's bias moves."""
     model = linear_model(shape=(1, 8, 8))
     settings = SETTINGS.model_copy(update={"images": 1, "condition_dropout": 0.0})
@@ -83,7 +82,6 @@ def test_it_is_taught_with_so_many_images(linear_model, toy_images, tmp_path):
         lambda pupil: last.append(pupil.bias.clone()) or 0.0,
         settings,
         0,
-        tmp_path / "c",
     )
     moved = (last[-1] != model.bias).any(dim=1)
     assert moved.tolist() == [False, False, True, False]

@@ -3,7 +3,7 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.model import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
@@ -197,7 +197,7 @@ def test_attention_is_where_it_is_asked_for(attention, attends):
 
 
 def test_attention_at_a_side_that_is_not_there():
-    with pytest.raises(InvalidParameter, match=r"denoiser.attention: \[7\]: allowed are \[32, 16\]"):
+    with pytest.raises(InvalidParameter, match=r"denoiser.attention: \[7\]: choose from \[32, 16\]"):
         build_class_conditional(DenoiserSettings(channels=(8, 16), attention=(16, 7)), (3, 32, 32), 3)
 
 

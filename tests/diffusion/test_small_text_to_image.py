@@ -10,7 +10,6 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, reconstruction_loss, scale_latents
 from erasediff_pipeline.diffusion.small_text_to_image import (
     build_text_to_image,
-    join_pair,
     learn_merges,
     train_tokenizer,
 )
@@ -29,7 +28,8 @@ def test_merging_ends_where_every_word_is_a_token():
 
 
 def test_pairs_are_joined_from_the_left():
-    assert join_pair(["a", "a", "a", "b"], ("a", "a")) == ["aa", "a", "b"]
+    """``aaab`` becomes ``aa a b``: the next pair, alphabetically, is ``a b``."""
+    assert learn_merges({"aaab": 1}, 2) == [("a", "a"), ("a", "b</w>")]
 
 
 def test_a_known_word_is_one_token_and_any_other_can_be_written():

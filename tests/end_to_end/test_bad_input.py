@@ -12,7 +12,7 @@ import torch
 from diffusers import DDPMPipeline
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.model import build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
 from tests.helpers.project import (
     BIN,
     QUICK,

@@ -59,7 +59,7 @@ def test_the_same_command_goes_on_to_the_same_bytes(project, whole, quick_run, t
     checkpoint = own / f"data/.checkpoints/{training}.safetensors"
     outputs = [kill_in_training(own, quick_run, arguments, checkpoint) for _ in range(KILLS)]
     outputs.append(quick_run(own, *arguments).output)
-    said = [f"{training} goes on from step" in " ".join(output.split()) for output in outputs]
+    said = [f"{training} continues from step" in " ".join(output.split()) for output in outputs]
     assert said == [False, *[True] * KILLS]
     assert made_in(own, made) == made_in(target, made)
     assert not checkpoint.exists()

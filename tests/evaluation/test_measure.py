@@ -3,7 +3,7 @@ import pytest
 
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.data.task import ForgetTask
-from erasediff_pipeline.diffusion.model import ClassConditional
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional
 from erasediff_pipeline.evaluation.measure import count_prompt_samples, measure_membership
 from tests.helpers.tasks import toy_manifest, toy_task
 

@@ -76,7 +76,7 @@ def test_a_folder_that_was_being_written_is_found(data):
 
     def half_written():
         found = find_leftovers(data, "words/", "erasediff")
-        return [leftover for leftover in found if "/.erasediff-" in leftover.path]
+        return [leftover for leftover in found if "/.erasediff.part" in leftover.path]
 
     with atomic_directory(data / "06_models/words/erasediff") as fresh:
         (fresh / "weights.safetensors").write_bytes(b"12345")
@@ -88,12 +88,14 @@ def test_a_folder_that_was_being_written_is_found(data):
 def test_what_safetensors_was_writing_is_found(data):
     """As it is left by ``kill -9``, too."""
     for environment in ("", "words/"):
-        for name in (".checkpoints/{}.tmpdG7r0e", "04_feature/{}salun/.tmpdG7r0e"):
-            (data / name.format(environment)).write_bytes(b"12345")
-    found = {f.path: f.kind for f in find_leftovers(data, "words/", "erasediff") if ".tmp" in f.path}
+        for name in (".checkpoints/{}.a.safetensors.part", "04_feature/{}salun/.a.safetensors.part"):
+            folder = data / name.format(environment)
+            folder.mkdir(parents=True)
+            (folder / ".tmpdG7r0e").write_bytes(b"12345")
+    found = {f.path: f.kind for f in find_leftovers(data, "words/", "erasediff") if ".part" in f.path}
     assert found == {
-        "data/.checkpoints/words/.tmpdG7r0e": "checkpoints",
-        "data/04_feature/words/salun/.tmpdG7r0e": "features",
+        "data/.checkpoints/words/.a.safetensors.part": "checkpoints",
+        "data/04_feature/words/salun/.a.safetensors.part": "set_aside",
     }
 
 

@@ -1,10 +1,12 @@
 """The linear toy model's losses and gradients, written out in float64, and small batches to ask for them."""
 
+import copy
+
 import numpy as np
 import torch
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.training.method import Batch
+from erasediff_pipeline.training.method import Batch, TrainingData
 
 RETAINED = [1, 2]
 NULL = 3
@@ -19,6 +21,10 @@ def images_of(labels, shape=(1, 2, 2), seed=0):
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (len(labels), *shape), dtype=np.uint8)
     return LabelledImages(pixels, np.array(labels))
+
+
+DATA = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4, seed=1))
+"""Class 0 is to be forgotten."""
 
 
 def batches(seed, retain_size=6, forget_size=4, shape=(1, 2, 2)):
@@ -61,6 +67,13 @@ class Weights:
     @property
     def vector(self):
         return flat([self.weight, self.bias])
+
+    def moved(self, step):
+        """The weights after a step, which is one vector."""
+        new, size = copy.copy(self), self.weight.size
+        new.weight = self.weight + step[:size].reshape(self.weight.shape)
+        new.bias = self.bias + step[size:].reshape(self.bias.shape)
+        return new
 
     def predict(self, x_t, c):
         x = x_t.double().numpy().reshape(len(x_t), -1)
@@ -119,3 +132,10 @@ def assert_update(step, expected):
     """Float32 against float64; the gradients are of the order of one."""
     assert np.abs(expected).max() > 0.05
     np.testing.assert_allclose(step.update, expected, atol=2e-4, rtol=2e-3)
+
+
+def push(model, size=0.5):
+    """Move the weights, as earlier steps would have done."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(size * torch.randn(p.shape, generator=generator(7)))

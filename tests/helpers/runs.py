@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
 
 STEPPED = [name for name, entry in METHODS.items() if not getattr(entry.build, "closed_form", False)]
@@ -55,7 +56,14 @@ def build(name, **changes):
     return entry.build(settings), settings
 
 
-def run(name, model, data, checkpoint, seed=0, before_step=lambda n: None, store=None, **changes):
+def prepared(name, model, data, store=None, seed=0, **changes):
+    """A method of the registry that is ready to compute gradients."""
+    method, _ = build(name, **changes)
+    method.prepare(model, data, store or FeatureStore(), seed)
+    return method
+
+
+def run(name, model, data, checkpoint=None, seed=0, before_step=lambda n: None, store=None, **changes):
     """Train by a method of the registry; return its curves, its cost and the method."""
     method, settings = build(name, **changes)
     watch(method, before_step)

@@ -17,7 +17,8 @@ from erasediff_pipeline.config import (
     TextToImageSettings,
 )
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.model import DiffusionModel, build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
+from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 
@@ -63,7 +64,7 @@ class ToyModel(DiffusionModel):
         return self.record(x_t, t, c, self.predict(self, x_t, t, c))
 
     def record(self, x_t, t, c, prediction):
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         self.calls.append(Call(x_t.clone(), t.clone(), c, prediction.detach(), torch.is_grad_enabled()))
         return prediction
 

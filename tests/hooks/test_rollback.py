@@ -100,8 +100,8 @@ def test_failure_in_the_middle_of_a_save(runs):
 
 def test_what_a_killed_run_was_writing_goes(runs):
     runs.hook.before_dataset_saved("model")
-    gone = [".model-k3x_9a2b", ".checkpoints/.tmpdG7r0e", "04_feature/salun/.tmpdG7r0e"]
-    stay = [".model-k3x_9a2b.earlier", ".model2-k3x_9a2b", "model-k3x_9a2b", ".checkpoints/a.safetensors"]
+    gone = [".model.part", ".checkpoints/.a.safetensors.part", "04_feature/salun/.a.safetensors.part"]
+    stay = [".model.part.earlier", ".model2.part", "model.part", ".checkpoints/a.safetensors"]
     for name in (*gone, *stay):
         runs.write(runs.data / name / "fresh" if "model" in name else runs.data / name, "unfinished")
     runs.kill()

@@ -1,3 +1,3 @@
-"""The same data and checkpoints as the methods' tests."""
+"""The same data as the methods' tests."""
 
-from tests.unlearning.conftest import data, own_checkpoints  # noqa: F401
+from tests.unlearning.conftest import data  # noqa: F401

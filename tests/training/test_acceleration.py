@@ -20,7 +20,7 @@ def test_without_an_accelerator_what_needs_one_is_left_out_and_named(caplog):
     kept, precision = fit_to(CPU, ALL, settings)
     assert kept == ALL.model_copy(update={"compile": False, "pin_memory": False})
     assert precision == "no"
-    said = "machine.compile, machine.pin_memory, mixed_precision: fp16: left out, there is no accelerator"
+    said = "machine.compile, machine.pin_memory, mixed_precision: fp16: ignored, there is no accelerator"
     assert caplog.messages == [said]
 
 
@@ -112,7 +112,10 @@ def test_a_checkpoint_of_other_arithmetic_is_not_continued(unet_model, data, tmp
         unlearn(unet_model(), data, tmp_path / "b", MachineSettings(fused=True), kill_at(4))
     with caplog.at_level(logging.WARNING):
         unlearn(resumed, data, tmp_path / "b", plain)
-    assert "is of another configuration, and kept for it: training starts anew" in caplog.text
+    assert (
+        "belongs to another configuration and is kept for it: training starts from the beginning"
+        in caplog.text
+    )
     assert weights_of(resumed) == weights_of(whole)
 
 

@@ -2,6 +2,7 @@ import math
 from contextlib import nullcontext
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.utils import clip_grad_norm_
@@ -15,10 +16,14 @@ from erasediff_pipeline.training.gradients import (
     HIGHEST,
     START,
     LossScale,
+    accumulate,
     backward,
     gradients_of,
 )
 from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
+from erasediff_pipeline.training.processes import Share
+from tests.helpers.by_hand import batches, flat
 from tests.helpers.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
 
 
@@ -39,13 +44,13 @@ def in_fp16(monkeypatch):
 def test_the_scale_halves_where_gradients_overflow_and_doubles_after_long():
     scale = LossScale(active=True)
     scale.update(finite=False)
-    assert scale.state == (START / 2, 0)
+    assert (scale.scale, scale.good_steps) == (START / 2, 0)
     for _ in range(GROWTH_INTERVAL - 1):
         scale.update(finite=True)
-    assert scale.state == (START / 2, GROWTH_INTERVAL - 1)
+    assert (scale.scale, scale.good_steps) == (START / 2, GROWTH_INTERVAL - 1)
     scale.update(finite=True)
-    assert scale.state == (START, 0)
-    scale.restore(HIGHEST, GROWTH_INTERVAL - 1)
+    assert (scale.scale, scale.good_steps) == (START, 0)
+    scale.scale, scale.good_steps = HIGHEST, GROWTH_INTERVAL - 1
     scale.update(finite=True)
     assert scale.scale == HIGHEST
 
@@ -75,36 +80,45 @@ def test_gradients_are_those_of_the_loss(linear_model, scale):
 
 
 @pytest.mark.parametrize("name", STEPPED)
-def test_every_method_computes_the_same_under_a_scale(unet_model, data, tmp_path, in_fp16, name):
-    """To the last bit: a power of two rounds nothing. A gradient that is not divided again would."""
+def test_every_method_computes_the_same_under_a_scale(unet_model, data, in_fp16, name):
+    """To the last bit: a power of two rounds nothing. A gradient that is not divided again would differ."""
     plain, scaled = unet_model(), unet_model()
-    run(name, plain, data, tmp_path / "a", steps=2)
+    run(name, plain, data, None, steps=2)
     in_fp16()
-    run(name, scaled, data, tmp_path / "b", steps=2)
+    run(name, scaled, data, None, steps=2)
     assert weights_of(scaled) == weights_of(plain)
     assert scaled.loss_scale == 1
 
 
-class Overflowing(Denoising):
-    """Gradients that fp16 cannot hold, above a scale of 2**14."""
+class Spoilt(Denoising):
+    """``spoil``: loss scale → the number that takes the place of a gradient, if any."""
+
+    def __init__(self, settings, spoil):
+        super().__init__(settings)
+        self.spoil = spoil
 
     def gradients(self, model, *batch):
         scalars = super().gradients(model, *batch)
-        if model.loss_scale > 2**14:
-            next(p for p in model.parameters()).grad.fill_(math.inf)
+        if spoilt := self.spoil(model.loss_scale):
+            next(model.parameters()).grad.fill_(spoilt)
         return {**scalars, "loss_scale": model.loss_scale}
 
 
-def overflow(model, data, checkpoint, before_step=lambda n: None):
-    settings = PretrainSettings(**small())
-    method = watch(Overflowing(settings), before_step)
-    return train(model, method, loop.TrainingData(data.retain), settings, 0, checkpoint)[0]
+def train_spoilt(model, data, spoil, checkpoint=None, before_step=lambda n: None, **changes):
+    settings = PretrainSettings(**small(**changes))
+    method = watch(Spoilt(settings, spoil), before_step)
+    return train(model, method, TrainingData(data.retain), settings, 0, checkpoint)[0]
 
 
-def test_a_step_that_overflows_is_left_out(unet_model, data, tmp_path, in_fp16):
+def overflow(scale):
+    """fp16 cannot hold these gradients above a scale of 2**14."""
+    return math.inf if scale > 2**14 else None
+
+
+def test_a_step_that_overflows_is_skipped(unet_model, data, in_fp16):
     in_fp16()
     model = unet_model()
-    curve = overflow(model, data, tmp_path / "c")
+    curve = train_spoilt(model, data, overflow)
     assert [point["loss_scale"] for point in curve] == [2**16, 2**15, 2**14, 2**14, 2**14, 2**14]
     assert [math.isfinite(point["gradient_norm"]) for point in curve] == [False] * 2 + [True] * 4
     assert all(p.isfinite().all() for p in model.parameters())
@@ -113,23 +127,40 @@ def test_a_step_that_overflows_is_left_out(unet_model, data, tmp_path, in_fp16):
 def test_killed_and_resumed_under_a_scale(unet_model, data, tmp_path, in_fp16):
     in_fp16()
     whole, resumed = unet_model(), unet_model()
-    overflow(whole, data, tmp_path / "a")
+    train_spoilt(whole, data, overflow)
     with pytest.raises(Killed):
-        overflow(unet_model(), data, tmp_path / "b", kill_at(4))
-    curve = overflow(resumed, data, tmp_path / "b")
+        train_spoilt(unet_model(), data, overflow, tmp_path / "b", kill_at(4))
+    curve = train_spoilt(resumed, data, overflow, tmp_path / "b")
     assert curve[-1]["loss_scale"] == 2**14
     assert weights_of(resumed) == weights_of(whole)
 
 
-class Diverged(Denoising):
-    def gradients(self, model, *batch):
-        scalars = super().gradients(model, *batch)
-        next(p for p in model.parameters()).grad.fill_(math.nan)
-        return scalars
-
-
-def test_a_gradient_that_no_scale_mends_ends_the_training(unet_model, data, tmp_path, in_fp16):
+def test_a_gradient_that_no_scale_makes_finite_ends_the_training(unet_model, data, in_fp16):
     in_fp16()
-    settings = PretrainSettings(**small(steps=40))
     with pytest.raises(UserError, match="pretrain: the gradient is nan at step 16: lower its learning_rate"):
-        train(unet_model(), Diverged(settings), loop.TrainingData(data.retain), settings, 0, tmp_path / "c")
+        train_spoilt(unet_model(), data, lambda scale: math.nan, steps=40)
+
+
+class Squares:
+    """A method without noise: the mean square of the prediction for the retain batch."""
+
+    name = "squares"
+
+    def gradients(self, model, forget_batch, retain_batch, generator):
+        t = torch.zeros(len(retain_batch.x0), dtype=torch.int64)
+        loss = model.denoise(retain_batch.x0, t, retain_batch.labels).square().mean()
+        loss.backward()
+        return {"loss": loss.item(), "forget_images": len(forget_batch.x0)}
+
+
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(linear_model):
+    forget, retain = batches(0)
+    results = []
+    for parts in (1, 2):
+        model = linear_model()
+        scalars = accumulate(model, Squares(), forget, retain, 0, 0, Share(range(parts), parts))
+        results.append((scalars["loss"], flat([p.grad for p in model.parameters()])))
+        assert scalars["forget_images"] == 4 / parts
+    assert results[0][0] == pytest.approx(results[1][0])
+    np.testing.assert_allclose(*(gradient for _, gradient in results), rtol=1e-5)
+    assert np.abs(results[0][1]).max() > 0.01

@@ -3,8 +3,9 @@ import sys
 import pytest
 import torch
 
+from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
-from erasediff_pipeline.training.optimiser import lay_out_as_weights, optimiser_class
+from erasediff_pipeline.training.optimiser import build_schedule, match_layouts, optimiser_class
 from tests.helpers.by_hand import generator
 from tests.helpers.runs import in_8_bits, run, weights_of
 
@@ -56,63 +57,83 @@ def test_moments_take_two_bytes_a_weight_in_place_of_eight():
 
 
 @in_8_bits
-def test_a_method_learns_with_it(unet_model, data, tmp_path):
+def test_a_method_learns_with_it(unet_model, data):
     weights = {}
     for name in ("adamw", "adamw_8bit"):
         model = unet_model()
-        history, _, _ = run("finetune", model, data, tmp_path / "c", steps=30, optimiser=name)
+        history, _, _ = run("finetune", model, data, None, steps=30, optimiser=name)
         weights[name] = weights_of(model)
         assert history[-1]["loss"] < 0.8 * history[0]["loss"]
     assert weights["adamw"] != weights["adamw_8bit"]
 
 
-def test_what_is_not_installed_is_one_line(monkeypatch):
+@pytest.mark.parametrize(
+    ("device", "error", "said"),
+    [
+        ("cpu", MissingInput, "is not installed: pip install 'erasediff_pipeline[adamw_8bit]', or choose"),
+        ("mps", InvalidParameter, "runs on cpu, cuda, xpu, not on mps: choose"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(monkeypatch, device, error, said):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
-    with pytest.raises(MissingInput) as error:
-        optimiser_class("adamw_8bit", CPU, "unlearn.optimiser")
-    assert error.value.message == (
-        "unlearn.optimiser: 'adamw_8bit' is not installed: pip install 'erasediff_pipeline[adamw_8bit]', "
-        "or choose 'adamw'"
-    )
+    with pytest.raises(error) as refused:
+        optimiser_class("adamw_8bit", torch.device(device), "unlearn.optimiser")
+    assert refused.value.message == f"unlearn.optimiser: 'adamw_8bit' {said} 'adamw'"
 
 
-def test_a_device_that_it_does_not_run_on_is_one_line():
-    with pytest.raises(InvalidParameter) as error:
-        optimiser_class("adamw_8bit", torch.device("mps"), "unlearn.optimiser")
-    assert error.value.message == (
-        "unlearn.optimiser: 'adamw_8bit' runs on cpu, cuda, xpu, not on mps: choose 'adamw'"
-    )
-
-
-def test_it_is_refused_before_anything_is_prepared(unet_model, data, tmp_path, monkeypatch):
+def test_it_is_refused_before_anything_is_prepared(unet_model, data, monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     model = unet_model()
     with pytest.raises(MissingInput, match="optimiser of salun: 'adamw_8bit' is not installed"):
-        run("salun", model, data, tmp_path / "c", optimiser="adamw_8bit")
+        run("salun", model, data, None, optimiser="adamw_8bit")
     assert model.evaluations == 0
 
 
-def one_step(gradient, fused, mend):
-    torch.manual_seed(0)
-    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3))
-    weight.grad = gradient.clone(memory_format=torch.preserve_format)
-    if mend:
-        lay_out_as_weights([weight])
+def one_step(fused, matched):
+    """A weight after a step on a gradient of another memory layout."""
+    weight = torch.nn.Parameter(torch.randn(8, 4, 3, 3, generator=generator()))
+    gradient = torch.randn(8, 4, 3, 3, generator=generator(1))
+    weight.grad = gradient.contiguous(memory_format=torch.channels_last)
+    if matched:
+        match_layouts([weight])
     torch.optim.AdamW([weight], lr=0.1, fused=fused).step()
     return weight.detach()
 
 
-def test_a_gradient_that_lies_otherwise_is_stepped_as_it_should():
-    gradient = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    gradient = gradient.contiguous(memory_format=torch.channels_last)
-    right = one_step(gradient, fused=False, mend=False)
-    torch.testing.assert_close(one_step(gradient, fused=True, mend=True), right)
+def test_a_gradient_of_another_layout_is_stepped_as_it_should():
+    torch.testing.assert_close(one_step(fused=True, matched=True), one_step(fused=False, matched=False))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="it is an error there")
 def test_without_that_torch_steps_by_other_gradients():
-    """Or the mend could go."""
-    gradient = torch.randn(8, 4, 3, 3, generator=torch.Generator().manual_seed(1))
-    gradient = gradient.contiguous(memory_format=torch.channels_last)
-    wrong, right = (one_step(gradient, fused, mend=False) for fused in (True, False))
-    assert (wrong - right).abs().max() > 0.1
+    """If this fails, ``match_layouts`` can go."""
+    difference = one_step(fused=True, matched=False) - one_step(fused=False, matched=False)
+    assert difference.abs().max() > 0.1
+
+
+def rates(schedule):
+    """Learning rate and β₁ at each of 100 steps."""
+    optimiser = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=1e-2)
+    settings = PretrainSettings(steps=100, schedule=schedule, learning_rate=1e-2)
+    scheduler, seen = build_schedule(optimiser, settings), []
+    for _ in range(100):
+        seen.append((optimiser.param_groups[0]["lr"], optimiser.param_groups[0]["betas"][0]))
+        optimiser.step()
+        scheduler.step()
+    return zip(*seen, strict=True)
+
+
+def test_one_cycle_rises_and_falls_and_its_momentum_the_other_way_round():
+    rate, momentum = rates("one_cycle")
+    assert max(rate) == pytest.approx(1e-2, rel=0.01)
+    assert rate[0] < 1e-3
+    assert rate[-1] < 1e-4
+    assert min(momentum) == pytest.approx(0.85, rel=0.01)
+    assert (momentum[0], momentum[-1]) == pytest.approx((0.95, 0.95), rel=0.01)
+    assert rate.index(max(rate)) == momentum.index(min(momentum))
+
+
+def test_constant_stays():
+    rate, momentum = rates("constant")
+    assert set(rate) == {1e-2}
+    assert len(set(momentum)) == 1

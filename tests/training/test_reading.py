@@ -6,7 +6,7 @@ from erasediff_pipeline.config import MachineSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.processes import Share
-from erasediff_pipeline.training.reading import read_batches
+from erasediff_pipeline.training.reading import draw_forgotten_before, read_batches
 from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 
 IMAGES = LabelledImages(np.arange(20, dtype=np.uint8)[:, None, None, None], np.arange(20))
@@ -38,3 +38,11 @@ def test_reading_draws_nothing_from_the_global_generator():
     before = torch.get_rng_state()
     read(range(2), workers=1)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_conditions_forgotten_before_are_drawn_for_the_retained_images():
+    drawn = [draw_forgotten_before([3, 5], 400, seed, step=2) for seed in (0, 0, 1)]
+    assert set(drawn[0].tolist()) == {3, 5}
+    assert 150 < (drawn[0] == 3).sum() < 250
+    assert torch.equal(drawn[0], drawn[1])
+    assert not torch.equal(drawn[0], drawn[2])

@@ -169,7 +169,7 @@ def test_proxy_of_other_inputs_is_trained_anew(linear_model, tmp_path, no_traini
         prepared(linear_model(), data, FeatureStore(tmp_path), **settings)
 
 
-def test_killed_while_the_proxy_trains(unet_model, data, monkeypatch, own_checkpoints):
+def test_killed_while_the_proxy_trains(unet_model, data, monkeypatch, tmp_path):
     """Its training has a checkpoint of its own and goes on from there."""
     whole = weights_of(prepared(unet_model(), data).proxy)
     calls = []
@@ -184,13 +184,13 @@ def test_killed_while_the_proxy_trains(unet_model, data, monkeypatch, own_checkp
             raise Killed
 
     monkeypatch.setattr(module, "train", patched)
+    store = FeatureStore(checkpoint=tmp_path.joinpath)
     with pytest.raises(Killed):
-        prepared(unet_model(), data)
-    (path,) = own_checkpoints.iterdir()
-    assert path.name.startswith("blindspot-proxy")
-    assert weights_of(prepared(unet_model(), data).proxy) == whole
+        prepared(unet_model(), data, store)
+    assert list(tmp_path.iterdir()) == [tmp_path / "blindspot-proxy"]
+    assert weights_of(prepared(unet_model(), data, store).proxy) == whole
     assert len(calls) == 4 + 3
-    assert list(own_checkpoints.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_update_costs_the_proxy_too(linear_model, alpha_bar):

@@ -19,7 +19,7 @@ def build(model, **settings):
 
 def shifts(method, model, forget, seed):
     """How far from the forgotten condition each image is asked for: under W·x + e, with x = 0, it is e."""
-    asked = method.ask(model, forget, generator(seed))
+    asked = method.predictor(model, forget, generator(seed))
     zero = torch.zeros_like(forget.x0)
     with torch.no_grad():
         return asked(model, Noised(zero, torch.zeros(len(zero)), zero)).flatten(1) - model.bias[0]
@@ -97,6 +97,6 @@ def test_attack_leaves_the_weights_alone(linear_model):
     model = linear_model()
     before = [p.detach().clone() for p in model.parameters()]
     forget, _ = batches(0)
-    build(model, attack_steps=3).ask(model, forget, generator())
+    build(model, attack_steps=3).predictor(model, forget, generator())
     assert all(torch.equal(one, two) for one, two in zip(before, model.parameters(), strict=True))
     assert all(p.grad is None for p in model.parameters())

@@ -1,37 +1,16 @@
 import pytest
 import torch
 
-from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.esd import Esd, EsdSettings
-from tests.helpers.by_hand import (
-    NULL,
-    RETAINED,
-    Step,
-    Weights,
-    assert_update,
-    batches,
-    flat,
-    generator,
-    images_of,
-)
-from tests.helpers.runs import run, weights_of
-
-DATA = TrainingData(retain=images_of(RETAINED), forget=images_of([0]))
+from tests.helpers.by_hand import DATA, NULL, Step, Weights, assert_update, flat, push
+from tests.helpers.runs import prepared
 
 
-def prepared(model, retain_weight=0.0, **settings):
-    """Without other settings the paper's objective, which has no retain term."""
-    method = Esd(EsdSettings(retain_weight=retain_weight, **settings))
-    method.prepare(model, DATA, FeatureStore(), seed=0)
-    return method
-
-
-def push(model):
-    """Move the weights, as earlier steps would have done."""
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(torch.randn(p.shape, generator=generator(7)) / 2)
+def step_of(model, alpha_bar, seed=0, pushed=False, **settings):
+    """A step, and what the base model was."""
+    method, base = prepared("esd", model, DATA, **{"retain_weight": 0.0, **settings}), Weights(model)
+    if pushed:
+        push(model)
+    return Step(model, method, alpha_bar, seed), base
 
 
 def target_by_hand(base, step, eta):
@@ -46,11 +25,7 @@ def target_by_hand(base, step, eta):
 def test_update_leads_away_from_what_the_base_model_says(linear_model, alpha_bar, eta, pushed):
     """The base model stays where it was while the model moves."""
     for seed in range(5):
-        model = linear_model(seed)
-        method, base = prepared(model, negative_guidance=eta), Weights(model)
-        if pushed:
-            push(model)
-        step = Step(model, method, alpha_bar, seed)
+        step, base = step_of(linear_model(seed), alpha_bar, seed, pushed, negative_guidance=eta)
         loss, gradient = step.forget_loss(target_by_hand(base, step, eta))
         assert step.forget.c.tolist() == [0] * 4
         assert_update(step, gradient)
@@ -60,10 +35,7 @@ def test_update_leads_away_from_what_the_base_model_says(linear_model, alpha_bar
 @pytest.mark.parametrize("beta", [0.3, 2.0])
 def test_retain_term_adds_the_denoising_gradient(linear_model, alpha_bar, beta):
     for seed in range(5):
-        model = linear_model(seed)
-        method, base = prepared(model, retain_weight=beta), Weights(model)
-        push(model)
-        step = Step(model, method, alpha_bar, seed)
+        step, base = step_of(linear_model(seed), alpha_bar, seed, pushed=True, retain_weight=beta)
         _, g_forget = step.forget_loss(target_by_hand(base, step, 1.0))
         retain_loss, g_retain = step.retain_loss()
         assert_update(step, g_forget + beta * g_retain)
@@ -72,56 +44,27 @@ def test_retain_term_adds_the_denoising_gradient(linear_model, alpha_bar, beta):
 
 def test_without_retain_term_the_retain_batch_is_not_read(linear_model, alpha_bar):
     model = linear_model()
-    step = Step(model, prepared(model, retain_weight=0.0), alpha_bar)
+    step, _ = step_of(model, alpha_bar)
     assert step.retain is None
     assert (model.bias.grad[1:] == 0).all()
     assert model.bias.grad[0].abs().min() > 0
 
 
-def test_noised_forget_images_are_what_both_models_see(linear_model, alpha_bar):
+def test_both_models_see_the_same_noised_forget_images(linear_model, alpha_bar):
     model = linear_model()
-    method = prepared(model)
+    method = prepared("esd", model, DATA, retain_weight=0.0)
     step = Step(model, method, alpha_bar)
     (x0,) = step.noised
     assert torch.equal(x0, step.forget_x0)
-    unconditional, conditional = method.base.calls
-    for call in (unconditional, conditional):
+    for call, c in zip(method.base.calls, (NULL, 0), strict=True):
         assert torch.equal(call.x_t, step.forget.x_t)
         assert torch.equal(call.t, step.forget.t)
+        assert call.c.tolist() == [c] * 4
         assert not call.grad
-    assert (unconditional.c.tolist(), conditional.c.tolist()) == ([NULL] * 4, [0] * 4)
-
-
-@pytest.mark.parametrize(("beta", "evaluations"), [(0.0, 3 * 4), (1.0, 3 * 4 + 6)])
-def test_an_update_costs_the_base_model_too(linear_model, alpha_bar, beta, evaluations):
-    model = linear_model()
-    Step(model, prepared(model, retain_weight=beta), alpha_bar)
-    assert model.evaluations == evaluations
-
-
-def test_base_is_frozen_and_without_dropout(unet_model):
-    model = unet_model(dropout=0.5).train()
-    method = prepared(model)
-    before = weights_of(method.base)
-    method.gradients(model, *batches(0, shape=(1, 8, 8)), generator())
-    assert weights_of(method.base) == before
-    assert all(p.grad is None and not p.requires_grad for p in method.base.parameters())
-    assert not any(module.training for module in method.base.modules())
-    assert model.training
-    assert all(p.requires_grad for p in model.parameters())
-
-
-def test_base_does_not_follow_a_training(unet_model, data, tmp_path):
-    model = unet_model()
-    before = weights_of(model)
-    _, _, method = run("esd", model, data, tmp_path / "c")
-    assert weights_of(method.base) == before
-    assert weights_of(model) != before
 
 
 def test_more_guidance_leads_further_away(linear_model, alpha_bar):
-    updates = []
-    for eta in (0.0, 1.0, 2.0):
-        model = linear_model()
-        updates.append(Step(model, prepared(model, negative_guidance=eta), alpha_bar).update)
-    assert flat([updates[2] - updates[0]]) == pytest.approx(2 * (updates[1] - updates[0]), abs=1e-4)
+    none, one, two = (
+        step_of(linear_model(), alpha_bar, negative_guidance=eta)[0].update for eta in (0.0, 1.0, 2.0)
+    )
+    assert flat([two - none]) == pytest.approx(2 * (one - none), abs=1e-4)

@@ -84,9 +84,7 @@ def test_next_class_is_the_retained_one_after_it(labels, retained, expected):
 
 @pytest.mark.parametrize(("retained", "forgotten"), [([1, 1], [1]), ([2], [0, 2]), ([], [0])])
 def test_no_other_class_is_refused_in_the_name_of_the_asker(retained, forgotten):
-    with pytest.raises(
-        InvalidRequest, match=rf"^asker needs .* the retain set shows \{sorted(set(retained))}"
-    ):
+    with pytest.raises(InvalidRequest, match=rf"^asker needs .* the retain set has \{sorted(set(retained))}"):
         retained_of(retained, forgotten)
 
 
@@ -96,7 +94,7 @@ def test_without_a_forget_set_there_is_nothing_to_refuse():
 
 def test_a_condition_that_is_kept_cannot_be_forgotten():
     data = TrainingData(retain=images_of([0, 1, 2]), forget=images_of([1]))
-    with pytest.raises(InvalidRequest, match="esd forgets a condition, not images: class 1 is to be kept"):
+    with pytest.raises(InvalidRequest, match=r"esd forgets conditions, .* class 1 is also retained"):
         refuse_kept_classes(data, "esd")
 
 

@@ -77,7 +77,7 @@ def aim_of(model, data, target, seed=0):
     method = EraseDiff(UnlearnSettings(**small(forget_target=target)))
     method.prepare(model, data, FeatureStore(), 0)
     batch = Batch(torch.randn(5, *model.sample_shape), torch.full((5,), DOG))
-    noised = method.aim(model, batch, generator(seed))
+    noised = method.noise_with_target(model, batch, generator(seed))
     with torch.no_grad():
         of_prompt = [
             model.denoise(noised.x_t, noised.t, model.condition(torch.full((5,), n))) for n in range(4)

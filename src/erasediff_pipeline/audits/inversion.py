@@ -1,4 +1,4 @@
-"""Is there any embedding that still brings the class back?"""
+"""Inversion: is there an embedding that still brings a forgotten class back?"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -26,26 +26,27 @@ def invert(
     seed: int,
     checkpoint: Path,
 ) -> pd.DataFrame:
-    """Search the embedding under which the model denoises the forgotten images best, with full access to it.
+    """Search for the embedding under which the model denoises the forgotten images best, by gradients.
 
     min over e of E‖ε − ε_θ(x_t, t, e)‖², textual inversion (arXiv 2208.01618, equation 2), as the attack of
-    arXiv 2308.01508. From random embeddings, each element drawn from the normal distribution of that of the
-    retained conditions' embeddings (``embeddings_apart``), and from the forgotten condition's own.
+    arXiv 2308.01508. It starts once from the embedding of the forgotten condition, and several times from
+    random ones: each element is drawn from a normal distribution with the mean and the standard deviation of
+    that element over the retained conditions (``embeddings_apart``).
 
     Args:
-        model: The model under audit; its weights stay.
+        model: The model under audit; its weights do not change.
         images: Forgotten images of one class, under the numbers of their conditions.
-        retained: ``[N]`` int64, numbers of retained conditions.
-        measure: A model → share of its samples that show the class.
-        settings: Budget: restarts and steps.
-        seed: Rules starts, batches and noise.
-        checkpoint: Where a training keeps its checkpoint.
+        retained: Numbers of the retained conditions, ``[N]`` int64.
+        measure: Model → share of its samples that show the class, in [0, 1].
+        settings: The budget: restarts and steps.
+        seed: Seed of starts, batches and noise.
+        checkpoint: Where a training writes its checkpoint.
 
     Returns:
-        A row a start: ``start`` (``own`` or ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
+        One row a start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
     """
     rows = []
-    for name, start in list_starts(model, images, retained, settings.restarts, seed).items():
+    for name, start in _list_starts(model, images, retained, settings.restarts, seed).items():
         attack = Embedded(model, start)
         history, _ = train(
             attack,
@@ -60,10 +61,10 @@ def invert(
 
 
 @torch.no_grad()
-def list_starts(
+def _list_starts(
     model: DiffusionModel, images: LabelledImages, retained: Tensor, restarts: int, seed: int
 ) -> dict[str, Tensor]:
-    """The forgotten condition's own embedding, and random ones, by name."""
+    """The embeddings to start from, by name: the forgotten condition's, and random ones."""
     own = model.embed_condition(model.condition(torch.from_numpy(images.labels[:1].copy())))[0]
     table = embeddings_apart(model, retained, torch.from_numpy(images.labels[:1].copy()))
     mean, std = table.mean(dim=0), table.std(dim=0)

@@ -42,7 +42,6 @@ def relearn_model(
             partial(_forget_accuracy, bench, settings, seed),
             settings.relearning,
             derive_seed(seed, "relearning"),
-            workspace.checkpoint("relearning", name, taught),
         )
         parts.append(curve.assign(taught=taught))
     return pd.concat(parts, ignore_index=True)

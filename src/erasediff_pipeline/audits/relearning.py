@@ -1,8 +1,7 @@
-"""How soon does the class come back, when the model is taught again?"""
+"""Relearning: how soon does a forgotten class come back when the model is trained on it again?"""
 
 import copy
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,47 +16,51 @@ from erasediff_pipeline.training.method import TrainingData
 
 def relearn(
     model: DiffusionModel,
-    taught: LabelledImages,
+    images: LabelledImages,
     measure: Callable[[DiffusionModel], float],
     settings: RelearningSettings,
     seed: int,
-    checkpoint: Path,
 ) -> pd.DataFrame:
-    """Train a copy on plain denoising, and measure it after 0, 1, 2, 4, … steps.
+    """Train a copy by plain denoising, and measure it after 0, 1, 2, 4, … steps and at the end.
 
-    min over θ of E‖ε − ε_θ(x_t, t, c)‖² (arXiv 2006.11239, equation 14) on the taught images, from the erased
-    weights; relearning as an audit of unlearning: arXiv 2402.16835. What was hidden is back after a few
-    steps; what is gone takes as many as in a model that never had it. So the figure says something beside
-    that of the retrained model only.
+    min over θ of E‖ε − ε_θ(x_t, t, c)‖² (arXiv 2006.11239, equation 14) on ``images``, from the erased
+    weights; relearning as an audit of unlearning: arXiv 2402.16835. What was only hidden comes back after a
+    few steps; what is gone takes as many steps as in a model that never had it: compare with the retrained
+    model.
 
     Args:
-        model: The model under audit; it stays as it is.
-        taught: Images under the numbers of their conditions; the first ``settings.images`` are used.
-        measure: A model → share of its samples that show the class.
-        settings: Of the training.
-        seed: Rules batches and noise.
-        checkpoint: Where a training would keep its checkpoint; none is written.
+        model: The model under audit; it is not changed.
+        images: Images under the numbers of their conditions; the first ``settings.images`` are used.
+        measure: Model → share of its samples that show the class, in [0, 1]. It may draw random numbers.
+        settings: Of the training. It writes no checkpoint: what is measured on the way would be lost.
+        seed: Seed of batches and noise.
 
     Returns:
-        ``step`` and ``forget_accuracy``.
+        One row a measurement: ``step`` and ``forget_accuracy``.
     """
-    pupil = copy.deepcopy(model)
-    # What was measured on the way is in no checkpoint: one that is stopped starts again.
-    settings = settings.model_copy(update={"checkpoint_every": settings.steps})
-    points = [(0, measure(pupil))]
+    trained = copy.deepcopy(model)
+    points = [(0, measure(trained))]
 
-    def look(step: int, scalars: dict[str, float]) -> None:
+    def measure_sometimes(step: int, scalars: dict[str, float]) -> None:
         done = step + 1
         if done & (done - 1) == 0 or done == settings.steps:  # a power of two, or the last
-            points.append((done, measure(pupil)))
-            pupil.train()
+            points.append((done, measure(trained)))
+            trained.train()
 
-    lesson = TrainingData(retain=taught.select(np.arange(min(len(taught), settings.images))))
-    train(pupil, Denoising(settings), lesson, settings, seed, checkpoint, look)
+    data = TrainingData(retain=images.select(np.arange(min(len(images), settings.images))))
+    train(trained, Denoising(settings), data, settings, seed, on_log=measure_sometimes)
     return pd.DataFrame(points, columns=["step", "forget_accuracy"])
 
 
-def steps_to_half(curve: pd.DataFrame, whole: float) -> int | None:
-    """min {k : a_k ≥ a/2}, a_k the share after k steps, a (``whole``) the base model's; None without one."""
-    back = curve["step"][curve["forget_accuracy"] >= whole / 2]
+def steps_to_half(curve: pd.DataFrame, base_accuracy: float) -> int | None:
+    """min {k : a_k ≥ a/2}, the first measured step at which half of the class is back.
+
+    Args:
+        curve: As ``relearn`` returns it; a_k is ``forget_accuracy`` after k steps.
+        base_accuracy: a, the base model's.
+
+    Returns:
+        k, or None if no measurement reaches a/2.
+    """
+    back = curve["step"][curve["forget_accuracy"] >= base_accuracy / 2]
     return None if back.empty else int(back.iloc[0])

@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
 from torchvision.datasets.folder import find_classes
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.progress import show_progress
 
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """What Pillow may take a file for, whatever its name: for EPS it would start Ghostscript."""
@@ -52,7 +52,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         everything = [
             (file, label) for label, name in enumerate(classes) for file in sorted((root / name).iterdir())
         ]
-        for file, label in tqdm(everything, "read images", unit="image"):
+        for file, label in show_progress(everything, "read images", unit="image"):
             name = file.relative_to(root).as_posix()
             try:
                 with Image.open(file, formats=FORMATS) as image:

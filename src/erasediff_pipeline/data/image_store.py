@@ -1,6 +1,5 @@
 """A folder of drawn images, each with a note of what it was drawn from."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -8,9 +7,10 @@ import numpy as np
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.data.folder import UNREADABLE
+from erasediff_pipeline.files import atomic_file
+from erasediff_pipeline.progress import show_progress
 
 KEY = "made_from"
 
@@ -36,13 +36,11 @@ class ImageStore:
 
     def save(self, place: str, image: np.ndarray, made_from: str) -> None:
         """Write ``[3, H, W]`` uint8; the file appears whole or not at all."""
-        path = self.folder / place
-        path.parent.mkdir(parents=True, exist_ok=True)
         note = PngInfo()
         note.add_text(KEY, made_from)
-        work = path.with_name(f".{path.name}")
-        Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))).save(work, "PNG", pnginfo=note)
-        os.replace(work, path)
+        drawn = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+        with atomic_file(self.folder / place) as temporary:
+            drawn.save(temporary, "PNG", pnginfo=note)
 
     def fill(
         self,
@@ -64,14 +62,14 @@ class ImageStore:
             title: Of the progress bar.
         """
         held = [self.holds(place, note) for place, note in zip(places, notes, strict=True)]
-        with tqdm(total=len(held), initial=sum(held), desc=title, unit="image") as progress:
+        with show_progress(total=len(held), initial=sum(held), desc=title, unit="image") as bar:
             for group in groups:
                 missing = [row for row in group if not held[row]]
                 for start in range(0, len(missing), batch_size):
                     batch = missing[start : start + batch_size]
                     for row, image in zip(batch, draw(batch).numpy(), strict=True):
                         self.save(places[row], image, notes[row])
-                    progress.update(len(batch))
+                    bar.update(len(batch))
 
     def load(self, place: str) -> np.ndarray:
         """``[3, H, W]`` uint8."""

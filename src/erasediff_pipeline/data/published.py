@@ -15,13 +15,13 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets import STL10, FashionMNIST, Imagenette
 from torchvision.datasets.utils import download_and_extract_archive
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.folder import fit_image
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.progress import show_progress
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package ``dataset-fashion-mnist`` puts the four files."""
@@ -150,8 +150,7 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     found, labels = Found(names), []
 
     def images() -> Iterator[np.ndarray]:
-        progress = tqdm(total=sum(map(len, parts.values())), desc="read images", unit="image")
-        with progress:
+        with show_progress(total=sum(map(len, parts.values())), desc="read images", unit="image") as bar:
             for split, dataset in parts.items():
                 for row in range(len(dataset)):
                     image, label = dataset[row]
@@ -163,7 +162,7 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
                     labels.append(int(label))
                     found.split.append(split)
                     found.sizes[f"{image.width}×{image.height}"] += 1
-                    progress.update()
+                    bar.update()
                     yield fit_image(image, settings)
 
     pixels = collect(images())

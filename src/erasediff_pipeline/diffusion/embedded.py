@@ -1,4 +1,4 @@
-"""A model that is asked under one embedding, whatever the label: where an inversion searches."""
+"""A model under one trainable embedding, for inversion."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 
 
 class Embedded(DiffusionModel):
-    """Another model under an embedding that may move, while the weights of that model stay.
+    """A model whose only condition is an embedding; that alone is trainable.
 
     Args:
-        model: The model, which is shared, not copied.
+        model: The model; it is shared, not copied, and its weights do not change.
         start: The embedding to start from, ``[…]`` float, one row of ``model.embed_condition``.
     """
 
     def __init__(self, model: DiffusionModel, start: Tensor):
         super().__init__()
-        self.model = model
+        self.model, self.counter = model, model.counter
         self.embedding = nn.Parameter(start.detach().clone())
 
     @property
@@ -45,7 +45,7 @@ class Embedded(DiffusionModel):
         return self.model.decode(x0)
 
     def condition(self, labels: Tensor) -> Tensor:
-        """The embedding, N times, whatever the labels."""
+        """The embedding, N times; ``labels`` only give N."""
         return self.embedding.expand(len(labels), *self.embedding.shape)
 
     def null_condition(self, n: int) -> Tensor:
@@ -55,14 +55,13 @@ class Embedded(DiffusionModel):
         return self.model.embed_condition(c)
 
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        self.evaluations += len(x_t)
         return self.model.denoise_embedded(x_t, t, c)
 
     def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
         return self.denoise(x_t, t, e)
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """The embedding alone, whatever the subset."""
+        """The embedding alone; ``subset`` is not used."""
         return {"embedding": self.embedding}
 
     def to_pipeline(self) -> DiffusionPipeline:
@@ -71,19 +70,22 @@ class Embedded(DiffusionModel):
 
 @torch.no_grad()
 def embeddings_apart(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> Tensor:
-    """Embeddings that show how far apart conditions lie, ``[N, …]`` float: those of the retained ones.
+    """Embeddings whose spread shows how far apart conditions are: those of the retained ones.
 
     Args:
-        model: Whose they are.
-        retained: ``[N]`` int64, numbers of conditions.
-        forgotten: ``[M]`` int64; beside a single retained condition, which lies at no distance from itself,
-            theirs are taken as well.
+        model: The model.
+        retained: Numbers of the retained conditions, ``[N]`` int64.
+        forgotten: Numbers of the forgotten conditions, ``[M]`` int64; their embeddings are added if N is 1,
+            since one embedding has no spread.
+
+    Returns:
+        ``[N, …]`` float, or ``[1 + M, …]``.
     """
     numbers = retained if len(retained) > 1 else torch.cat([retained, forgotten])
     return model.embed_condition(model.condition(numbers))
 
 
 def null_of(model: DiffusionModel) -> Embedded:
-    """The model as it draws when it is asked for nothing."""
+    """``model`` under its null condition, whatever the label."""
     with torch.no_grad():
         return Embedded(model, model.embed_condition(model.null_condition(1))[0])

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from diffusers import DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline
 
-from erasediff_pipeline.diffusion.model import ClassConditional, DiffusionModel
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional
+from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.hashing import hash_weights

@@ -1,4 +1,4 @@
-"""Guided sampling over diffusers' schedulers; ``DDPMPipeline`` itself cannot pass a class."""
+"""Guided sampling with the schedulers of diffusers; ``DDPMPipeline`` cannot pass a class."""
 
 from collections.abc import Iterator
 
@@ -7,10 +7,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 
 SCHEDULERS = {
@@ -21,13 +21,24 @@ SCHEDULERS = {
 }
 OPTIONS = {"sde_dpm_solver": {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True}}
 STOCHASTIC = {"sde_dpm_solver", "ddpm"}
-"""They draw noise at every step; the others are deterministic and take no generator."""
+"""These draw noise at every step; the others are deterministic and take no generator."""
 
 
 def guided_prediction(
     model: DiffusionModel, x_t: Tensor, t: Tensor, c: Tensor, guidance_scale: float
 ) -> Tensor:
-    """(1 + w)·ε(x_t, c) − w·ε(x_t, null), both in one call (arXiv 2207.12598, equation 6)."""
+    """(1 + w)·ε(x_t, c) − w·ε(x_t, ∅), both in one call (arXiv 2207.12598, equation 6).
+
+    Args:
+        model: The model.
+        x_t: ``[N, …]`` float.
+        t: Timesteps ``[N]`` int64.
+        c: N conditions.
+        guidance_scale: w; 0 needs no prediction under the null condition ∅.
+
+    Returns:
+        Shaped like ``x_t``.
+    """
     if guidance_scale == 0:
         return model.denoise(x_t, t, c)
     conditions = torch.cat([c, model.null_condition(len(c))])
@@ -43,11 +54,13 @@ def sample_batch(
     generators: list[torch.Generator],
     settings: SamplingSettings,
 ) -> Tensor:
-    """Draw one image a label.
+    """Draw one image for each label.
 
     Args:
-        labels: ``[N]`` int64.
-        generators: N of them, on the CPU; image i depends on generator i alone.
+        model: The model, in evaluation mode.
+        labels: Numbers of conditions, ``[N]`` int64.
+        generators: N generators on the CPU; image i depends on generator i only.
+        settings: Sampler, steps and guidance.
 
     Returns:
         Images ``[N, C, H, W]`` uint8 on the CPU.
@@ -68,24 +81,30 @@ def sample_batch(
 def draw_samples(
     model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings, task: str
 ) -> np.ndarray:
-    """All of ``stream_samples``, ``[N, C, H, W]`` uint8, under a progress bar that says ``task``."""
+    """As ``stream_samples``, in one array ``[N, C, H, W]`` uint8, with a progress bar titled ``task``."""
     drawn = np.empty((len(labels), *model.image_shape), dtype=np.uint8)
     done = 0
-    with tqdm(total=len(labels), desc=task, unit="image") as progress:
+    with show_progress(total=len(labels), desc=task, unit="image") as bar:
         for batch in stream_samples(model, labels, seed, settings):
             drawn[done : done + len(batch)] = batch.numpy()
             done += len(batch)
-            progress.update(len(batch))
+            bar.update(len(batch))
     return drawn
 
 
 def stream_samples(
     model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings
 ) -> Iterator[Tensor]:
-    """Draw an image a label, a batch at a time.
+    """Draw one image for each label, batch by batch.
 
-    Image i starts from the noise of (seed, i), whatever the batch size and whichever the model, so
-    that samples before and after can be laid side by side.
+    Image i starts from the noise of (seed, i), for every batch size and every model: so samples before and
+    after unlearning can be compared one by one.
+
+    Args:
+        model: The model; it is left in evaluation mode.
+        labels: Numbers of conditions, ``[N]`` int64.
+        seed: Seed of the noise.
+        settings: Sampler, steps, guidance and batch size.
 
     Yields:
         Images ``[≤ batch_size, C, H, W]`` uint8.

@@ -1,4 +1,4 @@
-"""A Stable Diffusion small enough to be trained here: the same parts, a few of everything."""
+"""A small Stable Diffusion to train here: the same parts, with few layers and channels."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,22 +16,22 @@ from erasediff_pipeline.diffusion.text_to_image import TextToImage
 def build_text_to_image(
     denoiser: DenoiserSettings, shape: tuple[int, int, int], captions: Sequence[str]
 ) -> TextToImage:
-    """A fresh model for images of ``shape`` (C, H, W); its weights come from torch's global generator.
+    """A new model, with random weights from torch's global generator.
 
     Args:
-        denoiser: With ``text_to_image``.
-        shape: Of the images.
-        captions: Of the training images: the tokenizer learns its merges from them, and each distinct one is
-            a prompt of the model, in alphabetical order.
+        denoiser: Settings with ``text_to_image``.
+        shape: (C, H, W) of the images.
+        captions: Captions of the training images. The tokenizer learns its merges from them; the model's
+            prompts are the distinct ones in alphabetical order.
     """
     settings = denoiser.text_to_image
     assert settings is not None
     tokenizer = train_tokenizer(captions, settings.text_encoder)
-    vae = build_autoencoder(settings.autoencoder, shape)
+    vae = _build_autoencoder(settings.autoencoder, shape)
     return TextToImage(
-        build_unet(denoiser, vae, settings.text_encoder.width, shape),
+        _build_unet(denoiser, vae, settings.text_encoder.width, shape),
         vae,
-        build_text_encoder(settings.text_encoder, tokenizer),
+        _build_text_encoder(settings.text_encoder, tokenizer),
         tokenizer,
         DDPMScheduler(
             num_train_timesteps=denoiser.timesteps,
@@ -39,7 +39,7 @@ def build_text_to_image(
             beta_end=denoiser.beta_end,
             beta_schedule="linear",
             clip_sample=False,
-            steps_offset=1,  # as Stable Diffusion's pipeline wants it
+            steps_offset=1,  # as Stable Diffusion's pipeline requires
         ),
         sorted(set(captions)),
         train_text_encoder=True,
@@ -47,10 +47,10 @@ def build_text_to_image(
 
 
 def train_tokenizer(captions: Sequence[str], settings: TextEncoderSettings) -> CLIPTokenizer:
-    """CLIP's byte-level BPE, with merges of its own.
+    """A tokenizer like CLIP's, byte-level BPE, with merges learned from ``captions``.
 
-    Its pre-tokenizer is asked for the words; the merges are learnt here, since the trainer of ``tokenizers``
-    numbers tokens in the order of a hash map, so that no two trainings give the same model.
+    CLIP's pre-tokenizer splits the words. The merges are learned here, because the trainer of ``tokenizers``
+    numbers tokens in the order of a hash map: no two trainings give the same tokenizer.
     """
     backend = CLIPTokenizer().backend_tokenizer
     words: Counter[str] = Counter()
@@ -69,9 +69,13 @@ def train_tokenizer(captions: Sequence[str], settings: TextEncoderSettings) -> C
 
 
 def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
-    """The pairs of tokens to join, in order: the most frequent first (arXiv 1508.07909, algorithm 1).
+    """The pairs of tokens to join, in order, the most frequent first (arXiv 1508.07909, algorithm 1).
 
-    Of equally frequent pairs the alphabetically first is taken. It ends early where every word is one token.
+    Of equally frequent pairs the alphabetically first one is taken. It ends early if every word is one token.
+
+    Args:
+        words: Word → its count.
+        most: Maximal number of pairs.
     """
     split = {word: [*word[:-1], f"{word[-1]}</w>"] for word in words}
     merges: list[tuple[str, str]] = []
@@ -84,12 +88,12 @@ def learn_merges(words: Mapping[str, int], most: int) -> list[tuple[str, str]]:
             break
         best = min(counts, key=lambda pair: (-counts[pair], pair))
         merges.append(best)
-        split = {word: join_pair(tokens, best) for word, tokens in split.items()}
+        split = {word: _join_pair(tokens, best) for word, tokens in split.items()}
     return merges
 
 
-def join_pair(tokens: list[str], pair: tuple[str, str]) -> list[str]:
-    """The tokens with each occurrence of ``pair`` joined, from the left."""
+def _join_pair(tokens: list[str], pair: tuple[str, str]) -> list[str]:
+    """``tokens`` with each occurrence of ``pair`` joined, from the left."""
     joined: list[str] = []
     for token in tokens:
         if joined and (joined[-1], token) == pair:
@@ -99,7 +103,7 @@ def join_pair(tokens: list[str], pair: tuple[str, str]) -> list[str]:
     return joined
 
 
-def build_text_encoder(settings: TextEncoderSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
+def _build_text_encoder(settings: TextEncoderSettings, tokenizer: CLIPTokenizer) -> CLIPTextModel:
     """CLIP's text transformer (arXiv 2103.00020)."""
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
@@ -114,14 +118,14 @@ def build_text_encoder(settings: TextEncoderSettings, tokenizer: CLIPTokenizer) 
         pad_token_id=tokenizer.pad_token_id,
     )
     encoder = CLIPTextModel(config)
-    # With CLIP's own 0.02, sentences are almost the same at the start: the U-Net then learns first of all to
-    # ignore them, and does not find back.
+    # With CLIP's standard deviation, 0.02, all sentences are almost equal at the start: the U-Net learns to
+    # ignore them, and never recovers.
     nn.init.normal_(encoder.get_parameter("embeddings.token_embedding.weight"))
     return encoder
 
 
-def build_autoencoder(settings: AutoencoderSettings, shape: tuple[int, int, int]) -> AutoencoderKL:
-    """It halves the side once less often than it has resolutions."""
+def _build_autoencoder(settings: AutoencoderSettings, shape: tuple[int, int, int]) -> AutoencoderKL:
+    """An autoencoder; it halves the side once less than it has resolutions."""
     levels = len(settings.channels)
     return AutoencoderKL(
         in_channels=shape[0],
@@ -135,10 +139,10 @@ def build_autoencoder(settings: AutoencoderSettings, shape: tuple[int, int, int]
     )
 
 
-def build_unet(
+def _build_unet(
     denoiser: DenoiserSettings, vae: AutoencoderKL, width: int, shape: tuple[int, int, int]
 ) -> UNet2DConditionModel:
-    """Cross-attention to the text at every resolution."""
+    """A U-Net with cross-attention to the text at every resolution."""
     levels = len(denoiser.channels)
     factor = 2 ** (len(vae.config.block_out_channels) - 1)
     return UNet2DConditionModel(

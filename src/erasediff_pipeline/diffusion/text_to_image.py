@@ -1,4 +1,4 @@
-"""Stable Diffusion through the seam: a prompt as the condition, an autoencoder's latents as x0."""
+"""Stable Diffusion: prompts are the conditions, latents of an autoencoder are x0."""
 
 import copy
 import hashlib
@@ -16,9 +16,9 @@ from erasediff_pipeline.errors import InvalidRequest
 SUBSETS = {
     "full": lambda name: True,
     "xattn": lambda name: ".attn2." in name,
-    "noxattn": lambda name: ".attn2." not in name and not is_rim(name),
+    "noxattn": lambda name: ".attn2." not in name and not _is_rim(name),
     "selfattn": lambda name: ".attn1." in name,
-    "notime": lambda name: not is_rim(name),
+    "notime": lambda name: not _is_rim(name),
     "xlayer": lambda name: (
         ".attn2." in name and name.startswith(("up_blocks.2.attentions.0.", "up_blocks.2.attentions.2."))
     ),
@@ -26,37 +26,40 @@ SUBSETS = {
         ".attn1." in name and name.startswith(("down_blocks.1.attentions.0.", "down_blocks.2.attentions.0."))
     ),
 }
-"""By the names of arXiv 2303.07345's code. There the blocks are numbered through: ``output_blocks.6`` and
+"""By the names in the code of arXiv 2303.07345. It numbers the blocks differently: ``output_blocks.6`` and
 ``.8`` are here ``up_blocks.2.attentions.0`` and ``.2``, ``input_blocks.4`` and ``.7`` are
 ``down_blocks.1.attentions.0`` and ``down_blocks.2.attentions.0``; ``time_embed`` is ``time_embedding``,
 ``out`` is ``conv_norm_out`` and ``conv_out``."""
 
 
 PIXELS_AT_ONCE = 2**18
-"""Through the autoencoder, which needs far more memory an image than the U-Net: one image of 512 × 512."""
+"""Limit of a pass through the autoencoder, which needs far more memory than the U-Net: 512 × 512."""
 
 
-def is_rim(name: str) -> bool:
-    """Whether a weight belongs to the time embedding or to the output layer."""
+def _is_rim(name: str) -> bool:
+    """Whether a parameter belongs to the time embedding or to the output layer."""
     return name.startswith(("time_embedding.", "conv_norm_out.", "conv_out."))
 
 
 class TextToImage(DiffusionModel):
     """The parts of a ``StableDiffusionPipeline``.
 
-    A condition is asked for by the number of a prompt in ``prompts``, as a class is by its label: methods,
-    sampler and audits need not know which of the two they have. Text encoder and autoencoder never move in
-    unlearning: each prompt and each image is encoded once, an image by the hash of its content.
+    The number of a prompt in ``prompts`` names a condition, as a label names a class: methods, samplers and
+    audits need not know which of the two a model has. Unlearning never changes text encoder and autoencoder,
+    so each prompt and each image is encoded only once; images are recognised by a hash.
 
     Args:
         unet: Predicts ε or v in latent space.
         vae: Pixels to latents and back.
         text_encoder: Token ids to embeddings ``[N, L, D]``.
         tokenizer: Text to L token ids.
-        scheduler: Any of diffusers'; its noise schedule is used, and it is saved again as it came.
-        prompts: The prompts by number.
-        train_text_encoder: For pretraining: the text encoder moves along with the U-Net.
-        truncate: Cut a prompt that is longer than the context, instead of refusing it.
+        scheduler: Any of diffusers; its noise schedule is used, and it is saved again unchanged.
+        prompts: The prompts, by number.
+        train_text_encoder: Train the text encoder together with the U-Net, for pretraining.
+        truncate: Cut prompts that are longer than the context instead of refusing them.
+
+    Raises:
+        InvalidRequest: A prompt is too long, or has no tokens, see ``tokenize``.
     """
 
     def __init__(
@@ -74,7 +77,7 @@ class TextToImage(DiffusionModel):
         self.unet, self.vae, self.text_encoder = unet, vae, text_encoder
         self.tokenizer = tokenizer
         self.own_scheduler = scheduler
-        # Where the model's own scheduler has no such setting, diffusers would clip latents like pixels.
+        # If the model's own scheduler has no such setting, diffusers would clip latents like pixels.
         clip = {"clip_sample": scheduler.config.get("clip_sample", False)}
         self.scheduler = DDPMScheduler.from_config(scheduler.config, **clip)
         self.prompts = list(prompts)
@@ -92,7 +95,7 @@ class TextToImage(DiffusionModel):
         return cls(*parts, prompts, **options)
 
     def to_pipeline(self) -> StableDiffusionPipeline:
-        """The diffusers pipeline to save: ``StableDiffusionPipeline.from_pretrained`` loads it anywhere."""
+        """The pipeline to save; ``StableDiffusionPipeline.from_pretrained`` loads it again."""
         return StableDiffusionPipeline(
             self.vae,
             self.text_encoder,
@@ -105,7 +108,7 @@ class TextToImage(DiffusionModel):
         )
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "TextToImage":
-        """A copy with a U-Net of its own; what never moves is shared, which saves its memory."""
+        """A copy with its own U-Net; parts that never change are shared, which saves memory."""
         shared: list[object] = [self.vae, self.tokenizer, self.latents]
         shared += [] if self.train_text_encoder else [self.text_encoder]
         memo |= {id(part): part for part in shared}
@@ -115,7 +118,7 @@ class TextToImage(DiffusionModel):
         return copied
 
     def forget_everything(self, seed: int) -> None:
-        """Random weights for the U-Net alone: text encoder and autoencoder are given."""
+        """Random weights for the U-Net only: text encoder and autoencoder are given."""
         draw_weights(self.unet, seed)
 
     @property
@@ -129,32 +132,30 @@ class TextToImage(DiffusionModel):
         return (self.vae.config.out_channels, height * factor, width * factor)
 
     @property
-    def coded_at_once(self) -> int:
-        """How many images go through the autoencoder together."""
+    def images_at_once(self) -> int:
+        """Number of images that go through the autoencoder together."""
         _, height, width = self.image_shape
         return min(16, max(1, PIXELS_AT_ONCE // (height * width)))
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images ``[N, 3, H, W]`` uint8 → latents, the mean of the autoencoder's distribution, scaled.
+        """Images ``[N, 3, H, W]`` uint8 → latents ``[N, C, h, w]`` float, scaled.
 
-        Its spread is far below the noise of the first timestep, so it is not drawn from.
+        They are the mean of the autoencoder's distribution; its spread is far below the noise of t = 0.
         """
         keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
         new = list({key: row for row, key in enumerate(keys) if key not in self.latents}.values())
-        for start in range(0, len(new), self.coded_at_once):
-            rows = new[start : start + self.coded_at_once]
+        for start in range(0, len(new), self.images_at_once):
+            rows = new[start : start + self.images_at_once]
             pixels = images[rows].to(self.device, torch.float32) / 127.5 - 1
-            with torch.autocast(
-                self.device.type, enabled=False
-            ):  # they are kept, and noised, in full precision
+            with torch.autocast(self.device.type, enabled=False):  # kept and noised in full precision
                 latents = self.vae.encode(pixels).latent_dist.mode() * self.vae.config.scaling_factor
             self.latents |= {keys[row]: x0 for row, x0 in zip(rows, latents.cpu(), strict=True)}
         return torch.stack([self.latents[key] for key in keys]).to(self.device)
 
     @torch.no_grad()
     def decode(self, x0: Tensor) -> Tensor:
-        parts = (x0 / self.vae.config.scaling_factor).split(self.coded_at_once)
+        parts = (x0 / self.vae.config.scaling_factor).split(self.images_at_once)
         pixels = torch.cat([self.vae.decode(part).sample for part in parts])
         return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
@@ -162,7 +163,7 @@ class TextToImage(DiffusionModel):
         """Numbers of prompts ``[N]`` int64 → embeddings ``[N, L, D]``."""
         if self.train_text_encoder:
             return self.embed(self.token_ids[labels.cpu()])
-        if self.embeddings is None:  # they are kept: in full precision, whoever asks first
+        if self.embeddings is None:  # they are kept: compute them in full precision
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 self.embeddings = torch.cat([self.embed(ids) for ids in self.token_ids.split(64)])
         self.embeddings = self.embeddings.to(self.device)
@@ -177,7 +178,7 @@ class TextToImage(DiffusionModel):
         return self.text_encoder(token_ids.to(self.device))[0]
 
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        self.evaluations += len(x_t)
+        self.count(len(x_t))
         return self.unet(x_t, t, encoder_hidden_states=c).sample
 
     def embed_condition(self, c: Tensor) -> Tensor:
@@ -187,7 +188,7 @@ class TextToImage(DiffusionModel):
         return self.denoise(x_t, t, e)
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
-        """A key of ``SUBSETS``; in pretraining ``full`` includes the text encoder."""
+        """See ``Trainable.trainable``; a key of ``SUBSETS``, and in pretraining also the text encoder."""
         chosen = select_parameters(self.unet, SUBSETS, subset)
         if self.train_text_encoder:
             chosen |= {f"text_encoder.{name}": p for name, p in self.text_encoder.named_parameters()}
@@ -195,19 +196,24 @@ class TextToImage(DiffusionModel):
 
 
 def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], truncate: bool = False) -> Tensor:
-    """Prompts → token ids ``[N, L]`` int64, padded to the context length L, or cut there if ``truncate``.
+    """Prompts → token ids ``[N, L]`` int64, padded to the context length L.
+
+    Args:
+        tokenizer: The model's own.
+        prompts: N texts.
+        truncate: Cut a prompt that is longer than L instead of refusing it.
 
     Raises:
-        InvalidRequest: A prompt is longer than the context, or no token is left of one that is not empty.
+        InvalidRequest: A prompt is longer than L, or it is not empty and has no token.
     """
     length = tokenizer.model_max_length
     for prompt in prompts:
         ids = tokenizer(prompt).input_ids
         if len(ids) > length and not truncate:
             raise InvalidRequest(
-                f"prompt {prompt!r} has {len(ids)} tokens: at most {length} fit into the text encoder"
+                f"prompt {prompt!r} has {len(ids)} tokens, the text encoder takes {length}: shorten it"
             )
         if prompt and all(token in tokenizer.all_special_ids for token in ids):
-            raise InvalidRequest(f"prompt {prompt!r}: no token is left of it: name it in other words")
+            raise InvalidRequest(f"prompt {prompt!r}: the tokenizer finds no token in it: use other words")
     options = {"padding": "max_length", "max_length": length, "truncation": truncate, "return_tensors": "pt"}
     return tokenizer(list(prompts), **options).input_ids

@@ -4,7 +4,6 @@ import pandas as pd
 import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import (
     CaptionSettings,
@@ -23,6 +22,7 @@ from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evaluation.prompt_images import build_looks, in_batches, look_at
 from erasediff_pipeline.fingerprint import fingerprint
+from erasediff_pipeline.progress import show_progress
 
 IMAGES_AT_ONCE = 32
 """Images in memory when they are judged."""
@@ -89,7 +89,7 @@ def judge_images(
     looks = build_looks(settings, judge, captions)
     batches = in_batches(lambda row: store.load(places[row]), len(places), IMAGES_AT_ONCE)
     return look_at(
-        tqdm(batches, "judge", -(-len(places) // IMAGES_AT_ONCE), unit="batch"), prompt_list, looks
+        show_progress(batches, "judge", -(-len(places) // IMAGES_AT_ONCE), unit="batch"), prompt_list, looks
     )
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from erasediff_pipeline.config.release import Leftover
 from erasediff_pipeline.errors import UserError
+from erasediff_pipeline.files import LEFTOVERS
 
 
 class Place(NamedTuple):
@@ -25,19 +26,18 @@ class Place(NamedTuple):
 
 PLACES: dict[Leftover, Place] = {
     "checkpoints": Place(
-        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}*.part", ".checkpoints/{env}.tmp??????"),
+        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}" + LEFTOVERS),
         "weights, EMA shadow and optimiser state of a training that was cut short",
     ),
     "features": Place(
-        ("04_feature/{env}*/*.safetensors", "04_feature/{env}*/*.part", "04_feature/{env}*/.tmp??????"),
+        ("04_feature/{env}*/*.safetensors",),
         "saliency masks, Fisher diagonals, replay images and proxies, made of the forget set",
     ),
     "base_samples": Place(
         ("07_model_output/{env}*/base_samples",), "images of it that the model before drew"
     ),
     "set_aside": Place(
-        # The last one is that of `atomic_directory`: eight characters of `mkdtemp`'s.
-        ("0*/{env}**/.*.earlier", ".replaced", "0*/{env}**/.*-????????"),
+        ("0*/{env}**/.*.earlier", ".replaced", "0*/{env}**/" + LEFTOVERS),
         "what a run that was cut short had set aside, or half written",
     ),
     "prompt_images": Place(

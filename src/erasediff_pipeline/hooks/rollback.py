@@ -12,12 +12,12 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.files import unfinished_of
+from erasediff_pipeline.files import LEFTOVERS, leftovers_of
 from erasediff_pipeline.hooks.datasets import file_of
 from erasediff_pipeline.paths import relative
 
-TORN = (".checkpoints/**/.tmp??????", "04_feature/**/.tmp??????")
-"""Below ``data``: what safetensors was writing to when it was killed."""
+UNFINISHED = (f".checkpoints/**/{LEFTOVERS}", f"04_feature/**/{LEFTOVERS}")
+"""Globs below ``data``: what a killed run was writing outside of the catalog."""
 
 
 class RollBack:
@@ -42,9 +42,9 @@ class RollBack:
         self.catalog = catalog
         self.replaced: set[Path] = set()
         self.restore()
-        for pattern in TORN:
-            for torn in self.data.glob(pattern):
-                torn.unlink()
+        for pattern in UNFINISHED:
+            for unfinished in self.data.glob(pattern):
+                _remove(unfinished)
         try:
             return (yield)
         except Exception:
@@ -119,7 +119,7 @@ class RollBack:
             except json.JSONDecodeError:
                 continue  # cut short by a kill as it was written: nothing had been moved yet
             path = Path(entry["path"])
-            for unfinished in unfinished_of(path):
+            for unfinished in leftovers_of(path):
                 _remove(unfinished)
             if _aside_of(path).exists():
                 _remove(path)

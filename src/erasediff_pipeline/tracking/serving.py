@@ -12,7 +12,8 @@ from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.model import ClassConditional, DiffusionModel
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional
+from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import stream_samples
 

@@ -1,1 +1,1 @@
-"""The one training loop, for base models and for every method."""
+"""The one training loop, for base models and for every unlearning method."""

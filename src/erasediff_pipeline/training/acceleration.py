@@ -1,4 +1,4 @@
-"""What a machine with an accelerator does faster, and back again: the weights that are kept are as ever."""
+"""Precision, compilation and memory layout, as device and settings allow."""
 
 import logging
 import os
@@ -6,45 +6,56 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from erasediff_pipeline.config import MachineSettings, TrainingSettings
 from erasediff_pipeline.diffusion.model import Trainable
+from erasediff_pipeline.ranks import process_state
 
 logger = logging.getLogger(__name__)
+
+
+def start_accelerator(
+    settings: TrainingSettings, machine: MachineSettings
+) -> tuple[Accelerator, MachineSettings]:
+    """accelerate's view of this process, and those of the ``machine`` settings that its device supports."""
+    AcceleratorState._reset_state()  # accelerate allows one precision a process; trainings may differ
+    machine, precision = fit_to(process_state().device, machine, settings)
+    return Accelerator(mixed_precision=precision), machine
 
 
 def fit_to(
     device: torch.device, machine: MachineSettings, settings: TrainingSettings
 ) -> tuple[MachineSettings, str]:
-    """What of all that is asked for this device can do, and the precision of a forward pass.
+    """The settings that ``device`` supports, and the precision of a forward pass.
 
-    What is left out is logged. bf16 stays: the CPU computes in it, too; fp16 there is far too slow.
+    The log names what is left out. The CPU computes in bf16; in fp16 it would be far too slow.
     """
     precision = settings.mixed_precision
     if device.type != "cpu":
         return machine, precision
-    unable = [name for name in ("compile", "pin_memory") if getattr(machine, name)]
-    left_out = [f"machine.{name}" for name in unable]
+    unsupported = [name for name in ("compile", "pin_memory") if getattr(machine, name)]
+    ignored = [f"machine.{name}" for name in unsupported]
     if precision == "fp16":
-        left_out.append("mixed_precision: fp16")
-    if left_out:
-        logger.warning("%s: left out, there is no accelerator", ", ".join(left_out))
-    kept = machine.model_copy(update=dict.fromkeys(unable, False))
+        ignored.append("mixed_precision: fp16")
+    if ignored:
+        logger.warning("%s: ignored, there is no accelerator", ", ".join(ignored))
+    kept = machine.model_copy(update=dict.fromkeys(unsupported, False))
     return kept, "no" if precision == "fp16" else precision
 
 
 def choose_kernels(machine: MachineSettings) -> None:
-    """Let this process use deterministic kernels only, or any again; before the first use of CUDA."""
+    """Allow deterministic kernels only, or any again; call this before the first use of CUDA."""
     if machine.deterministic:
-        os.environ.setdefault(
-            "CUBLAS_WORKSPACE_CONFIG", ":4096:8"
-        )  # cuBLAS refuses without, and reads it once
+        # cuBLAS requires it, and reads it once.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(machine.deterministic)
 
 
 @contextmanager
 def accelerated(model: Trainable, machine: MachineSettings) -> Iterator[None]:
-    """In here, the model's parts are compiled and in the layout that the settings ask for."""
+    """Compile the model's parts and change their memory layout as the settings say, then undo both."""
     if machine.channels_last:
         model.to(memory_format=torch.channels_last)
     if machine.compile:

@@ -1,8 +1,9 @@
-"""What a killed run needs to go on: weights, their running mean, the optimiser's moments, the step.
+"""The checkpoint of a training: weights, their running mean, optimiser, schedule, loss scale and progress.
 
 Neither random state nor data order is kept: both are functions of seed and step.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -15,39 +16,86 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from erasediff_pipeline.config import MachineSettings, TrainingSettings
+from erasediff_pipeline.config.machine import READING
+from erasediff_pipeline.files import atomic_file
+from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import relative
+from erasediff_pipeline.training.gradients import LossScale
+from erasediff_pipeline.training.method import M, Method, Scalars, TrainingData
 
 logger = logging.getLogger(__name__)
-SHARED = ("qmap1", "qmap2")
-"""What the 8-bit optimiser notes for each parameter as one and the same tensor."""
+FORMAT = 2
+"""Version of the file's layout; a part of the fingerprint."""
+
+_SHARED = ("qmap1", "qmap2")
+"""Tables of the 8-bit optimiser: one tensor, which it lists in the state of every parameter."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a training has come."""
+    """The part of a training that is done."""
 
     step: int = 0
     """Steps done."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """The logged points so far."""
+    history: list[Scalars] = field(default_factory=list)
+    """Points of the curves, logged so far."""
     evaluations: int = 0
-    """Images through the denoiser so far."""
+    """Images that went through the denoiser in these steps, without the preparation."""
     seconds: float = 0.0
-    """Wall time of these steps, in all the runs that they took; without the preparation."""
-    loss_scale: float = 1.0
-    """S of ``LossScale``."""
-    good_steps: int = 0
-    """Steps since S has last changed."""
+    """Wall time of these steps, over all runs that they took, without the preparation."""
 
 
-def beside(path: Path) -> Path:
-    """Where the checkpoint of another configuration waits: a mistyped parameter must not cost its hours."""
-    return path.with_name(f"{path.stem}.other{path.suffix}")
+@dataclass(frozen=True)
+class State:
+    """What the steps of a training change."""
+
+    parameters: dict[str, nn.Parameter]
+    """The weights that are trained, by name."""
+    optimiser: Optimizer
+    schedule: LRScheduler
+    ema: EMAModel | None
+    """Running mean of ``parameters``, if there is one."""
+    scale: LossScale
 
 
-def whose(path: Path) -> str | None:
-    """The fingerprint of a checkpoint; None where there is none that can be read."""
+def fingerprint_run(
+    model: M,
+    method: Method[M],
+    data: TrainingData,
+    settings: TrainingSettings,
+    machine: MachineSettings,
+    parts: int,
+    seed: int,
+) -> str:
+    """SHA-256 of everything that decides a training's result.
+
+    A checkpoint continues only the run of the same fingerprint.
+
+    Args:
+        model: As it is after ``method.prepare``.
+        method: Its name is used; its knobs are in ``settings``.
+        data: Images, labels and conditions of the request.
+        settings: All of them.
+        machine: Without the settings that only say how batches are read.
+        parts: Number of parts of a batch, over all processes.
+        seed: Top-level seed.
+    """
+    request = [list(data.forgotten_before), data.anchor]
+    arithmetic = machine.model_dump(exclude=READING)
+    weights = model.fingerprint()
+    plan = [FORMAT, method.name, seed, settings.model_dump(), arithmetic, parts, weights, *request]
+    digest = hashlib.sha256(repr(plan).encode())
+    for images in (data.retain, data.forget):
+        if images is not None:
+            digest.update(hash_images(images).encode())
+    return digest.hexdigest()
+
+
+def read_fingerprint(path: Path) -> str | None:
+    """The fingerprint of a checkpoint; None if there is no readable one."""
     try:
         with safe_open(path, "pt") as saved:
             return (saved.metadata() or {}).get("fingerprint", "")
@@ -55,70 +103,131 @@ def whose(path: Path) -> str | None:
         return None
 
 
-def why_not(path: Path) -> str:
-    """Why training does not go on from there, in words."""
+def save_checkpoint(path: Path, fingerprint: str, progress: Progress, state: State) -> None:
+    """Write a checkpoint atomically; one of another run at ``path`` is kept as ``*.other.*``.
+
+    Args:
+        path: Where to write, unless this run's checkpoint is the one under the other name.
+        fingerprint: Of this run.
+        progress: Where the training is.
+        state: What to keep.
+    """
+    groups = state.optimiser.param_groups
+    values = {
+        "progress": asdict(progress),
+        "optimiser": [{key: value for key, value in group.items() if key != "params"} for group in groups],
+        "schedule": state.schedule.state_dict(),
+        "loss_scale": [state.scale.scale, state.scale.good_steps],
+    }
+    metadata = {"fingerprint": fingerprint, **{name: json.dumps(value) for name, value in values.items()}}
+    place = _own_place(path, fingerprint)
+    with atomic_file(place) as temporary:
+        save_file(_tensors_of(state), temporary, metadata)
+        if place == path:
+            _keep_other(path, fingerprint)
+
+
+def load_checkpoint(path: Path, fingerprint: str, state: State) -> Progress:
+    """Restore ``state`` in place from this run's checkpoint, if there is one.
+
+    Args:
+        path: Where checkpoints are written.
+        fingerprint: Of this run.
+        state: As it is before the first step.
+
+    Returns:
+        Where the training is. That is the start if there is no checkpoint, if it is damaged, or if it belongs
+        to another run: the log says so.
+    """
+    place = next((p for p in (path, _other_path(path)) if read_fingerprint(p) == fingerprint), None)
+    if place is None:
+        if path.exists():
+            reason = _mismatch_reason(path)
+            logger.warning("%s %s: training starts from the beginning", relative(path), reason)
+        return Progress()
+    with safe_open(place, "pt") as saved:
+        metadata = saved.metadata()
+        tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118
+    values = {name: json.loads(text) for name, text in metadata.items() if name != "fingerprint"}
+    progress = Progress(**values["progress"])
+    _restore_tensors(state, tensors)
+    if state.ema:
+        state.ema.optimization_step = progress.step
+    for group, kept in zip(state.optimiser.param_groups, values["optimiser"], strict=True):
+        group.update({k: tuple(v) if isinstance(v, list) else v for k, v in kept.items()})
+    state.schedule.load_state_dict(values["schedule"])
+    state.scale.scale, state.scale.good_steps = values["loss_scale"]
+    return progress
+
+
+def remove_checkpoint(path: Path, fingerprint: str) -> None:
+    """At the end of a training: remove its checkpoint, and damaged ones."""
+    for place in (path, _other_path(path)):
+        if read_fingerprint(place) in (None, fingerprint):
+            place.unlink(missing_ok=True)
+
+
+def _other_path(path: Path) -> Path:
+    """Where the checkpoint of another configuration is kept: a mistyped parameter must not lose hours."""
+    return path.with_name(f"{path.stem}.other{path.suffix}")
+
+
+def _mismatch_reason(path: Path) -> str:
+    """Why training does not continue from ``path``."""
     try:
         with safe_open(path, "pt"):
-            return "is of another configuration, and kept for it"
+            return "belongs to another configuration and is kept for it"
     except SafetensorError as error:
         return f"is damaged ({error})"
 
 
-def make_way(path: Path, fingerprint: str) -> Path:
-    """Where this run's belongs; one of another configuration takes the place of the one that waits."""
-    if whose(path) in (None, fingerprint):
-        return path
-    if whose(beside(path)) == fingerprint:
-        return beside(path)
-    logger.info("%s, of another configuration, is kept as %s", relative(path), beside(path).name)
-    os.replace(path, beside(path))
-    return path
+def _own_place(path: Path, fingerprint: str) -> Path:
+    """``path``, unless another run's checkpoint is there and this run's is under the other name."""
+    other = _other_path(path)
+    taken = read_fingerprint(path) not in (None, fingerprint)
+    return other if taken and read_fingerprint(other) == fingerprint else path
 
 
-def remove_checkpoint(path: Path, fingerprint: str) -> None:
-    """At the end of a training: its own, wherever it is, and a damaged one."""
-    for place in (path, beside(path)):
-        if whose(place) in (None, fingerprint):
-            place.unlink(missing_ok=True)
+def _keep_other(path: Path, fingerprint: str) -> None:
+    """Rename another run's checkpoint; it replaces one that was kept before."""
+    if read_fingerprint(path) not in (None, fingerprint):
+        other = _other_path(path)
+        logger.info("%s belongs to another configuration: kept as %s", relative(path), other.name)
+        os.replace(path, other)
 
 
-def _flatten(
-    parameters: dict[str, nn.Parameter], optimiser: Optimizer, ema: EMAModel | None
-) -> dict[str, Tensor]:
-    tensors = {f"weight/{name}": p.detach() for name, p in parameters.items()}
-    for name, parameter in parameters.items():
-        for key, value in optimiser.state[parameter].items():
+def _tensors_of(state: State) -> dict[str, Tensor]:
+    """Weights, optimiser state and running mean, by kind and name."""
+    tensors = {f"weight/{name}": p.detach() for name, p in state.parameters.items()}
+    for name, parameter in state.parameters.items():
+        for key, value in state.optimiser.state[parameter].items():
             tensor = torch.as_tensor(value)  # the step may be a plain number
-            tensors[f"{key}/{name}"] = tensor.clone() if key in SHARED else tensor
-    if ema:
-        tensors |= {f"ema/{n}": s for n, s in zip(parameters, ema.shadow_params, strict=True)}
+            tensors[f"{key}/{name}"] = tensor.clone() if key in _SHARED else tensor
+    if state.ema:
+        shadows = zip(state.parameters, state.ema.shadow_params, strict=True)
+        tensors |= {f"ema/{name}": shadow for name, shadow in shadows}
     return {key: tensor.contiguous() for key, tensor in tensors.items()}
 
 
-def save_checkpoint(
-    path: Path,
-    fingerprint: str,
-    progress: Progress,
-    parameters: dict[str, nn.Parameter],
-    optimiser: Optimizer,
-    ema: EMAModel | None,
-) -> None:
-    """Write the state to a temporary file, then rename it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    metadata = {"fingerprint": fingerprint, "progress": json.dumps(asdict(progress))}
-    try:
-        save_file(_flatten(parameters, optimiser, ema), temporary, metadata)
-        os.replace(temporary, make_way(path, fingerprint))
-    finally:
-        temporary.unlink(missing_ok=True)
+@torch.no_grad()
+def _restore_tensors(state: State, tensors: dict[str, Tensor]) -> None:
+    fused = bool(state.optimiser.defaults.get("fused"))
+    for key, tensor in tensors.items():
+        kind, name = key.split("/", 1)
+        parameter = state.parameters[name]
+        if kind == "weight":
+            parameter.copy_(tensor)
+        elif kind != "ema":
+            state.optimiser.state[parameter][kind] = _optimiser_value(kind, tensor, parameter, fused)
+    if state.ema:
+        state.ema.shadow_params = [tensors[f"ema/{n}"].to(p.device) for n, p in state.parameters.items()]
 
 
-def _state(kind: str, tensor: Tensor, parameter: Tensor, fused: bool) -> Tensor | int:
-    """As the optimiser had it.
+def _optimiser_value(kind: str, tensor: Tensor, parameter: Tensor, fused: bool) -> Tensor | int:
+    """One entry of a parameter's optimiser state, as the optimiser had it.
 
-    AdamW's step is a float tensor, on the CPU unless ``fused``, the 8-bit one's a plain number; a moment has
-    the layout of its weight.
+    AdamW's step is a float tensor, on the CPU unless ``fused``; the 8-bit optimiser's is a plain number. A
+    moment has the memory layout of its weight.
     """
     if kind != "step":
         if tensor.shape != parameter.shape:
@@ -127,43 +236,3 @@ def _state(kind: str, tensor: Tensor, parameter: Tensor, fused: bool) -> Tensor 
     if not tensor.is_floating_point():
         return int(tensor)
     return tensor.to(parameter.device) if fused else tensor
-
-
-def load_checkpoint(
-    path: Path,
-    fingerprint: str,
-    parameters: dict[str, nn.Parameter],
-    optimiser: Optimizer,
-    ema: EMAModel | None,
-) -> Progress:
-    """Restore the state in place, if a checkpoint of this very run is there.
-
-    Returns:
-        How far it has come; nowhere, where there is nothing to go on from, which includes a damaged
-        checkpoint and one of another configuration: the log names it.
-    """
-    place = next((p for p in (path, beside(path)) if whose(p) == fingerprint), None)
-    if place is None:
-        if path.exists():
-            logger.warning("%s %s: training starts anew", relative(path), why_not(path))
-        return Progress()
-    with safe_open(place, "pt") as saved:
-        metadata = saved.metadata()
-        with torch.no_grad():
-            for key in saved.keys():  # noqa: SIM118
-                kind, name = key.split("/", 1)
-                parameter = parameters[name]
-                if kind == "weight":
-                    parameter.copy_(saved.get_tensor(key))
-                elif kind != "ema":
-                    fused = bool(optimiser.defaults.get("fused"))
-                    state = _state(kind, saved.get_tensor(key), parameter, fused)
-                    optimiser.state[parameter][kind] = state
-    progress = Progress(**json.loads(metadata["progress"]))
-    if ema:
-        with safe_open(place, "pt") as saved:
-            ema.shadow_params = [
-                saved.get_tensor(f"ema/{name}").to(p.device) for name, p in parameters.items()
-            ]
-        ema.optimization_step = progress.step
-    return progress

@@ -1,4 +1,4 @@
-"""Plain denoising: the objective of pretraining, of fine-tuning and of retraining."""
+"""Plain denoising: the objective of pretraining, fine-tuning and retraining."""
 
 from torch import Generator
 
@@ -10,7 +10,7 @@ from erasediff_pipeline.training.store import FeatureStore
 
 
 class Denoising:
-    """L = E‖ε − ε_θ(x_t, t, c)‖², with c dropped now and then (arXiv 2006.11239 and 2207.12598)."""
+    """L = E‖ε − ε_θ(x_t, t, c)‖², with c dropped at random (arXiv 2006.11239 and 2207.12598)."""
 
     name = "pretrain"
     subset = "full"

@@ -1,4 +1,4 @@
-"""The order in which images are visited: a pure function of seed and step, so nothing need be saved."""
+"""The order of the images: a pure function of seed and step, so a checkpoint need not keep it."""
 
 from functools import lru_cache
 
@@ -13,9 +13,19 @@ def _permutation(n: int, seed: int) -> np.ndarray:
 
 
 def batch_rows(n: int, batch_size: int, step: int, seed: int, stream: str) -> np.ndarray:
-    """Rows of the batch at ``step`` (from 0), int64 ``[batch_size]``.
+    """Rows of the batch at ``step``.
 
-    Every pass visits each of the n rows once, in an order of its own; a batch may straddle passes.
+    Every pass over the set visits each row once, in an order of its own. A batch may span two passes.
+
+    Args:
+        n: Rows of the set.
+        batch_size: Rows of a batch.
+        step: Number of the step, from 0.
+        seed: Seed of the order.
+        stream: Name of the set; each has an order of its own.
+
+    Returns:
+        ``[batch_size]`` int64.
     """
     position = np.arange(step * batch_size, (step + 1) * batch_size)
     passes, within = position // n, position % n

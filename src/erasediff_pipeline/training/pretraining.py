@@ -8,7 +8,7 @@ from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionPipeline
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
-from erasediff_pipeline.diffusion.model import build_class_conditional
+from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
 from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.seeding import derive_seed

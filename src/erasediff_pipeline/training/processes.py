@@ -1,4 +1,4 @@
-"""Several processes around one training: each takes its parts of every batch, and all take the same step."""
+"""Several processes run one training: each takes its parts of every batch, and all take the same step."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -13,25 +13,30 @@ from erasediff_pipeline.errors import UserError
 
 
 class Share(NamedTuple):
-    """What one process takes of each batch."""
+    """The parts of each batch that one process takes."""
 
     mine: range
-    """Numbers of its parts."""
+    """Numbers of this process's parts, from 0."""
 
     parts: int
-    """How many parts a batch has, over all processes."""
+    """Number of parts of a batch, over all processes."""
 
     def rows(self, batch_size: int) -> slice:
-        """Which images of a batch these parts are."""
+        """The rows of a batch that these parts cover."""
         size = batch_size // self.parts
         return slice(self.mine.start * size, self.mine.stop * size)
 
 
 def share_of(accelerator: Accelerator, settings: TrainingSettings, name: str) -> Share:
-    """This process's parts: as many for each, at least one.
+    """This process's parts: the same number for each process, at least one.
+
+    Args:
+        accelerator: Knows the processes.
+        settings: ``batch_size`` and ``accumulation`` are used.
+        name: Of the method, for the message.
 
     Raises:
-        InvalidParameter: The batch cannot be divided so.
+        InvalidParameter: The batch cannot be divided into so many parts.
     """
     parts = settings.parts_for(accelerator.num_processes, f"batch_size of {name}")
     each = parts // accelerator.num_processes
@@ -42,7 +47,16 @@ def share_of(accelerator: Accelerator, settings: TrainingSettings, name: str) ->
 def average(
     accelerator: Accelerator, parameters: Iterable[Tensor], scalars: dict[str, float]
 ) -> dict[str, float]:
-    """Put the mean over all processes in place of each gradient; return that of what is logged."""
+    """Replace each gradient by its mean over all processes.
+
+    Args:
+        accelerator: Knows the processes.
+        parameters: Those with a ``.grad`` take part.
+        scalars: What this process would log.
+
+    Returns:
+        The means of ``scalars`` over all processes.
+    """
     if accelerator.num_processes == 1:
         return scalars
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
@@ -50,22 +64,30 @@ def average(
     # One message for all of them: there are hundreds, most of them small.
     flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), logged])
     mean = accelerator.reduce(flat, reduction="mean").split([*(g.numel() for g in gradients), len(logged)])
-    for gradient, of_all in zip(gradients, mean, strict=False):
-        gradient.copy_(of_all.view(gradient.shape))
+    for gradient, averaged in zip(gradients, mean, strict=False):
+        gradient.copy_(averaged.view(gradient.shape))
     return dict(zip(scalars, mean[-1].tolist(), strict=True))
 
 
 def check_agreement(accelerator: Accelerator, name: str, fingerprint: str, done: int) -> None:
     """Refuse processes that would train different things.
 
+    Args:
+        accelerator: Knows the processes.
+        name: Of the method, for the message.
+        fingerprint: Of this process's run, see ``fingerprint_run``.
+        done: Steps that this process has restored.
+
     Raises:
-        UserError: They have other data or weights, or go on from another step.
+        UserError: They differ in data or weights, or would continue from different steps.
     """
     if accelerator.num_processes == 1:
         return
-    told = gather_object([(fingerprint, done)])
-    if len({fingerprint for fingerprint, _ in told}) > 1:
+    gathered = gather_object([(fingerprint, done)])
+    if len({fingerprint for fingerprint, _ in gathered}) > 1:
         raise UserError(f"{name}: the processes have read different models, images or parameters")
-    if len({step for _, step in told}) > 1:
-        steps = ", ".join(str(step) for _, step in told)
-        raise UserError(f"{name}: the processes go on from steps {steps}: data/ must be one file system")
+    if len({step for _, step in gathered}) > 1:
+        steps = ", ".join(str(step) for _, step in gathered)
+        raise UserError(
+            f"{name}: the processes would continue from steps {steps}: put data/ on one file system"
+        )

@@ -1,4 +1,4 @@
-"""Reconstruction: the objective of an autoencoder."""
+"""Reconstruction: the training objective of an autoencoder."""
 
 from torch import Generator
 

@@ -1,9 +1,8 @@
-"""What a method computes once: a saliency mask, a Fisher diagonal, a proxy's weights."""
+"""Results that a method computes once: a saliency mask, a Fisher diagonal, a proxy's weights."""
 
 import hashlib
 import json
 import logging
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from erasediff_pipeline.diffusion.model import Trainable
+from erasediff_pipeline.files import atomic_file
 from erasediff_pipeline.ranks import rank
 
 logger = logging.getLogger(__name__)
@@ -21,38 +21,45 @@ Tensors = dict[str, Tensor]
 
 
 class FeatureStore:
-    """A folder of safetensors, one file a name: the last one that was asked for.
+    """A folder of safetensors files, one for each name: the result for the inputs that were asked for last.
 
     Args:
-        folder: Where they are kept; None keeps nothing.
+        folder: Where to keep them; None keeps nothing.
+        checkpoint: Name → where a training within the preparation writes its checkpoint; None writes none.
+
+    Attributes:
+        reused_seconds: Wall time that earlier runs spent on reused results: a part of the method's cost.
     """
 
-    def __init__(self, folder: Path | None = None):
-        self.folder = folder
+    def __init__(self, folder: Path | None = None, checkpoint: Callable[[str], Path] | None = None):
+        self.folder, self._checkpoint = folder, checkpoint
         self.reused_seconds = 0.0
-        """Wall time that earlier runs have spent on what was reused: part of a method's cost all the same."""
+
+    def checkpoint(self, name: str) -> Path | None:
+        """Where the training ``name``, a part of a preparation, writes its checkpoint."""
+        return self._checkpoint(name) if self._checkpoint else None
 
     def once(
         self, name: str, model: Trainable, inputs: dict[str, Any], compute: Callable[[], Tensors]
     ) -> Tensors:
-        """Read ``name`` where it was computed from the same inputs, else compute and keep it.
+        """Read the result ``name`` if it was computed from the same inputs, else compute and keep it.
 
         Args:
-            name: Of the file.
-            model: Whose ``evaluations`` ``compute`` raises; on reuse they are raised as much.
-            inputs: Plain JSON: everything that decides the result.
-            compute: Makes the tensors, on any device.
+            name: Name of the file.
+            model: ``compute`` raises its ``evaluations``; reuse raises them by as much.
+            inputs: Everything that decides the result, as plain JSON.
+            compute: Computes the tensors, on any device.
 
         Returns:
-            The tensors by name, on the CPU. A file of other inputs, or a damaged one, is replaced.
+            The tensors by name, on the CPU. A file from other inputs, or a damaged one, is replaced.
         """
         key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
         path = self.folder / f"{name}.safetensors" if self.folder else None
-        if path and (kept := read(path, key)):
+        if path and (kept := _read(path, key)):
             tensors, evaluations, seconds = kept
-            model.evaluations += evaluations
+            model.count(evaluations)
             self.reused_seconds += seconds
-            logger.info("%s: reused, its inputs are the same", path.name)
+            logger.info("%s: reused, its inputs are unchanged", path.name)
             return tensors
         started, before = time.perf_counter(), model.evaluations
         tensors = {k: v.detach().cpu().contiguous() for k, v in compute().items()}
@@ -61,12 +68,13 @@ class FeatureStore:
                 "evaluations": str(model.evaluations - before),
                 "seconds": repr(time.perf_counter() - started),
             }
-            write(path, tensors, {"inputs": key, **cost})
+            with atomic_file(path) as temporary:
+                save_file(tensors, temporary, {"inputs": key, **cost})
         return tensors
 
 
-def read(path: Path, key: str) -> tuple[Tensors, int, float] | None:
-    """Tensors, evaluations and seconds of a file, if it is whole and of these inputs."""
+def _read(path: Path, key: str) -> tuple[Tensors, int, float] | None:
+    """Tensors, evaluations and seconds of a file; None unless it is whole and from the inputs of ``key``."""
     if not path.exists():
         return None
     try:
@@ -76,17 +84,6 @@ def read(path: Path, key: str) -> tuple[Tensors, int, float] | None:
                 return None
             tensors = {name: saved.get_tensor(name) for name in saved.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        logger.warning("%s is damaged (%s): computed anew", path, error)
+        logger.warning("%s is damaged (%s): computing it again", path, error)
         return None
     return tensors, int(metadata["evaluations"]), float(metadata["seconds"])
-
-
-def write(path: Path, tensors: Tensors, metadata: dict[str, str]) -> None:
-    """To a temporary file, then renamed into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    try:
-        save_file(tensors, temporary, metadata)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

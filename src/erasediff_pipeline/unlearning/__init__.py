@@ -1,1 +1,1 @@
-"""One file a method, and the registry."""
+"""One file for each method, and the registry."""

@@ -1,10 +1,10 @@
-"""Blindspot unlearning (arXiv 2210.08196): learn what a proxy says that never saw the forget set.
+"""Blindspot unlearning (arXiv 2210.08196): learn from a proxy that never saw the forget set.
 
     min over θ of E‖ε_θ(x_t, t, c_f) − ε_B(x_t, t, c_f)‖² + β·L_r(θ)
 
-The first term is over the forget set; ε_B is the proxy, trained briefly from random weights on the retain
-set and then frozen; L_r is the retain set's denoising loss (equation 3). The paper's term on intermediate
-activations is left out: it would bind the method to one architecture.
+The first term is over the forget set. ε_B is the proxy: trained briefly on the retain set from random
+weights, then frozen. L_r is the retain set's denoising loss (equation 3). The paper's term on intermediate
+activations is left out, because it depends on the architecture.
 """
 
 import copy
@@ -18,7 +18,6 @@ from erasediff_pipeline.config.training import MEMORY
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.hashing import hash_images
-from erasediff_pipeline.paths import checkpoint_path
 from erasediff_pipeline.ranks import world_size
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.gradients import backward
@@ -43,13 +42,13 @@ class BlindspotSettings(MethodSettings):
 
 
 class Proxy(Retrain):
-    """The briefly trained model; its own name keeps its draws and its progress bar apart."""
+    """Training of the proxy; its name gives it random streams and a progress bar of its own."""
 
     name = "blindspot proxy"
 
 
 class Blindspot:
-    """Distillation of the proxy; see the module's docstring."""
+    """Distillation of a proxy; the module's docstring states the objective."""
 
     name = "blindspot"
     settings_class = BlindspotSettings
@@ -73,20 +72,19 @@ class Blindspot:
             "retain": hash_images(data.retain),
             "seed": seed,
             "settings": settings.model_dump(),
-            # What several processes train is what one trains in as many parts.
+            # Several processes train the same proxy as one process does in as many parts.
             "parts": settings.parts_for(world_size(), f"batch_size of {self.name}"),
         }
 
         def compute() -> Tensors:
-            _, cost = train(
+            train(
                 self.proxy,
                 Proxy(settings),
                 TrainingData(data.retain),
                 settings,
                 seed,
-                checkpoint_path("blindspot-proxy"),
+                store.checkpoint("blindspot-proxy"),
             )
-            model.evaluations += cost.denoiser_evaluations
             return dict(self.proxy.state_dict())
 
         self.proxy.load_state_dict(store.once("proxy", model, inputs, compute))
@@ -106,7 +104,6 @@ class Blindspot:
         noised = noise_batch(model, forget_batch.x0, generator)
         with torch.no_grad():
             target = self.proxy.denoise(noised.x_t, noised.t, c_f).float()
-        model.evaluations += len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target), c_f)
         backward(model, forget_loss + settings.retain_weight * retain_loss)
         return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}

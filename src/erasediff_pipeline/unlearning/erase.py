@@ -57,7 +57,8 @@ def erase(
     if getattr(built, "closed_form", False):
         history, cost = edit(model, built, data)
     else:
-        store, checkpoint = FeatureStore(workspace.features(method)), workspace.checkpoint(method)
-        history, cost = train(model, built, data, settings, seed, checkpoint, on_log, store, machine)
+        store = FeatureStore(workspace.features(method), workspace.checkpoint)
+        place = workspace.checkpoint(method)
+        history, cost = train(model, built, data, settings, seed, place, on_log, store, machine)
     erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered))
     return Erased(erased, pd.DataFrame(history), asdict(cost))

@@ -3,17 +3,17 @@
     min over θ of L_r(θ)   subject to   L_f(θ) − min_φ L_f(φ) ≤ 0
 
 L_r is the denoising loss on the retain set. L_f is the mean squared distance, on the forget set, between
-the prediction under the forgotten condition and a *forget target*. Both gradients make one step,
+the prediction under the forgotten condition and a *forget target*. One step combines both gradients,
 
     d = ∇L_r + λ·∇L_f,    λ = max(0, (a − ⟨∇L_r, ∇L_f⟩) / ‖∇L_f‖²),
 
 so that ⟨∇L_f, d⟩ ≥ a: for a ≥ 0 a small plain gradient step along −d never raises L_f. (Adam rescales
-each coordinate; there the statement holds for the direction that it is given.) min_φ L_f(φ) is a constant
-and has no gradient: the K inner steps of the paper's algorithm only enter through a, under ``value_gap``.
+each coordinate; there this holds for the direction that Adam is given.) min_φ L_f(φ) is a constant without
+gradient: the K inner steps of the paper's algorithm matter only for a, under ``value_gap``.
 
-Not the paper's, and off unless asked for, is ``retain_loss: distillation``. L_r then pulls to what the model
-predicted before the first step, see ``method.teach``, and a class or prompt that is aimed at is aimed at as
-it was drawn then: where both move, target and prediction run away together.
+``retain_loss: distillation`` is not in the paper, and off by default. L_r then pulls to the predictions of
+the base model, see ``method.teach``. A class or prompt that is a forget target is then predicted by the base
+model, too: if both moved, target and prediction would drift away together.
 """
 
 import copy
@@ -39,8 +39,8 @@ from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, r
 EPSILON = 1e-12
 """Keeps λ finite where the forget gradient vanishes."""
 
-Asked = Callable[[DiffusionModel, Noised], Tensor]
-"""What a model, be it this one or a copy, predicts under the forgotten condition."""
+Predict = Callable[[DiffusionModel, Noised], Tensor]
+"""The model, or a copy of it → its predictions under the forgotten condition."""
 
 
 def find_lambda(
@@ -49,15 +49,15 @@ def find_lambda(
     """λ, the weight of the forget gradient.
 
     Args:
-        control: ``fixed``, ``cosine``, or one of the two that share the formula above.
+        control: ``fixed``, ``cosine``, ``grad_norm`` or ``value_gap``; the last two use the formula above.
         inner: ⟨∇L_r, ∇L_f⟩.
         retain_norm: ‖∇L_r‖.
         forget_norm: ‖∇L_f‖.
-        a: η‖∇L_f‖² (``grad_norm``), η times the value gap (``value_gap``), or η itself (``cosine``).
+        a: η‖∇L_f‖² (``grad_norm``), η times the value gap (``value_gap``), or η (``cosine``).
         fixed: λ under ``fixed``.
 
     Returns:
-        λ ≥ 0, or NaN where one of these is NaN, so that the loop sees a gradient that is not finite.
+        λ ≥ 0, or NaN if an argument is NaN, so that the loop sees a gradient that is not finite.
     """
     if control == "fixed":
         return fixed
@@ -66,10 +66,10 @@ def find_lambda(
     return max((a - inner) / (forget_norm**2 + EPSILON), 0.0)  # in this order NaN stays NaN
 
 
-def dot(left: list[Tensor], right: list[Tensor]) -> float:
-    """Inner product of two lists of tensors, as one long vector each."""
+def _dot(left: list[Tensor], right: list[Tensor]) -> float:
+    """Inner product of two lists of tensors, each taken as one long vector."""
     products = [(x * y).sum() for x, y in zip(left, right, strict=True)]
-    return float(torch.stack(products).double().sum())  # once: each reading of a number waits for the GPU
+    return float(torch.stack(products).double().sum())  # read once: each reading waits for the GPU
 
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
@@ -121,7 +121,7 @@ class UnlearnSettings(MethodSettings):
 
 
 class EraseDiff:
-    """One step's gradients; see the module's docstring for the objective."""
+    """The constrained step; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
     settings_class: type[UnlearnSettings] = UnlearnSettings
@@ -134,7 +134,11 @@ class EraseDiff:
         self.teacher: DiffusionModel | None = None
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note what may be aimed at, and under ``distillation`` what the retain set is to look like."""
+        """Note the classes that may be targets, and copy the base model under ``distillation``.
+
+        Raises:
+            InvalidRequest: The forget target needs a prompt or a class that the request does not leave.
+        """
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
         if data.anchor is not None:
@@ -142,12 +146,12 @@ class EraseDiff:
         if self.settings.forget_target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
                 f"{self.parameters}.forget_target: 'anchor_prompt' needs a request by forget.prompts: "
-                "allowed are 'other_class', 'next_class', 'null', 'uniform_noise'"
+                "choose one of 'other_class', 'next_class', 'null', 'uniform_noise'"
             )
         if self.settings.forget_target in ("other_class", "next_class"):
-            asker = f"{self.parameters}.forget_target: '{self.settings.forget_target}'"
-            remedy = "allowed are 'null', 'uniform_noise'"
-            self.retained_classes = retained_classes(data, asker, remedy)
+            setting = f"{self.parameters}.forget_target: '{self.settings.forget_target}'"
+            remedy = "choose 'null' or 'uniform_noise'"
+            self.retained_classes = retained_classes(data, setting, remedy)
 
     def gradients(
         self,
@@ -163,16 +167,16 @@ class EraseDiff:
         retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator, self.teacher)
         g_retain = gradients_of(model, retain_loss, parameters)
 
-        forget = self.aim(model, forget_batch, generator)
-        asked = self.ask(model, forget_batch, generator)
-        forget_loss = mse_loss(asked(model, forget).float(), forget.target)
+        forget = self.noise_with_target(model, forget_batch, generator)
+        predict = self.predictor(model, forget_batch, generator)
+        forget_loss = mse_loss(predict(model, forget).float(), forget.target)
         g_forget = gradients_of(model, forget_loss, parameters)
 
-        inner = dot(g_retain, g_forget)
+        inner = _dot(g_retain, g_forget)
         retain_norm, forget_norm = float(get_total_norm(g_retain)), float(get_total_norm(g_forget))
-        bounds: dict[str, Callable[[], float]] = {
+        bounds: dict[str, Callable[[], float]] = {  # a; only the one in use is computed
             "grad_norm": lambda: settings.eta * forget_norm**2,
-            "value_gap": lambda: settings.eta * self.value_gap(model, forget, asked, forget_loss),
+            "value_gap": lambda: settings.eta * self.value_gap(model, forget, predict, forget_loss),
             "cosine": lambda: settings.eta,
             "fixed": lambda: 0.0,
         }
@@ -194,13 +198,13 @@ class EraseDiff:
         }
 
     @torch.no_grad()
-    def aim(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
-        """Noise the forget batch, with timesteps of its own, and set the forget target as its target."""
+    def noise_with_target(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
+        """Noise the forget batch at timesteps of its own; its target is the forget target."""
         noised = noise_batch(model, batch.x0, generator)
         if self.settings.forget_target == "uniform_noise":
             noise = torch.rand(batch.x0.shape, generator=generator, device=generator.device)
             return noised._replace(target=noise.to(batch.x0.device))
-        if self.settings.forget_target == "null":  # a teacher's null condition still draws what is forgotten
+        if self.settings.forget_target == "null":  # not the teacher's: it still draws what is forgotten
             c = model.null_condition(len(batch.labels))
             return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
         if self.settings.forget_target == "anchor_prompt":
@@ -209,38 +213,36 @@ class EraseDiff:
             labels = next_class(batch.labels.cpu(), self.retained_classes)
         else:
             labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
-        shown = self.teacher or model
-        target = shown.denoise(noised.x_t, noised.t, shown.condition(labels)).float()
-        if shown is not model:
-            model.evaluations += len(labels)
+        source = self.teacher or model
+        target = source.denoise(noised.x_t, noised.t, source.condition(labels)).float()
         return noised._replace(target=target)
 
-    def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
-        """How L_f asks for what is to be forgotten: under its own condition."""
+    def predictor(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Predict:
+        """How L_f predicts the forget batch: under its own conditions."""
         c = model.condition(batch.labels)
-        return lambda asked, noised: asked.denoise(noised.x_t, noised.t, c)
+        return lambda model, noised: model.denoise(noised.x_t, noised.t, c)
 
-    def value_gap(self, model: DiffusionModel, forget: Noised, asked: Asked, forget_loss: Tensor) -> float:
-        """L_f(θ) − L_f(φ), with φ the weights after K descent steps on the same batch; at least 0.
+    def value_gap(
+        self, model: DiffusionModel, forget: Noised, predict: Predict, forget_loss: Tensor
+    ) -> float:
+        """L_f(θ) − L_f(φ), at least 0; φ are the weights after K descent steps on the same batch.
 
-        NaN where these steps have overflowed: then the loop halves its loss scale, or ends.
+        NaN if these steps overflowed: then the loop halves its loss scale, or ends.
         """
         with torch.random.fork_rng(), torch.enable_grad():
-            lowest = self.descend(model, forget, asked)
+            lowest = self.descend(model, forget, predict)
         return max(forget_loss.item() - lowest, 0.0) if math.isfinite(lowest) else math.nan
 
-    def descend(self, model: DiffusionModel, forget: Noised, asked: Asked) -> float:
-        """Take the K inner steps on a copy that shares nothing with ``model``; return L_f there."""
+    def descend(self, model: DiffusionModel, forget: Noised, predict: Predict) -> float:
+        """L_f after K inner steps on a copy of ``model``, which is not changed."""
         inner = copy.deepcopy(model)
         parameters = list(inner.trainable(self.settings.subset).values())
         for _ in range(self.settings.inner_steps):
-            loss = mse_loss(asked(inner, forget).float(), forget.target)
+            loss = mse_loss(predict(inner, forget).float(), forget.target)
             gradients = gradients_of(inner, loss, parameters)
             with torch.no_grad():
                 for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)
-            torch.clear_autocast_cache()  # under bf16 it would go on with copies of the old weights
+            torch.clear_autocast_cache()  # under bf16 it still holds copies of the old weights
         with torch.no_grad():
-            lowest = mse_loss(asked(inner, forget).float(), forget.target).item()
-        model.evaluations = inner.evaluations
-        return lowest
+            return mse_loss(predict(inner, forget).float(), forget.target).item()

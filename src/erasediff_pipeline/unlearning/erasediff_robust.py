@@ -1,18 +1,18 @@
-"""EraseDiff that holds out against inversion: it forgets around the condition, not at one point alone.
+"""EraseDiff, robust to inversion: it forgets in a region around the condition, not only at one point.
 
-The objective is that of ``erasediff``, with L_f asked not under the forgotten condition's embedding e_f but
-under
+The objective is that of ``erasediff``, but L_f takes predictions not under the forgotten condition's
+embedding e_f but under
 
     e = e_f + u·σ·s∘z + δ,    z ~ N(0, I) and u ~ U(0, 1) for each image,
 
-s the standard deviation of the retained conditions' embeddings, element by element: σ = 1 reaches as far as
-other conditions lie. δ is what the audit's inversion would find in a few steps, one for the batch: signed
-descent, of σ·s/K a step, on the loss that brings the forgotten images back,
+where s is the standard deviation of the retained conditions' embeddings, element by element: σ = 1 reaches as
+far as other conditions are away. δ, one for the batch, is what the audit's inversion would find in a few
+steps: K signed descent steps of size σ·s/K on the loss that brings the forgotten images back,
 
     min over δ of E‖ε − ε_θ(x_t, t, e)‖²,
 
-as adversarial training puts its attack inside the loop (arXiv 1706.06083, section 2; for concepts in
-diffusion models arXiv 2405.15234). K = 0 leaves δ out.
+as adversarial training attacks inside the loop (arXiv 1706.06083, section 2; for concepts in diffusion models
+arXiv 2405.15234). K = 0 leaves δ out.
 """
 
 import torch
@@ -26,7 +26,7 @@ from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import Asked, Control, EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import Control, EraseDiff, Predict, UnlearnSettings
 
 
 class RobustSettings(UnlearnSettings):
@@ -46,7 +46,7 @@ class RobustSettings(UnlearnSettings):
 
 
 class RobustEraseDiff(EraseDiff):
-    """One step's gradients; see the module's docstring for the objective."""
+    """The constrained step under shifted embeddings; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff_robust", "robust", "robust"
     settings_class = RobustSettings
@@ -57,7 +57,7 @@ class RobustEraseDiff(EraseDiff):
         self.spread = torch.empty(0)
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note also how far apart conditions lie."""
+        """Measure also how far conditions are apart."""
         super().prepare(model, data, store, seed)
         forgotten = data.forget.classes if data.forget else []
         table = embeddings_apart(
@@ -65,25 +65,23 @@ class RobustEraseDiff(EraseDiff):
         )
         self.spread = table.std(dim=0, correction=0)
 
-    def ask(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Asked:
-        """Under embeddings around that of the forgotten condition."""
+    def predictor(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Predict:
+        """How L_f predicts the forget batch: under embeddings around those of its conditions."""
         c = model.condition(batch.labels)
         shape = (len(batch.labels), *self.spread.shape)
-        reach = torch.rand(len(batch.labels), generator=generator, device=generator.device)
+        u = torch.rand(len(batch.labels), generator=generator, device=generator.device)
         z = torch.randn(shape, generator=generator, device=generator.device)
-        shift = (
-            (reach.view(-1, *[1] * (z.dim() - 1)) * z).to(model.device) * self.settings.radius * self.spread
-        )
+        shift = (u.view(-1, *[1] * (z.dim() - 1)) * z).to(model.device) * self.settings.radius * self.spread
         if self.settings.attack_steps:
             shift = shift + self.attack(model, batch, c, shift, generator)
-        return lambda asked, noised: asked.denoise_embedded(
-            noised.x_t, noised.t, asked.embed_condition(c) + shift
+        return lambda model, noised: model.denoise_embedded(
+            noised.x_t, noised.t, model.embed_condition(c) + shift
         )
 
     def attack(
         self, model: DiffusionModel, batch: Batch, c: Tensor, shift: Tensor, generator: Generator
     ) -> Tensor:
-        """δ, one row of the embeddings' shape: what brings the images of this batch back best."""
+        """δ, shaped like one embedding: the shift that brings the images of this batch back best."""
         noised = noise_batch(model, batch.x0, generator)
         start = model.embed_condition(c).detach() + shift
         delta = torch.zeros_like(self.spread, requires_grad=True)

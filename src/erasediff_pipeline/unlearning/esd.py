@@ -2,10 +2,10 @@
 
     min over θ of E‖ε_θ(x_t, t, c_f) − (ε*(x_t, t, ∅) − η·(ε*(x_t, t, c_f) − ε*(x_t, t, ∅)))‖² + β·L_r(θ)
 
-ε* is the base model, frozen; ∅ the null condition; equation 7. The paper draws x_t from the model itself,
-since it has no images; here there is a forget set, and its noised images are what those draws stand for.
-The paper has no retain term (β = 0): it protects the rest by training few weights (``subset``). A request by
-ids is refused: the condition as a whole is pushed away.
+ε* is the frozen base model, ∅ the null condition; equation 7. The paper has no images and draws x_t from the
+model itself; here x_t are noised images of the forget set. The paper has no retain term (β = 0): it protects
+the rest by training few weights (``subset``). A request by ids is refused, because the method pushes a
+condition away as a whole.
 """
 
 import copy
@@ -34,7 +34,7 @@ class EsdSettings(MethodSettings):
 
 
 class Esd:
-    """Negative guidance as a training target; see the module's docstring."""
+    """Negative guidance as a training target; the module's docstring states the objective."""
 
     name = "esd"
     settings_class = EsdSettings
@@ -45,7 +45,7 @@ class Esd:
         self.subset = settings.subset
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Freeze a copy of the base model."""
+        """Copy the base model."""
         refuse_kept_classes(data, self.name)
         self.base = copy.deepcopy(model).requires_grad_(False).eval()
 
@@ -64,7 +64,6 @@ class Esd:
             unconditional = self.base.denoise(noised.x_t, noised.t, model.null_condition(len(c_f)))
             conditional = self.base.denoise(noised.x_t, noised.t, c_f)
             target = unconditional - settings.negative_guidance * (conditional - unconditional)
-        model.evaluations += 2 * len(c_f)
         forget_loss = denoising_loss(model, noised._replace(target=target.float()), c_f)
         backward(model, forget_loss)
         scalars = {"forget_loss": forget_loss.item()}

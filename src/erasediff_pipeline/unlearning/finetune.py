@@ -1,8 +1,8 @@
-"""Fine-tuning, the usual baseline: go on with the retain set and hope that the rest fades.
+"""Fine-tuning, the usual baseline: continue on the retain set and hope that the rest fades.
 
     min over θ of L_r(θ) = E‖ε − ε_θ(x_t, t, c)‖²,   (x0, c) from the retain set, θ from the base model.
 
-The forgotten condition gets no gradient of its own. As "finetune" in arXiv 2401.05779, table 1.
+The forgotten condition gets no gradient of its own. This is "finetune" in arXiv 2401.05779, table 1.
 """
 
 from erasediff_pipeline.config import MethodSettings
@@ -14,7 +14,7 @@ class FinetuneSettings(MethodSettings):
 
 
 class Finetune(Denoising):
-    """Denoising of the retain set; see the module's docstring."""
+    """Denoising of the retain set; the module's docstring states the objective."""
 
     name = "finetune"
     settings_class = FinetuneSettings

@@ -4,20 +4,26 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn.functional import mse_loss
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, in_parts, noise_batch
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.store import Tensors
 
 
 def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
-    """Σ over the batch of (∂ℓ_n/∂θ_i)², with ℓ_n the denoising loss of image n alone.
+    """Σ over the batch of (∂ℓ_n/∂θ_i)²; ℓ_n is the denoising loss of image n alone.
 
-    All per-image gradients are taken in one call (``torch.func``); memory grows with batch × weights.
+    One call computes the gradients of all images (``torch.func``); memory grows with batch × weights.
+
+    Args:
+        model: The model.
+        subset: The weights, see ``DiffusionModel.trainable``.
+        noised: A batch of N.
+        c: Its conditions, N of them.
 
     Returns:
         By the names of ``model.trainable(subset)``, shaped like the parameters.
@@ -31,21 +37,20 @@ def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Ten
         prediction = functional_call(model, weights, (x_t[None], t[None], c[None]))
         return mse_loss(prediction[0].float(), target)
 
-    before = model.evaluations
     per_image = vmap(grad(loss), in_dims=(None, 0, 0, 0, 0))(weights, noised.x_t, noised.t, c, noised.target)
-    model.evaluations = before + len(c)  # vmap calls the model once, for all of them
+    model.count(len(c) - 1)  # vmap calls the model once, with one image, for all of them
     return {names[full]: g.square().sum(dim=0) for full, g in per_image.items()}
 
 
-def squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
-    """The same by plain autograd, an image at a time: ``torch.func`` cannot compute activations twice."""
+def _squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
+    """The same by plain autograd, image by image: ``torch.func`` cannot compute activations twice."""
     chosen = model.trainable(subset)
     total = {name: torch.zeros_like(parameter) for name, parameter in chosen.items()}
-    for one, its_c in in_parts(noised, c, len(c)):
-        gradients = torch.autograd.grad(denoising_loss(model, one, its_c), list(chosen.values()))
+    for image, c_of_image in in_parts(noised, c, len(c)):
+        gradients = torch.autograd.grad(denoising_loss(model, image, c_of_image), list(chosen.values()))
         for square, gradient in zip(total.values(), gradients, strict=True):
             square.addcmul_(gradient, gradient)
-        del gradients  # else they stay while the next ones are computed
+        del gradients  # free them before the next ones are computed
     return total
 
 
@@ -61,22 +66,25 @@ def estimate_fisher(
 ) -> Tensors:
     """F_i = E over images, timesteps and noise of (∂ℓ/∂θ_i)² (arXiv 2305.10120, section 3.1).
 
-    Each image of a batch is noised at a timestep of its own, drawn uniformly; the paper's code walks through
-    all timesteps of one image at a time.
+    Each image is noised at a timestep of its own, drawn uniformly; the paper's code visits all timesteps of
+    one image after the other.
 
     Args:
-        model: At the weights θ* to stay near; its mode (dropout) is not changed.
-        subset: Which weights, see ``DiffusionModel.trainable``.
-        images: What the expectation is over.
-        batches: How many batches are averaged.
-        batch_size: Images a batch.
-        seed: Rules order, timesteps and noise.
-        parts: That a batch is taken in.
-        one_by_one: Whether an image at a time, which a model needs that computes activations twice.
+        model: At the weights θ* to stay near; its mode (training or evaluation) is not changed.
+        subset: The weights, see ``DiffusionModel.trainable``.
+        images: Images of the expectation.
+        batches: Number of batches to average over.
+        batch_size: Images in a batch.
+        seed: Seed of order, timesteps and noise.
+        parts: Number of parts that a batch is taken in.
+        one_by_one: Take one image at a time. Required if the model computes activations twice.
+
+    Returns:
+        By the names of ``model.trainable(subset)``, float, shaped like the parameters, at least 0.
     """
-    squares_of = squared_one_by_one if one_by_one else squared_gradients
+    squares_of = _squared_one_by_one if one_by_one else squared_gradients
     total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
-    for step in tqdm(range(batches), "fisher", unit="batch"):
+    for step in show_progress(range(batches), "fisher", unit="batch"):
         rows = batch_rows(len(images), batch_size, step, seed, "fisher")
         pixels, labels = images.tensors(rows)
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))

@@ -1,4 +1,4 @@
-"""Other labels for the forget images."""
+"""Other conditions for the forget images."""
 
 import torch
 from torch import Generator, Tensor
@@ -8,11 +8,11 @@ from erasediff_pipeline.training.method import TrainingData
 
 
 def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> Tensor:
-    """For each label a uniformly drawn retained class, never the label itself.
+    """For each label a retained class, drawn uniformly, never the label itself.
 
     Args:
-        labels: ``[N]`` int64, the forgotten conditions.
-        retained: ``[R]`` int64, ascending, the classes to draw from.
+        labels: The forgotten conditions, ``[N]`` int64.
+        retained: The classes to draw from, ``[R]`` int64, ascending.
         generator: On the CPU.
 
     Returns:
@@ -28,46 +28,57 @@ def draw_other_class(labels: Tensor, retained: Tensor, generator: Generator) -> 
 
 
 def next_class(labels: Tensor, retained: Tensor) -> Tensor:
-    """For each label the retained class that follows it, after the last one the first.
+    """For each label the next retained class; the first one follows the last one.
 
-    As SalUn's released code has it, and of a single class where only one is forgotten.
+    As in SalUn's released code.
 
     Args:
-        labels: ``[N]`` int64, the forgotten conditions.
-        retained: ``[R]`` int64, ascending.
+        labels: The forgotten conditions, ``[N]`` int64.
+        retained: The retained classes, ``[R]`` int64, ascending.
 
     Returns:
-        ``[N]`` int64, never the label itself where another class is retained.
+        ``[N]`` int64, never the label itself if another class is retained.
     """
     return retained[torch.searchsorted(retained, labels, right=True) % len(retained)]
 
 
-def retained_classes(data: TrainingData, asker: str, remedy: str = "forget fewer classes") -> Tensor:
-    """The classes that the retain set shows, ``[R]`` int64, ascending.
+def retained_classes(data: TrainingData, name: str, remedy: str = "forget fewer classes") -> Tensor:
+    """The classes in the retain set.
+
+    Args:
+        data: The retain and the forget set.
+        name: The method or setting that needs them, for the message.
+        remedy: What to do, for the message.
+
+    Returns:
+        ``[R]`` int64, ascending.
 
     Raises:
-        InvalidRequest: A forget image has no class to be drawn other than its own; the message names
-            ``asker`` and ``remedy``.
+        InvalidRequest: For some forget image, the retain set has no class other than its own.
     """
     classes = data.retain.classes
     forgotten = data.forget.classes if data.forget else []
     if any(not set(classes) - {label} for label in forgotten):
         raise InvalidRequest(
-            f"{asker} needs a retained class other than the forgotten one, the retain set shows {classes}: "
+            f"{name} needs a retained class other than the forgotten one, but the retain set has {classes}: "
             f"{remedy}"
         )
     return torch.tensor(classes)
 
 
 def refuse_kept_classes(data: TrainingData, method: str) -> None:
-    """For a method that works on the condition as a whole, and so cannot forget some images of a class.
+    """Refuse a request by ids, for a method that works on a condition as a whole.
+
+    Args:
+        data: The retain and the forget set.
+        method: Name of the method, for the message.
 
     Raises:
-        InvalidRequest: A class is both in the forget set and in the retain set: a request by ids.
+        InvalidRequest: A class is in the forget set and in the retain set.
     """
     kept = sorted(set(data.forget.classes if data.forget else []) & set(data.retain.classes))
     if kept:
         raise InvalidRequest(
-            f"forget: {method} forgets a condition, not images: class {kept[0]} is to be kept; name "
-            "forget.classes, or use a method that forgets images, as erasediff"
+            f"forget: {method} forgets conditions, not single images, but class {kept[0]} is also retained: "
+            "use forget.classes, or a method that forgets images, such as erasediff"
         )

@@ -4,7 +4,7 @@
 
 L_f and L_r are the denoising losses of the forget set and of the retain set, each image under its own
 label. β = 0 is NegGrad (arXiv 1911.04933, section 5), β > 0 NegGrad+ (arXiv 2302.09880, section 4).
-−L_f has no lower bound: what it does is decided by how soon it is stopped.
+−L_f has no lower bound: the result depends on how soon training stops.
 """
 
 from pydantic import Field
@@ -26,7 +26,7 @@ class NegGradSettings(MethodSettings):
 
 
 class NegGrad:
-    """Ascent on the forget loss, descent on the retain loss; see the module's docstring."""
+    """Ascent on the forget loss, descent on the retain loss; the module's docstring states the objective."""
 
     name = "neggrad"
     settings_class = NegGradSettings

@@ -1,14 +1,14 @@
-"""Random labels: what the forgotten condition draws becomes what a retained one draws.
+"""Random labels: the forgotten condition learns to draw what a retained one draws.
 
     min over θ of L_f(θ) + β·L_r(θ)
 
-L_r is the denoising loss of the retain set. With c′ a retained class, drawn anew for each forget image,
+L_r is the denoising loss of the retain set. c′ is a retained class, drawn for each forget image at each step;
 
     aim = prediction:  L_f = E‖ε_θ(x_t, t, c_f) − sg[ε_θ(x_t, t, c′)]‖²    (arXiv 2310.12508, equation 6)
     aim = image:       L_f = E‖ε − ε_θ(x_t, t, c′)‖²,  x_t of a forget image
 
-sg stops the gradient. SalUn is the first with a mask on the weights; EraseDiff's ``other_class`` is the
-same target with λ found anew at each step.
+sg stops the gradient. SalUn is the first form with a mask on the weights; EraseDiff's ``other_class`` is the
+same target with a λ of each step.
 """
 
 from typing import Literal
@@ -42,7 +42,7 @@ class RandomLabelSettings(MethodSettings):
 
 
 class RandomLabel:
-    """Forget images under random retained labels; see the module's docstring."""
+    """Forget images under random retained labels; the module's docstring states the objective."""
 
     name = "random_label"
     settings_class: type[RandomLabelSettings] = RandomLabelSettings

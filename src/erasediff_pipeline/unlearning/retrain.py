@@ -2,7 +2,7 @@
 
     min over θ of L_r(θ) = E‖ε − ε_θ(x_t, t, c)‖²,   (x0, c) from the retain set, θ from random weights.
 
-What the forgotten condition then draws is whatever its untrained embedding happens to mean.
+Its samples under the forgotten condition are arbitrary: that embedding is never trained.
 """
 
 from torch import Generator
@@ -16,13 +16,13 @@ from erasediff_pipeline.training.store import FeatureStore
 
 
 class Retrain(Denoising):
-    """Denoising of the retain set from scratch; see the module's docstring."""
+    """Denoising of the retain set from random weights; the module's docstring states the objective."""
 
     name, parameters = "retrain", "pretrain"  # trained as the base model is, else it is no gold standard
     settings_class = PretrainSettings
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Random weights in place of the base model's."""
+        """Replace the base model's weights by random ones."""
         model.forget_everything(derive_seed(seed, self.name, "weights"))
 
     def gradients(
@@ -32,6 +32,6 @@ class Retrain(Denoising):
         retain_batch: Batch,
         generator: Generator,
     ) -> dict[str, float]:
-        """Earlier requests have taken nothing out of random weights, so nothing is held there."""
+        """As ``Denoising``, without ``indifference``: random weights have nothing to keep forgotten."""
         retain_batch = retain_batch._replace(forgotten_before=None)
         return super().gradients(model, forget_batch, retain_batch, generator)

@@ -1,9 +1,9 @@
-"""SalUn (arXiv 2310.12508): random labels, for the weights that matter to the forget set only.
+"""SalUn (arXiv 2310.12508): random labels, but only the weights that matter to the forget set are trained.
 
     min over Δ of L_f(θ* + m ⊙ Δ) + β·L_r(θ* + m ⊙ Δ),   m = 1(|∇L_f*(θ*)| ≥ γ)
 
-L_f and L_r are those of ``random_label``; L_f* is the denoising loss of the forget set at the base model θ*,
-and γ is such that the given share of all weights stays free (equations 3, 4 and 6).
+L_f and L_r are those of ``random_label``. L_f* is the denoising loss of the forget set at the base model θ*;
+γ is chosen so that a given share of all weights is trained (equations 3, 4 and 6).
 """
 
 import torch
@@ -35,7 +35,7 @@ class SalunSettings(RandomLabelSettings):
 
 
 class Salun(RandomLabel):
-    """Random labels under a saliency mask; see the module's docstring."""
+    """Random labels under a saliency mask; the module's docstring states the objective."""
 
     name = "salun"
     settings_class = SalunSettings
@@ -46,7 +46,7 @@ class Salun(RandomLabel):
         self.mask: Tensors = {}
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Find the mask at the base model's weights, or reuse it."""
+        """Compute the mask at the base model's weights, or reuse it."""
         super().prepare(model, data, store, seed)
         assert data.forget is not None
         forget, settings = data.forget, self.salun
@@ -82,7 +82,11 @@ class Salun(RandomLabel):
 def mean_forget_gradient(
     model: DiffusionModel, data: TrainingData, settings: SalunSettings, seed: int
 ) -> Tensors:
-    """∇ of the forget set's denoising loss, averaged over batches, each at timesteps of its own."""
+    """The gradient of the forget set's denoising loss, averaged over ``settings.mask_batches`` batches.
+
+    Returns:
+        By the names of ``model.trainable(settings.subset)``, shaped like the parameters.
+    """
     assert data.forget is not None
     parameters = model.trainable(settings.subset)
     total = {name: torch.zeros_like(parameter) for name, parameter in parameters.items()}
@@ -96,14 +100,21 @@ def mean_forget_gradient(
             gradients = torch.autograd.grad(loss, list(parameters.values()))
             for sum_, gradient in zip(total.values(), gradients, strict=True):
                 sum_.add_(gradient, alpha=1 / (settings.mask_batches * settings.accumulation))
-            del gradients  # else they stay while the next ones are computed
+            del gradients  # free them before the next ones are computed
     return total
 
 
 def most_salient(gradient: Tensors, fraction: float) -> Tensors:
-    """Boolean masks, shaped like the gradients, of the ``fraction`` of all entries largest in size.
+    """Masks of the entries with the largest absolute values.
 
-    The threshold is one for all tensors together, as in the released code.
+    One threshold holds for all tensors together, as in the released code.
+
+    Args:
+        gradient: Tensors by name.
+        fraction: Share of all entries to choose, in (0, 1]; at least one entry is chosen.
+
+    Returns:
+        Boolean, shaped like ``gradient``.
     """
     sizes = torch.cat([g.abs().flatten() for g in gradient.values()])
     count = max(1, round(fraction * len(sizes)))

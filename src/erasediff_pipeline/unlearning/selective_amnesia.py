@@ -1,12 +1,12 @@
-"""Selective Amnesia (arXiv 2305.10120): remap the forgotten condition to noise, and stay near the base model.
+"""Selective Amnesia (arXiv 2305.10120): map the forgotten condition to noise, and stay near the base model.
 
     min over θ of E_{x0 ~ U[−1,1]}‖ε − ε_θ(x_t, t, c_f)‖² + λ/2·Σ_i F_i·(θ_i − θ*_i)² + γ·L_replay(θ)
 
-The first term makes uniform noise the images of the forgotten condition (the surrogate, section 3.2); F is
+The first term makes uniform noise the images of the forgotten condition (the surrogate, section 3.2). F is
 the Fisher diagonal at the base model θ* (elastic weight consolidation, arXiv 1612.00796), here over the
-training images, which θ* stands for (the released code draws images for it); L_replay is the denoising loss
-of images that θ* draws under the retained conditions (generative replay). Equation 5; −log p is bounded by
-the denoising loss. A request by ids is refused: the condition as a whole becomes noise.
+training images; the released code draws images for it. L_replay is the denoising loss of images that θ* draws
+under the retained conditions (generative replay). Equation 5; the denoising loss bounds −log p. A request by
+ids is refused, because a condition becomes noise as a whole.
 """
 
 import torch
@@ -55,7 +55,7 @@ class SelectiveAmnesiaSettings(MethodSettings):
 
 
 class SelectiveAmnesia:
-    """Surrogate, elastic weights and replay; see the module's docstring."""
+    """Surrogate, elastic weights and replay; the module's docstring states the objective."""
 
     name = "selective_amnesia"
     settings_class = SelectiveAmnesiaSettings
@@ -90,17 +90,17 @@ class SelectiveAmnesia:
             -(-settings.replay_images // len(data.retain.classes))
         )
         labels = labels[: settings.replay_images]
-        sampling = replay_sampling(settings)
+        sampling = _replay_sampling(settings)
         replay = store.once(
             "replay",
             model,
             {**origin, "labels": labels.tolist(), "sampling": sampling.model_dump()},
-            lambda: draw_replay(model, labels, derive_seed(seed, "replay"), sampling),
+            lambda: _draw_replay(model, labels, derive_seed(seed, "replay"), sampling),
         )
         self.replay = LabelledImages(replay["images"].numpy(), replay["labels"].numpy())
 
     def estimate_fisher(self, model: DiffusionModel, images: LabelledImages, seed: int) -> Tensors:
-        """The Fisher diagonal over ``images``, within the memory that the settings leave."""
+        """The Fisher diagonal over ``images``, with the memory settings of the method."""
         settings = self.settings
         with autocast(model, settings):
             return estimate_fisher(
@@ -148,17 +148,17 @@ class SelectiveAmnesia:
         }
 
 
-def replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
-    """The defaults; where memory is to be spared, no more images at a time than in training."""
+def _replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
+    """The default sampling; if memory must be saved, no more images at a time than in training."""
     sampling = SamplingSettings()
     if not settings.saves_memory:
         return sampling
     return sampling.model_copy(update={"batch_size": min(sampling.batch_size, settings.part_size)})
 
 
-def draw_replay(
+def _draw_replay(
     model: DiffusionModel, labels: torch.Tensor, seed: int, sampling: SamplingSettings
 ) -> Tensors:
-    """Images of the base model, ``[N, C, H, W]`` uint8, and their labels."""
+    """``images``, drawn by the base model, ``[N, C, H, W]`` uint8, and their ``labels`` ``[N]``."""
     images = torch.cat(list(stream_samples(model, labels, seed, sampling)))
     return {"images": images, "labels": labels}

@@ -1,15 +1,15 @@
 """UCE (arXiv 2308.14761): edit the cross-attention in closed form, without a training step.
 
 For every key and value projection W* of the cross-attention, with c_i the token embeddings of the forgotten
-prompts, a_i those of the anchor prompt at the same places, and c_j those of the retained prompts,
+prompts, a_i those of the anchor prompt at the same positions, and c_j those of the retained prompts,
 
     min over W of  mean_i ‖W c_i − W* a_i‖² + p·mean_j ‖W c_j − W* c_j‖² + r·‖W − W*‖²
 
     W = W*·(mean_i a_i c_iᵀ + p·mean_j c_j c_jᵀ + r·1)·(mean_i c_i c_iᵀ + p·mean_j c_j c_jᵀ + r·1)⁻¹
 
-(equation 7, with means for sums, so that the weights do not depend on how many prompts there are). A token
+(equation 7, with means in place of sums, so that p and r do not depend on the number of prompts). A token
 whose embedding also occurs in a retained prompt is left out of the first mean: a causal text encoder gives
-those before the word the same embedding, whatever the word. Without an anchor, the empty prompt is it.
+the tokens before the word the same embedding, whatever the word. Without an anchor, it is the empty prompt.
 """
 
 import torch
@@ -34,7 +34,7 @@ class UceSettings(Settings):
 
 
 class Uce:
-    """A method without steps; see the module's docstring."""
+    """An edit in closed form; the module's docstring states the objective."""
 
     name = "uce"
     settings_class = UceSettings
@@ -47,22 +47,32 @@ class Uce:
 
     @torch.no_grad()
     def edit(self, model: DiffusionModel, data: TrainingData) -> dict[str, float]:
-        """Replace the weights; return ‖W − W*‖ / ‖W*‖ over all of them together."""
+        """Replace the weights; return ‖W − W*‖ / ‖W*‖ over all of them together as ``weight_change``.
+
+        Raises:
+            InvalidRequest: The model is class-conditional, a forgotten prompt is also retained, or the text
+                encoder cannot tell the forgotten prompts from the retained ones.
+        """
         refuse_kept_classes(data, self.name)
         assert data.forget is not None
         forgotten = model.condition(torch.tensor(data.forget.classes))
         if forgotten.dim() != 3:
-            raise InvalidRequest(f"{self.name} edits the attention to a text: this model is asked by class")
+            raise InvalidRequest(
+                f"{self.name} edits the attention to a text, but this model is class-conditional: "
+                "use a text-to-image model, or another method"
+            )
         retained = model.condition(torch.tensor(data.retain.classes)).flatten(0, 1)
         anchor = (
             model.null_condition(1) if data.anchor is None else model.condition(torch.tensor([data.anchor]))
         )
         anchors = anchor.expand_as(forgotten).flatten(0, 1)
         tokens = forgotten.flatten(0, 1)
-        own = ~occurs_in(tokens, retained)
+        own = ~_occurs_in(tokens, retained)
         if not own.any():
-            raise InvalidRequest("forget.prompts: to the text encoder they are the same as retained prompts")
-        change = transfer(
+            raise InvalidRequest(
+                "forget.prompts: the text encoder cannot tell them from retained prompts: use other prompts"
+            )
+        change = _transfer(
             tokens[own], anchors[own], retained, self.settings.preserve_weight, self.settings.ridge
         )
         moved = size = 0.0
@@ -75,15 +85,15 @@ class Uce:
         return {"weight_change": (moved / size) ** 0.5}
 
 
-def occurs_in(tokens: Tensor, others: Tensor) -> Tensor:
-    """Which of ``tokens`` ``[N, D]`` are among ``others`` ``[M, D]``, up to rounding: boolean ``[N]``."""
+def _occurs_in(tokens: Tensor, others: Tensor) -> Tensor:
+    """Which of ``tokens`` ``[N, D]`` are among ``others`` ``[M, D]``, up to rounding: ``[N]`` boolean."""
     distances = torch.cdist(
         tokens.double(), others.double().unique(dim=0), compute_mode="donot_use_mm_for_euclid_dist"
     )
     return distances.amin(dim=1) <= 1e-4 * tokens.norm(dim=1)
 
 
-def transfer(tokens: Tensor, anchors: Tensor, retained: Tensor, preserve: float, ridge: float) -> Tensor:
+def _transfer(tokens: Tensor, anchors: Tensor, retained: Tensor, preserve: float, ridge: float) -> Tensor:
     """The matrix T of W = W*·T.
 
     Args:
@@ -91,7 +101,7 @@ def transfer(tokens: Tensor, anchors: Tensor, retained: Tensor, preserve: float,
         anchors: a_i, ``[N, D]``.
         retained: c_j, ``[M, D]``.
         preserve: p.
-        ridge: r, times the mean square of an embedding's entries.
+        ridge: r, in units of the mean square of an embedding's entries.
 
     Returns:
         ``[D, D]`` float64.

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import OneCycleLR
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.order import batch_rows
 
@@ -118,7 +118,7 @@ def train_classifier(
     steps = settings.epochs * len(train) // settings.batch_size
     optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)
     schedule = OneCycleLR(optimiser, settings.learning_rate, total_steps=steps + 1)
-    for step in tqdm(range(steps), "classifier", unit="step"):
+    for step in show_progress(range(steps), "classifier", unit="step"):
         rows = batch_rows(len(train), settings.batch_size, step, seed, "classifier")
         images, labels = train.tensors(rows)
         dy, dx = torch.randint(-settings.shift, settings.shift + 1, (2,)).tolist()
