@@ -63,3 +63,9 @@ def test_a_node_sends_through_the_hook_of_the_session(hook, monkeypatch):
     monkeypatch.setattr(settings, "HOOKS", (hook,))
     send("the run of salun", fail)
     assert hook.outbox.missing() == ["the run of salun"]
+
+
+def test_a_run_that_somebody_else_has_started_stays_open(hook, monkeypatch):
+    monkeypatch.setattr(mlflow, "end_run", lambda status: pytest.fail("ended"))
+    monkeypatch.setattr(hook, "owns_run", False)
+    hook.after_pipeline_run()
