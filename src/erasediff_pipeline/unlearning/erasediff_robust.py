@@ -48,7 +48,7 @@ class RobustSettings(UnlearnSettings):
 class RobustEraseDiff(EraseDiff):
     """One step's gradients; see the module's docstring for the objective."""
 
-    name, pipeline, parameters = "erasediff_robust", "robust", "robust"
+    name = pipeline = parameters = "erasediff_robust"
     settings_class = RobustSettings
 
     def __init__(self, settings: RobustSettings):
