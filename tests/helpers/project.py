@@ -36,7 +36,7 @@ SHORT = {"steps": 2, "batch_size": 32}
 TINY = {
     **dict.fromkeys(("unlearn", "finetune", "neggrad", "random_label", "esd", "pretrain"), SHORT),
     "salun": {**SHORT, "mask_batches": 1},
-    "robust": {**SHORT, "attack_steps": 1},
+    "erasediff_robust": {**SHORT, "attack_steps": 1},
     "selective_amnesia": {**SHORT, "replay_images": 18, "fisher_batches": 1, "fisher_batch_size": 4},
     "blindspot": {**SHORT, "proxy_steps": 2},
     "sampling": {"steps": 3},

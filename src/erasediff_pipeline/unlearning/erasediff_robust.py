@@ -48,7 +48,7 @@ class RobustSettings(UnlearnSettings):
 class RobustEraseDiff(EraseDiff):
     """The constrained step under shifted embeddings; the module's docstring states the objective."""
 
-    name, pipeline, parameters = "erasediff_robust", "robust", "robust"
+    name = pipeline = parameters = "erasediff_robust"
     settings_class = RobustSettings
 
     def __init__(self, settings: RobustSettings):
