@@ -59,7 +59,7 @@ viz: setup-dev  ## the flow with previews on http://127.0.0.1:4141
 	kedro viz run
 
 docs: setup-dev  ## documentation as a site in build/docs; a dead link or a wrong reference fails
-	sphinx-build -W --keep-going --quiet -c docs . build/docs
+	sphinx-build -W --keep-going --fresh-env --quiet -c docs . build/docs
 
 compare: REFERENCE += data/06_models/compare/retrain/class-0-seed-0
 compare: setup pull  ## every method on the request: table, plot, page; continues where it stopped

@@ -5,6 +5,7 @@ import shlex
 
 import pytest
 
+from erasediff_pipeline.config.metrics import METRICS
 from tests.helpers.commands import NAMES, PAGES, commands, parses, spans
 from tests.helpers.project import ROOT, copy_clone, run_command
 
@@ -27,6 +28,11 @@ def test_commands_could_run(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     for command in [*commands(page), *spans(page)]:
         parses(command)
+
+
+def test_every_metric_has_a_row():
+    pages = "".join((ROOT / f"docs/reference/{name}.md").read_text() for name in ("metrics", "audits"))
+    assert [name for name in METRICS if f"`{name}`" not in pages] == []
 
 
 def test_the_site_builds_and_loads_nothing_from_elsewhere(clone, tmp_path):
