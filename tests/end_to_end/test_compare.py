@@ -249,8 +249,8 @@ def kill_after_the_first_trial(project, quick_run):
     """Start the comparison and kill it as soon as one trial has been trained; which ones have."""
     run, finished = quick_run.start(project, "run", COMPARE), f"*/*/trained/{KEY}"
     done = wait_until(lambda: list((project / STORE).glob(finished)), run, run.log, every=0.01)
-    run.send_signal(signal.SIGKILL)
-    assert run.finish().code == -signal.SIGKILL
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
     return Counter(path.parts[-4] for path in done)
 
 
