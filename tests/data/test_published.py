@@ -1,9 +1,7 @@
 """Small files in the published formats; the data sets themselves are nowhere here but for Debian's."""
 
-import gzip
 import hashlib
 import logging
-import struct
 import tarfile
 from contextlib import contextmanager
 from functools import partial
@@ -20,9 +18,8 @@ from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data import published
 from erasediff_pipeline.data.published import ARCHIVES, DEBIAN, read_published
 from erasediff_pipeline.errors import MissingInput
+from tests.helpers.archives import RNG, write_cifar, write_idx
 from tests.helpers.project import ENABLE
-
-RNG = np.random.default_rng(0)
 
 
 @pytest.fixture(autouse=True)
@@ -36,22 +33,6 @@ def no_network(monkeypatch, tmp_path_factory):
 
 def of(name, folder, **changes):
     return SourceSettings(name=name, path=str(folder), **changes)
-
-
-def write_cifar(folder, name, count):
-    """As many images in each file; the pixels of all, in the order of the files."""
-    archive = ARCHIVES[name]
-    (folder / archive.folder).mkdir()
-    names = [f"thing_{label}" for label in range(10)]
-    (folder / archive.folder / archive.names).write_text("\n".join(names) + "\n\n")
-    pixels, labels = [], []
-    for file in [*archive.train, *archive.test]:
-        rows = RNG.integers(0, 256, (count, archive.label_bytes + 3072), dtype=np.uint8)
-        rows[:, : archive.label_bytes] %= 10
-        rows.tofile(folder / archive.folder / file)
-        pixels.append(rows[:, archive.label_bytes :].reshape(-1, 3, 32, 32))
-        labels.append(rows[:, archive.label_bytes - 1])
-    return np.concatenate(pixels), np.concatenate(labels), names
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
@@ -131,14 +112,6 @@ def test_what_is_there_in_part_gives_way_to_a_download(tmp_path, monkeypatch):
     monkeypatch.setitem(published.OPEN, "stl10", refuse_torn)
     images, _ = read_published(of("stl10", tmp_path / "own"))
     assert len(images) == 4
-
-
-def write_idx(file, array):
-    """Yann LeCun's format: two zeros, type 8 (uint8), the number of dimensions, the dimensions."""
-    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with (gzip.open if file.suffix == ".gz" else open)(file, "wb") as target:
-        target.write(header + array.tobytes())
 
 
 def write_fashion(folder, suffix=""):

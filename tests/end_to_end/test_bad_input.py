@@ -4,7 +4,8 @@ import shutil
 import signal
 import subprocess
 import threading
-from contextlib import contextmanager
+import time
+from contextlib import suppress
 
 import mlflow
 import pytest
@@ -163,34 +164,13 @@ def is_written(project):
     return record.exists() and record.stat().st_size > 0
 
 
-@contextmanager
-def once_written(project, act):
-    """Within the block, do it in the background as soon as the earlier result is being replaced."""
-    over = threading.Event()
-
-    def wait():
-        while not is_written(project):
-            if over.wait(0.01):
-                return
-        act()
-
-    thread = threading.Thread(target=wait)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def fill(directory):
-    """Leave no byte on the disk."""
-    with (directory / "filler").open("wb", buffering=0) as filler:
+def fill_in_mid_run(project, disk):
+    """Leave no byte on the disk, as soon as the earlier result is being replaced."""
+    while not is_written(project):
+        time.sleep(0.01)
+    with (disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
         while True:
-            try:
-                filler.write(bytes(2**16))
-            except OSError:
-                return
+            filler.write(bytes(2**16))
 
 
 @pytest.mark.parametrize("full", ["data", "."], ids=["the data's disk", "the project's disk"])
@@ -203,8 +183,10 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
     mount(disk, "-t", "tmpfs", "-o", f"size={taken + 160 * 2**20}", "tmpfs")
     shutil.copytree(earlier.project, project, dirs_exist_ok=True, symlinks=True)
     before = hash_tree(project / "data")
-    with once_written(project, lambda: fill(disk)):
-        run = quick_run(project, UNLEARN, f"--params={QUICK},seed=1", check=False)
+    filling = threading.Thread(target=fill_in_mid_run, args=(project, disk), daemon=True)
+    filling.start()
+    run = quick_run(project, UNLEARN, f"--params={QUICK},seed=1", check=False)
+    filling.join(60)
     after = hash_tree(project / "data")
     after.pop("filler", None)
     assert after == before

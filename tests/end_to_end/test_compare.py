@@ -4,20 +4,19 @@ import re
 import shutil
 import signal
 from collections import Counter
-from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import pytest
 
 from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
+from erasediff_pipeline.experiments.store import KEY
 from erasediff_pipeline.unlearning.neggrad import NegGradSettings
 from tests.helpers.page import Reader, assert_self_contained
 from tests.helpers.project import (
     BIN,
     SHORT,
     TINY,
-    Finished,
+    Made,
     assert_one_line,
     client_of,
     configure,
@@ -35,15 +34,7 @@ SEEDS = [0, 1]
 TINY_COMPARISON = {**TINY, "compare": {"methods": TRIED, "seeds": len(SEEDS)}}
 EACH_ONCE = Counter({method: len(SEEDS) for method in TRIED})
 STORE = "data/06_models/compare"
-KEY = "made_from.json"
-
-
-class Compared(NamedTuple):
-    """The comparison, done once."""
-
-    project: Path
-    run: Finished
-    report: Path
+REPORT = "data/08_reporting/compare"
 
 
 def start_afresh(project, target):
@@ -58,7 +49,7 @@ def start_afresh(project, target):
 def compared(project, quick_run, tmp_path_factory):
     """Three methods and two seeds; read only."""
     target = start_afresh(project, tmp_path_factory.mktemp("compared") / "project")
-    return Compared(target, quick_run(target, COMPARE), target / "data/08_reporting/compare")
+    return Made(target, quick_run(target, COMPARE))
 
 
 @pytest.fixture
@@ -69,12 +60,12 @@ def own(compared, tmp_path):
 
 @pytest.fixture(scope="module")
 def trials(compared):
-    return pd.read_csv(compared.report / "trials.csv")
+    return pd.read_csv(compared.project / REPORT / "trials.csv")
 
 
 @pytest.fixture(scope="module")
 def document(compared):
-    return read_json(compared.report / "comparison.json")
+    return read_json(compared.project / REPORT / "comparison.json")
 
 
 def trained(run):
@@ -106,7 +97,7 @@ def test_costs_are_those_of_the_methods(trials):
 
 def test_document_and_summary_hold_the_means_over_the_seeds(compared, document, trials):
     assert document["forget"]["classes"] == [0]
-    summary = pd.read_csv(compared.report / "summary.csv")
+    summary = pd.read_csv(compared.project / REPORT / "summary.csv")
     assert list(summary["method"]) == [row["method"] for row in document["methods"]]
     assert set(summary["method"]) == {"base", *TRIED}
     for row, (_, same) in zip(document["methods"], summary.iterrows(), strict=True):
@@ -136,7 +127,7 @@ def test_distances_are_to_the_retrained_model(document):
 
 
 def test_page_has_it_all_and_fetches_nothing(compared):
-    page = (compared.report / "report.html").read_text()
+    page = (compared.project / REPORT / "report.html").read_text()
     assert_self_contained(page)
     reader = Reader(page)
     assert len(reader.fetched) == 2
@@ -145,7 +136,7 @@ def test_page_has_it_all_and_fetches_nothing(compared):
     assert "class 0 (142 images) forgotten" in page
     assert "2 seeds" in page
     for name in ("trade_off.png", "grids.png"):
-        assert (compared.report / name).read_bytes().startswith(b"\x89PNG")
+        assert (compared.project / REPORT / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_nothing_else_was_touched(compared, project):
@@ -157,32 +148,23 @@ def test_nothing_else_was_touched(compared, project):
     }
 
 
-@pytest.fixture(scope="module")
-def runs(compared):
-    """MLflow's client, the comparison's run, and those below it."""
+def test_the_comparison_is_one_run_and_each_method_one_below_it(compared, document):
     client = client_of(compared.project)
-    parent, *more = [run for run in runs_in(client) if "mlflow.parentRunId" not in run.data.tags]
-    assert not more
-    below = f"tags.mlflow.parentRunId = '{parent.info.run_id}'"
-    children = client.search_runs([parent.info.experiment_id], filter_string=below)
-    return client, parent, {run.info.run_name: run for run in children}
-
-
-def test_the_comparison_is_one_run(runs):
-    client, parent, _ = runs
+    runs = runs_in(client)
+    (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert (parent.info.run_name, parent.info.status) == ("compare", "FINISHED")
     assert parent.data.params["compare.seeds"] == "2"
     artifacts = {artifact.path for artifact in client.list_artifacts(parent.info.run_id)}
     assert artifacts == {"trade_off.png", "grids.png", "report.html"}
 
-
-def test_each_method_is_a_run_below_it(runs, document):
-    client, _, children = runs
+    children = {run.info.run_name: run for run in runs if run is not parent}
+    assert len(runs) == 1 + len(children)
     assert set(children) == {"base", *TRIED}
     for row in document["methods"]:
         run = children[row["method"]]
         assert run.info.status == "FINISHED"
         assert run.data.tags["method"] == row["method"]
+        assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         measured = {name: value for name, value in row.items() if isinstance(value, int | float)}
         assert {name: run.data.metrics[name] for name in measured} == pytest.approx(measured, rel=1e-4)
     assert children["neggrad"].data.params["retain_weight"] == str(NegGradSettings().retain_weight)
@@ -200,8 +182,8 @@ def test_a_second_run_trains_nothing(compared, own, quick_run):
     assert hash_tree(own / STORE) == before
     assert run.seconds < compared.run.seconds
     for name in ("trials.csv", "summary.csv", "comparison.json", "trade_off.png", "grids.png"):
-        again = own / "data/08_reporting/compare" / name
-        assert again.read_bytes() == (compared.report / name).read_bytes(), name
+        again = own / REPORT / name
+        assert again.read_bytes() == (compared.project / REPORT / name).read_bytes(), name
 
 
 def test_a_changed_setting_trains_just_that_method_anew(trials, own, quick_run):
@@ -213,7 +195,7 @@ def test_a_changed_setting_trains_just_that_method_anew(trials, own, quick_run):
     after = hash_tree(own / STORE)
     assert set(after) == set(before)
     assert {name.split("/")[0] for name in before if after[name] != before[name]} == {"neggrad"}
-    again = pd.read_csv(own / "data/08_reporting/compare/trials.csv")
+    again = pd.read_csv(own / REPORT / "trials.csv")
     now, then = (table.set_index(["method", "seed"]) for table in (again, trials))
     others = [method for method in ["base", *TRIED] if method != "neggrad"]
     assert now.loc[others].equals(then.loc[others])
@@ -243,25 +225,19 @@ def test_a_method_that_fails_leaves_the_earlier_comparison(own, quick_run):
     assert hash_tree(own / "data") == before
 
 
-def kill_after_the_first_trial(project, quick_run):
-    """Start the comparison and kill it as soon as one trial has been trained; which ones have."""
-    run, finished = quick_run.start(project, "run", COMPARE), f"*/*/trained/{KEY}"
-    done = wait_until(lambda: list((project / STORE).glob(finished)), run, run.log, every=0.01)
-    run.send_signal(signal.SIGKILL)
-    assert run.finish().code == -signal.SIGKILL
-    return Counter(path.parts[-4] for path in done)
-
-
 def test_a_killed_comparison_goes_on_where_it_stopped(project, trials, quick_run, tmp_path):
     own = start_afresh(project, tmp_path / "project")
-    done = kill_after_the_first_trial(own, quick_run)
+    run = quick_run.start(own, "run", COMPARE)
+    found = wait_until(lambda: list((own / STORE).glob(f"*/*/trained/{KEY}")), run, run.log, every=0.01)
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
+    done = Counter(path.parts[-4] for path in found)
     before = hash_tree(own / STORE)
     run = quick_run(own, COMPARE)
-    assert done
     assert trained(run) == EACH_ONCE - done
     after = hash_tree(own / STORE)
     finished = {name for name in before if "/trained/" in name and not name.split("/")[2].startswith(".")}
     assert {name: after[name] for name in finished} == {name: before[name] for name in finished}
-    again = pd.read_csv(own / "data/08_reporting/compare/trials.csv")
+    again = pd.read_csv(own / REPORT / "trials.csv")
     columns = ["method", "seed", *compared_metrics()]
     assert again[columns].equals(trials[columns])

@@ -46,11 +46,10 @@ def kill_in_training(project, quick_run, arguments, checkpoint):
     before = changed(checkpoint)
     run = quick_run.start(project, "run", *arguments)
     wait_until(lambda: changed(checkpoint) not in (None, before), run, run.log, every=0.01)
-    run.send_signal(signal.SIGKILL)
-    killed = run.finish()
-    assert killed.code == -signal.SIGKILL, killed.output
+    run.kill()
+    assert run.wait() == -signal.SIGKILL
     assert checkpoint.exists()
-    return killed.output
+    return run.log.read_text()
 
 
 def test_the_same_command_goes_on_to_the_same_bytes(project, whole, quick_run, tmp_path):
@@ -71,14 +70,14 @@ def test_ten_kills_at_random_moments_leave_no_trace(project, whole, quick_run, t
     own = copy_clone(project, tmp_path / "project")
     seconds, moments, killed = run.seconds, random.Random(0), 0
     for _ in range(10):
-        run = quick_run.start(own, "run", *arguments)
-        time.sleep(moments.uniform(0, 1) * seconds)
-        run.send_signal(signal.SIGKILL)
-        ended = run.finish()
-        assert ended.code in (0, -signal.SIGKILL), ended.output
-        killed += ended.code != 0
-        if ended.code == 0:  # it goes on where another was killed, or the machine is less busy now
-            seconds = min(seconds, ended.seconds)
+        started, run = time.perf_counter(), quick_run.start(own, "run", *arguments)
+        run.join(moments.uniform(0, 1) * seconds)
+        if run.poll() is None:
+            run.kill()
+        killed += run.wait() != 0
+        assert run.exitcode in (0, -signal.SIGKILL), run.log.read_text()
+        if run.exitcode == 0:  # it goes on where another was killed, or the machine is less busy now
+            seconds = min(seconds, time.perf_counter() - started)
     assert killed >= 3
     quick_run(own, *arguments)
     assert set(hash_tree(own / "data")) == set(hash_tree(target / "data"))

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from erasediff_pipeline.data.published import DEBIAN
-from tests.data.test_published import write_cifar, write_idx
+from tests.helpers.archives import write_cifar, write_idx
 from tests.helpers.project import ENABLE, QUICK, TINY, copy_clone, read_json
 
 

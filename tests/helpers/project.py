@@ -349,40 +349,19 @@ class QuickRun:
         assert kept(project) == before
 
     def start(self, project, *arguments, **changes):
-        """``kedro …`` in a child of this process, which can be killed."""
-        return Forked(arguments, project, clean_environment(project, **changes), self.directory)
+        """``kedro …`` in a child of this process, which can be killed; asked as ``subprocess.Popen`` is."""
+        log = self.directory / f"output-{time.monotonic_ns()}.txt"
 
+        def run():
+            with log.open("w", buffering=1) as sink:
+                sys.exit(run_kedro(arguments, project, clean_environment(project, **changes), sink))
 
-class Forked:
-    """A command while it runs, asked and told as ``subprocess.Popen`` is."""
-
-    def __init__(self, arguments, project, environment, directory):
-        self.log, self.started = directory / f"output-{time.monotonic_ns()}.txt", time.perf_counter()
-        self.process = get_context("fork").Process(target=self.run, args=(arguments, project, environment))
-        self.process.start()
-
-    def run(self, arguments, project, environment):
-        """What the child does."""
-        with self.log.open("w", buffering=1) as sink:
-            sys.exit(run_kedro(arguments, project, environment, sink))
-
-    def poll(self):
-        """Its exit code once it has ended."""
-        return self.process.exitcode
-
-    def send_signal(self, number):
-        """If it has not ended."""
-        if self.poll() is None:
-            os.kill(self.process.pid, number)
-
-    def finish(self):
-        """It, at its end; hung where that takes too long."""
-        self.process.join(PATIENCE)
-        seconds = time.perf_counter() - self.started
-        if (code := self.poll()) is None:
-            self.process.kill()
-        assert code is not None, self.log.read_text(errors="replace")
-        return Finished(code, self.log.read_text(), seconds)
+        process = get_context("fork").Process(target=run)
+        process.start()
+        process.log, process.poll = log, lambda: process.exitcode
+        process.send_signal = lambda number: os.kill(process.pid, number)
+        process.wait = lambda: process.join(PATIENCE) or process.exitcode
+        return process
 
 
 @pytest.fixture(scope="session")
