@@ -39,6 +39,16 @@ class ProjectConfigLoader(OmegaConfigLoader):
             value["forget"] = {k: v for k, v in kept if k in given or k not in FORMS}
         return fill_in(value) if key == "parameters" else value
 
+    def catalog_of_any_run(self) -> dict[str, Any]:
+        """The catalog with ``*`` for the model or the list of prompts that a run names in a parameter.
+
+        Only ``base`` stays ``base``: the base model is trained there, whatever a run starts from.
+        """
+        known = {"base": "base"}
+        OmegaConf.register_new_resolver("parameter", lambda name: known.get(name, "*"), replace=True)
+        OmegaConf.register_new_resolver("prompt_list", lambda: "*", replace=True)
+        return super().__getitem__("catalog")
+
     def _parents(self) -> list[str]:
         """The environments that this one extends, the first one first."""
         parents: list[str] = []

@@ -18,6 +18,7 @@ if rank() > 0:  # of several processes, one tells what it does
 
 from erasediff_pipeline.hooks import (
     CheckInputs,
+    DeclarePlaces,
     EnforceGates,
     FollowFirstProcess,
     LoadOnce,
@@ -32,7 +33,7 @@ from erasediff_pipeline.tracking.store import artifact_location, separate_creden
 separate_credentials()
 
 # Of the hooks that come first, the one registered last is called first; of those that come last, last.
-HOOKS: tuple = (CheckInputs(), LoadOnce())
+HOOKS: tuple = (CheckInputs(), LoadOnce(), DeclarePlaces())
 if rank() == 0:
     HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
 else:

@@ -1,10 +1,15 @@
+from pathlib import Path
+
 import pytest
+import yaml
 
 from erasediff_pipeline.config import ReleaseSettings
 from erasediff_pipeline.config.release import KINDS
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.evidence.leftovers import PLACES, find_leftovers, remove_leftovers
+from erasediff_pipeline.evidence.leftovers import find_leftovers, read_places, remove_leftovers
 from erasediff_pipeline.files import atomic_directory
+from erasediff_pipeline.loader import ProjectConfigLoader
+from tests.helpers.project import ROOT
 
 FILES = {
     "checkpoints": ".checkpoints/{}erasediff.safetensors",
@@ -27,28 +32,85 @@ OTHERS = [
 ]
 
 
+WORDS = "tiny_text_to_image/"
+SILENT = {"type": "text.TextDataset", "filepath": "data/08_reporting/note.txt"}
+
+
 @pytest.fixture
 def data(tmp_path):
     """Two environments with a file of each kind, and what is none of them."""
     for name in [*FILES.values(), *OTHERS]:
-        for environment in ("", "words/"):
-            path = tmp_path / "data" / name.format(environment)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"12345")
+        for environment in ("", WORDS):
+            write(tmp_path / "data" / name.format(environment))
     return tmp_path / "data"
+
+
+def write(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"12345")
+
+
+def find(data, environment="", kinds=KINDS):
+    """By the project's own catalog."""
+    loader = ProjectConfigLoader(
+        str(ROOT / "conf"),
+        env=environment.rstrip("/") or "local",
+        base_env="base",
+        default_run_env="local",
+        merge_strategy={"parameters": "soft"},
+    )
+    places = read_places(loader.catalog_of_any_run())
+    return [f for f in find_leftovers(data, environment, "erasediff", places) if f.kind in kinds]
 
 
 def files(data):
     return {str(path.relative_to(data)) for path in data.rglob("*") if path.is_file()}
 
 
-def test_every_kind_has_a_place():
-    assert set(PLACES) == set(KINDS) == set(FILES)
+@pytest.mark.parametrize(
+    "catalog", sorted((ROOT / "conf").glob("*/catalog*.yml")), ids=lambda c: c.parent.name
+)
+def test_every_entry_of_every_environment_says_what_it_may_hold(catalog):
+    read_places(yaml.safe_load(catalog.read_text()))
 
 
-@pytest.mark.parametrize("environment", ["", "words/"])
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        (
+            SILENT,
+            "metadata.holds: None: say what forgotten data it may hold: choose from nothing, checkpoints",
+        ),
+        (SILENT | {"metadata": {"holds": "images?"}}, r"metadata.holds: 'images\?': say"),
+        ({"filepath": "/srv/x", "metadata": {"holds": "images"}}, "expected a path below data/"),
+        ({"filepath": "s3://b/x", "metadata": {"holds": "images"}}, "s3://b/x: holds images: expected"),
+    ],
+)
+def test_an_entry_that_says_nothing_or_cannot_be_searched_is_refused(entry, why):
+    with pytest.raises(UserError, match=f"catalog: note: .*{why}"):
+        read_places({"_part": {}, "note": entry})
+
+
+def test_a_new_entry_is_found_for_every_method_that_wrote_it(data):
+    for method in ("erasediff", "salun"):
+        write(data / f"08_reporting/{method}/note.txt")
+    entry = {"dataset": {"filepath": "data/08_reporting/{method}/note.txt"}, "metadata": {"holds": "reports"}}
+    found = find_leftovers(data, "", "erasediff", read_places({"{method}.note": entry}))
+    notes = [Path(f.path).parts[2] for f in found if f.path.endswith("note.txt")]
+    assert notes == ["erasediff", "salun"]
+
+
+def test_a_model_named_by_a_parameter_is_any_model(data):
+    for model in ("erasediff", "salun"):
+        write(data / f"08_reporting/audit/{model}/report.html")
+    found = {f.path for f in find(data, kinds=["reports"])}
+    assert {f"data/08_reporting/audit/{model}/report.html" for model in ("erasediff", "salun")} <= found
+
+
+@pytest.mark.parametrize("environment", ["", WORDS])
 def test_each_kind_is_found_where_it_lies(data, environment):
-    found = find_leftovers(data, environment, "erasediff")
+    assert set(FILES) == set(KINDS)
+    found = find(data, environment)
     by_kind = {leftover.kind: leftover for leftover in found if leftover.kind != "set_aside"}
     assert set(by_kind) == set(KINDS) - {"set_aside"}
     for kind, leftover in by_kind.items():
@@ -59,65 +121,60 @@ def test_each_kind_is_found_where_it_lies(data, environment):
 
 
 def test_what_another_method_has_left_is_found(data):
-    """The model before drew the same for it, and its features are of the same images."""
-    shown = [data / "07_model_output/salun/base_samples/images.npy", data / "08_reporting/salun/report.html"]
-    for path in shown:
-        path.parent.mkdir(parents=True)
-        path.write_bytes(b"12345")
-    found = {leftover.path for leftover in find_leftovers(data, "", "erasediff")}
+    """The base model drew the same for it, and its features are of the same images."""
+    shown = ["07_model_output/salun/base_samples/images.npy", "08_reporting/salun/report.html"]
+    for name in shown:
+        write(data / name)
+    found = {leftover.path for leftover in find(data)}
     assert {"data/07_model_output/salun/base_samples", "data/08_reporting/salun/report.html"} <= found
-    assert not [
-        name for name in found if name.startswith(("data/07_model_output/words", "data/08_reporting/words"))
-    ]
+    assert not [name for name in found if f"/{WORDS}" in name and not Path(name).name.startswith(".")]
 
 
 def test_a_folder_that_was_being_written_is_found(data):
     """As it is left by ``kill -9``."""
 
     def half_written():
-        found = find_leftovers(data, "words/", "erasediff")
-        return [leftover for leftover in found if "/.erasediff.part" in leftover.path]
+        return [leftover for leftover in find(data, WORDS) if "/.erasediff-" in leftover.path]
 
-    with atomic_directory(data / "06_models/words/erasediff") as fresh:
-        (fresh / "weights.safetensors").write_bytes(b"12345")
+    with atomic_directory(data / f"06_models/{WORDS}erasediff") as fresh:
+        write(fresh / "model_index.json")
         (found,) = half_written()
         assert (found.kind, data.parent / found.path, found.files) == ("set_aside", fresh.parent, 1)
     assert not half_written()
 
 
+def test_what_was_set_aside_is_no_other_model(data):
+    (data / "06_models/.erasediff.earlier").unlink()
+    write(data / "06_models/.erasediff.earlier/model_index.json")
+    assert [f.kind for f in find(data) if f.path == "data/06_models/.erasediff.earlier"] == ["set_aside"]
+
+
 def test_what_safetensors_was_writing_is_found(data):
     """As it is left by ``kill -9``, too."""
-    for environment in ("", "words/"):
-        for name in (".checkpoints/{}.a.safetensors.part", "04_feature/{}salun/.a.safetensors.part"):
-            folder = data / name.format(environment)
-            folder.mkdir(parents=True)
-            (folder / ".tmpdG7r0e").write_bytes(b"12345")
-    found = {f.path: f.kind for f in find_leftovers(data, "words/", "erasediff") if ".part" in f.path}
-    assert found == {
-        "data/.checkpoints/words/.a.safetensors.part": "checkpoints",
-        "data/04_feature/words/salun/.a.safetensors.part": "set_aside",
+    for environment in ("", WORDS):
+        for name in (".checkpoints/{}.tmpdG7r0e", "04_feature/{}salun/.tmpdG7r0e"):
+            write(data / name.format(environment))
+    assert {f.path: f.kind for f in find(data, WORDS) if ".tmp" in f.path} == {
+        f"data/.checkpoints/{WORDS}.tmpdG7r0e": "checkpoints",
+        f"data/04_feature/{WORDS}salun/.tmpdG7r0e": "features",
     }
 
 
 def test_what_is_removed_is_gone_and_nothing_else(data):
     before = files(data)
-    found = [f for f in find_leftovers(data, "", "erasediff") if f.kind in ("features", "base_samples")]
-    remove_leftovers(data, found)
+    remove_leftovers(data, find(data, kinds=["features", "base_samples"]))
     assert before - files(data) == {FILES[kind].format("") for kind in ("features", "base_samples")}
 
 
 def test_a_link_that_leads_outside_is_not_followed(data, tmp_path):
-    outside = tmp_path / "outside"
-    outside.mkdir()
-    (outside / "mine.txt").write_text("mine")
+    write(tmp_path / "outside/mine.txt")
     place = data / "07_model_output/erasediff/base_samples"
     (place / "images.npy").unlink()
     place.rmdir()
-    place.symlink_to(outside)
-    found = [f for f in find_leftovers(data, "", "erasediff") if f.kind == "base_samples"]
+    place.symlink_to(tmp_path / "outside")
     with pytest.raises(UserError, match="base_samples: leads outside of data: nothing is removed"):
-        remove_leftovers(data, found)
-    assert (outside / "mine.txt").exists()
+        remove_leftovers(data, find(data, kinds=["base_samples"]))
+    assert (tmp_path / "outside/mine.txt").exists()
 
 
 def test_every_kind_is_removed_or_kept():

@@ -1,6 +1,6 @@
 """What ``release`` removes after the audit, and how a result is signed."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -19,9 +19,25 @@ Leftover = Literal[
     "images",
     "base_model",
 ]
-"""Kinds of files that hold or show forgotten data; ``evidence.leftovers`` lists their places."""
+"""Kinds of files that hold or show forgotten data.
 
-KINDS: tuple[Leftover, ...] = get_args(Leftover)
+Each entry of the catalog names its kind as ``metadata: {holds: …}``; ``evidence.leftovers`` has the rest.
+"""
+
+KINDS: dict[Leftover, str] = {
+    "checkpoints": "weights, EMA shadow and optimiser state of an interrupted training",
+    "features": "saliency masks, Fisher diagonals, replay images and proxies, made from the forget set",
+    "base_samples": "images of forgotten classes drawn by the base model",
+    "set_aside": "results that an interrupted run had set aside or half written",
+    "prompt_images": "images drawn from lists of prompts, also by the base model",
+    "trials": "models of a comparison: the retrained model and those of other methods",
+    "reports": "pictures drawn by the base model, unless report.hide_forgotten is set",
+    "other_models": "models that other methods made from the base model, and their samples",
+    "split": "ids and labels of forget sets, no pixels",
+    "images": "the training images",
+    "base_model": "the base model",
+}
+"""What each kind holds."""
 
 
 class ReleaseSettings(Settings):

@@ -1,74 +1,45 @@
-"""What still holds, or shows, what was to be forgotten, apart from the erased model itself.
+"""What still holds or shows the forgotten data, apart from the erased model itself.
 
-What methods compute on the way, and what the model before drew, is looked for under every method's name: the
-model before drew all classes, whatever it was to forget.
+Most places are those of the catalog, whose entries say what they may hold. They are searched for every
+method: the base model draws all classes, whatever a method was to forget.
 """
 
+import re
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from erasediff_pipeline.config.release import Leftover
+from erasediff_pipeline.config.release import KINDS, Leftover
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.files import LEFTOVERS
 
+NOTHING = "nothing"
+
 
 class Place(NamedTuple):
-    """Where files of a kind lie below ``data/``, of environment ``{env}`` (empty, or with a slash)."""
+    """Where files of a kind may lie."""
 
-    patterns: tuple[str, ...]
-    """Below ``data``; of a ``model_index.json`` its folder is meant."""
+    pattern: str
+    """Glob below the project's root."""
 
-    holds: str
-    others: bool = False
-    """Whether only models beside the erased one, and the one before, are meant."""
+    kind: Leftover
 
 
-PLACES: dict[Leftover, Place] = {
-    "checkpoints": Place(
-        (".checkpoints/{env}*.safetensors", ".checkpoints/{env}" + LEFTOVERS),
-        "weights, EMA shadow and optimiser state of a training that was cut short",
-    ),
-    "features": Place(
-        ("04_feature/{env}*/*.safetensors",),
-        "saliency masks, Fisher diagonals, replay images and proxies, made of the forget set",
-    ),
-    "base_samples": Place(
-        ("07_model_output/{env}*/base_samples",), "images of it that the model before drew"
-    ),
-    "set_aside": Place(
-        ("0*/{env}**/.*.earlier", ".replaced", "0*/{env}**/" + LEFTOVERS),
-        "what a run that was cut short had set aside, or half written",
-    ),
-    "prompt_images": Place(
-        ("07_model_output/{env}prompts",), "images of lists of prompts, also of the model before"
-    ),
-    "trials": Place(
-        ("06_models/{env}compare",), "models of a comparison: the retrained one, and those of other methods"
-    ),
-    "reports": Place(
-        (
-            "08_reporting/{env}*/grid.png",
-            "08_reporting/{env}*/report.html",
-            "08_reporting/{env}audit/*/report.html",
-            "08_reporting/{env}compare/grids.png",
-            "08_reporting/{env}prompts/*/*/grid.png",
-        ),
-        "pictures of it that the model before drew, unless report.hide_forgotten is set",
-    ),
-    "other_models": Place(
-        ("06_models/{env}*/model_index.json", "07_model_output/{env}*/erased_samples"),
-        "models that other methods have made of the model before, and what they draw",
-        others=True,
-    ),
-    "split": Place(("05_model_input/{env}*/split.parquet",), "ids and labels of forget sets, no pixels"),
-    "images": Place(("03_primary/{env}images", "01_raw/{env}generated"), "the training images themselves"),
-    "base_model": Place(("06_models/{env}base",), "the model before"),
-}
+APART = (
+    # First: what was set aside is not what it was.
+    Place("data/0*/{env}**/.*.earlier", "set_aside"),
+    Place("data/.replaced", "set_aside"),
+    Place("data/0*/{env}**/" + LEFTOVERS, "set_aside"),
+    Place("data/.checkpoints/{env}*.safetensors", "checkpoints"),
+    Place("data/.checkpoints/{env}" + LEFTOVERS, "checkpoints"),
+    Place("data/04_feature/{env}*/*.safetensors", "features"),
+)
+"""Places outside the catalog; ``{env}`` is the environment's folder."""
 
 
 class Found(NamedTuple):
-    """A file or folder that is there."""
+    """A file or folder that exists."""
 
     kind: Leftover
     path: str
@@ -79,33 +50,55 @@ class Found(NamedTuple):
     holds: str
 
 
-def find_leftovers(data: Path, environment: str, model: str) -> list[Found]:
-    """What is there of each kind.
+def read_places(catalog: Mapping[str, Any]) -> list[Place]:
+    """Read from the entries of a catalog what their places may hold of the forgotten data.
+
+    Raises:
+        UserError: An entry does not say it, or lies outside ``data``.
+    """
+    places = []
+    for name, entry in catalog.items():
+        if name.startswith("_"):  # not an entry, but a part of others
+            continue
+        holds: Any = (entry.get("metadata") or {}).get("holds")
+        if holds not in (NOTHING, *KINDS):
+            raise UserError(
+                f"catalog: {name}: metadata.holds: {holds!r}: say what forgotten data it may hold: "
+                f"choose from {', '.join((NOTHING, *KINDS))}"
+            )
+        if holds != NOTHING:
+            path = str(entry.get("filepath") or entry.get("dataset", {}).get("filepath"))
+            if not path.startswith("data/"):
+                raise UserError(f"catalog: {name}: {path}: holds {holds}: expected a path below data/")
+            places.append(Place(re.sub(r"{\w+}", "*", path), holds))
+    return places
+
+
+def find_leftovers(data: Path, environment: str, model: str, places: list[Place]) -> list[Found]:
+    """List what exists of each kind, by kind and path.
 
     Args:
         data: The folder ``data``.
         environment: Empty, or a folder's name and a slash.
         model: The erased model's folder.
+        places: Those of the catalog.
     """
-    found = []
-    for kind, place in PLACES.items():
-        for pattern in place.patterns:
-            for path in sorted(data.glob(pattern.format(env=environment, model=model))):
-                path = path.parent if path.name == "model_index.json" else path
-                if place.others and {model, "base"} & {path.name, path.parent.name}:
-                    continue
-                files = [f for f in path.rglob("*") if f.is_file()] if path.is_dir() else [path]
-                size = sum(file.stat().st_size for file in files)
-                name = str(Path(data.name) / path.relative_to(data))
-                found.append(Found(kind, name, len(files), size, place.holds))
-    return found
+    root = data.parent
+    kinds: dict[str, Leftover] = {}
+    for pattern, kind in [*((pattern.format(env=environment), kind) for pattern, kind in APART), *places]:
+        for path in root.glob(pattern):
+            if kind != "other_models" or _is_other_model(path, root / pattern, model):
+                kinds.setdefault(str(path.relative_to(root)), kind)
+    order = list(KINDS)
+    ranked = sorted(kinds.items(), key=lambda item: (order.index(item[1]), item[0]))
+    return [_measure(root, name, kind) for name, kind in ranked]
 
 
 def remove_leftovers(data: Path, found: list[Found]) -> None:
-    """Delete them, and see that they are gone.
+    """Delete them, and check that they are gone.
 
     Raises:
-        UserError: One of them lies outside ``data``: nothing is removed; or it is still there.
+        UserError: One of them lies outside ``data``, and nothing is removed; or one is still there.
     """
     paths = {leftover.path: data.parent / leftover.path for leftover in found}
     for name, path in paths.items():
@@ -115,3 +108,19 @@ def remove_leftovers(data: Path, found: list[Found]) -> None:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if path.exists():
             raise UserError(f"{name}: is still there")
+
+
+def _is_other_model(path: Path, pattern: Path, model: str) -> bool:
+    """Whether this is a model beside the erased one and the base model, or the samples of one.
+
+    Folders of other environments lie beside the models.
+    """
+    owner = path.parts[pattern.parts.index("*")]
+    is_model = path.name != owner or (path / "model_index.json").exists()
+    return is_model and owner not in (model, "base")
+
+
+def _measure(root: Path, name: str, kind: Leftover) -> Found:
+    path = root / name
+    files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
+    return Found(kind, name, len(files), sum(file.stat().st_size for file in files), KINDS[kind])

@@ -2,6 +2,7 @@
 
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.hooks.gates import EnforceGates
+from erasediff_pipeline.hooks.leftovers import DeclarePlaces
 from erasediff_pipeline.hooks.loading import LoadOnce
 from erasediff_pipeline.hooks.processes import FollowFirstProcess, SyncProcesses
 from erasediff_pipeline.hooks.rollback import RollBack
@@ -9,6 +10,7 @@ from erasediff_pipeline.hooks.summary import ShowSummary
 
 __all__ = [
     "CheckInputs",
+    "DeclarePlaces",
     "EnforceGates",
     "FollowFirstProcess",
     "LoadOnce",

@@ -3,7 +3,6 @@
 Neither random state nor data order is kept: both are functions of seed and step.
 """
 
-import hashlib
 import json
 import logging
 import os
@@ -21,6 +20,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from erasediff_pipeline.config import MachineSettings, TrainingSettings
 from erasediff_pipeline.config.machine import READING
 from erasediff_pipeline.files import atomic_file
+from erasediff_pipeline.fingerprint import fingerprint
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.paths import relative
 from erasediff_pipeline.training.gradients import LossScale
@@ -83,15 +83,20 @@ def fingerprint_run(
         parts: Number of parts of a batch, over all processes.
         seed: Top-level seed.
     """
-    request = [list(data.forgotten_before), data.anchor]
-    arithmetic = machine.model_dump(exclude=READING)
-    weights = model.fingerprint()
-    plan = [FORMAT, method.name, seed, settings.model_dump(), arithmetic, parts, weights, *request]
-    digest = hashlib.sha256(repr(plan).encode())
-    for images in (data.retain, data.forget):
-        if images is not None:
-            digest.update(hash_images(images).encode())
-    return digest.hexdigest()
+    return fingerprint(
+        "training",
+        versions={"checkpoint": FORMAT, method.name: getattr(method, "version", 1)},
+        method=method.name,
+        seed=seed,
+        settings=settings.model_dump(mode="json"),
+        machine=machine.model_dump(mode="json", exclude=READING),
+        parts=parts,
+        model=model.fingerprint(),
+        retain=hash_images(data.retain),
+        forget=None if data.forget is None else hash_images(data.forget),
+        forgotten_before=list(data.forgotten_before),
+        anchor=data.anchor,
+    )
 
 
 def read_fingerprint(path: Path) -> str | None:

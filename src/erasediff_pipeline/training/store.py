@@ -1,7 +1,5 @@
 """Results that a method computes once: a saliency mask, a Fisher diagonal, a proxy's weights."""
 
-import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from erasediff_pipeline.diffusion.model import Trainable
 from erasediff_pipeline.files import atomic_file
+from erasediff_pipeline.fingerprint import fingerprint
 from erasediff_pipeline.ranks import rank
 
 logger = logging.getLogger(__name__)
@@ -53,7 +52,7 @@ class FeatureStore:
         Returns:
             The tensors by name, on the CPU. A file from other inputs, or a damaged one, is replaced.
         """
-        key = hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+        key = fingerprint("training", name=name, **inputs)
         path = self.folder / f"{name}.safetensors" if self.folder else None
         if path and (kept := _read(path, key)):
             tensors, evaluations, seconds = kept

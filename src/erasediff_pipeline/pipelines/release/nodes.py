@@ -1,4 +1,4 @@
-"""Nodes of ``release``: what still holds the forgotten data goes, or stays by name."""
+"""Nodes of ``release``: remove or name what still holds the forgotten data."""
 
 import logging
 from typing import Any
@@ -6,21 +6,21 @@ from typing import Any
 from erasediff_pipeline.config import ReleaseSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
-from erasediff_pipeline.evidence.leftovers import find_leftovers, remove_leftovers
+from erasediff_pipeline.evidence.leftovers import Place, find_leftovers, remove_leftovers
 from erasediff_pipeline.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
 
 def release_model(
-    erased_model: ModelWithHistory, settings: ReleaseSettings, workspace: Workspace
+    erased_model: ModelWithHistory, settings: ReleaseSettings, workspace: Workspace, places: list[Place]
 ) -> dict[str, Any]:
-    """Remove the kinds of leftovers that ``settings`` names, and record what went and what stays.
+    """Remove the kinds of leftovers that ``settings`` names; record what was removed and what was kept.
 
     Returns:
         ``release.json``: model, its requests, and a row each of ``removed`` and ``kept``.
     """
-    found = find_leftovers(workspace.data, workspace.environment, settings.model)
+    found = find_leftovers(workspace.data, workspace.environment, settings.model, places)
     removed = [leftover for leftover in found if leftover.kind in settings.remove]
     for leftover in removed:
         logger.info("removing %s (%d files)", leftover.path, leftover.files)

@@ -1,0 +1,27 @@
+"""Tell ``release`` what the catalog's places may hold of the forgotten data."""
+
+from typing import Any
+
+from kedro.framework.context import KedroContext
+from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol, MemoryDataset
+from kedro.pipeline import Pipeline
+
+from erasediff_pipeline.evidence.leftovers import read_places
+
+PLACES = "release.places"
+
+
+class DeclarePlaces:
+    """Hand ``release`` what a node cannot see: the catalog."""
+
+    @hook_impl
+    def after_context_created(self, context: KedroContext) -> None:
+        """Keep the loader, which knows the environment."""
+        self.loader: Any = context.config_loader
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Add the places to the catalog, if the pipeline asks for them."""
+        if PLACES in pipeline.inputs():
+            catalog[PLACES] = MemoryDataset(read_places(self.loader.catalog_of_any_run()))
