@@ -130,16 +130,25 @@ def test_what_another_method_has_left_is_found(data):
     assert not [name for name in found if f"/{WORDS}" in name and not Path(name).name.startswith(".")]
 
 
-def test_a_folder_that_was_being_written_is_found(data):
-    """As it is left by ``kill -9``."""
+@pytest.mark.parametrize(
+    ("place", "kind"),
+    [
+        ("06_models/{}erasediff", "set_aside"),
+        ("04_feature/{}salun/mask.safetensors", "set_aside"),
+        (".checkpoints/{}salun.safetensors", "checkpoints"),
+    ],
+)
+def test_what_was_being_written_is_found(data, place, kind):
+    """As ``kill -9`` leaves it."""
+    path = data / place.format(WORDS)
 
     def half_written():
-        return [leftover for leftover in find(data, WORDS) if "/.erasediff-" in leftover.path]
+        return [found for found in find(data, WORDS) if found.path.endswith(f".{path.name}.part")]
 
-    with atomic_directory(data / f"06_models/{WORDS}erasediff") as fresh:
+    with atomic_directory(path) as fresh:
         write(fresh / "model_index.json")
         (found,) = half_written()
-        assert (found.kind, data.parent / found.path, found.files) == ("set_aside", fresh.parent, 1)
+        assert (found.kind, data.parent / found.path, found.files) == (kind, fresh.parent, 1)
     assert not half_written()
 
 
@@ -147,17 +156,6 @@ def test_what_was_set_aside_is_no_other_model(data):
     (data / "06_models/.erasediff.earlier").unlink()
     write(data / "06_models/.erasediff.earlier/model_index.json")
     assert [f.kind for f in find(data) if f.path == "data/06_models/.erasediff.earlier"] == ["set_aside"]
-
-
-def test_what_safetensors_was_writing_is_found(data):
-    """As it is left by ``kill -9``, too."""
-    for environment in ("", WORDS):
-        for name in (".checkpoints/{}.tmpdG7r0e", "04_feature/{}salun/.tmpdG7r0e"):
-            write(data / name.format(environment))
-    assert {f.path: f.kind for f in find(data, WORDS) if ".tmp" in f.path} == {
-        f"data/.checkpoints/{WORDS}.tmpdG7r0e": "checkpoints",
-        f"data/04_feature/{WORDS}salun/.tmpdG7r0e": "features",
-    }
 
 
 def test_what_is_removed_is_gone_and_nothing_else(data):
