@@ -10,8 +10,6 @@ from erasediff_pipeline.errors import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 64 * 2**20
-environment = ""
-"""The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
 
 
 def project_root() -> Path:
@@ -23,11 +21,6 @@ def relative(path: Path) -> str:
     """The path as text, relative to the project's root if it is below it."""
     root = project_root()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
-
-
-def checkpoint_path(*names: str) -> Path:
-    """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
-    return project_root() / "data/.checkpoints" / environment / f"{'-'.join(names)}.safetensors"
 
 
 def check_writable(path: Path) -> None:

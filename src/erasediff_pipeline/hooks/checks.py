@@ -8,7 +8,6 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 
-from erasediff_pipeline import paths
 from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
 from erasediff_pipeline.data.split import split_by_request
@@ -41,7 +40,6 @@ class CheckInputs:
             raise InvalidParameter(explain_validation(error, Parameters)) from None
         choose_kernels(self.parameters.machine)
         self.environment = context.config_loader["globals"]["environment"]
-        paths.environment = self.environment
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
