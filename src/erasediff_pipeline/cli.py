@@ -31,11 +31,11 @@ NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 
 @click.group()
 def cli() -> None:
-    """The project's own commands."""
+    """Commands of this project."""
 
 
 def explain(error: BaseException) -> str | None:
-    """One line for what lies outside the program (disk, files, names, servers); None for a bug."""
+    """One line for an error from outside the program (disk, files, names, servers); None for a bug."""
     if is_away(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
@@ -46,7 +46,7 @@ def explain(error: BaseException) -> str | None:
         if isinstance(cause, OperationalError):
             return " ".join(f"MLflow's store: {cause.orig}".split())
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    # A DatasetError names the file, also where these are what lies behind it.
+    # A DatasetError names the file, also if one of the others is its cause.
     if isinstance(error, DatasetError | MlflowException | SafetensorError):
         return " ".join(str(error).split())
     if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
@@ -54,17 +54,17 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def in_environment(message: str, environment: str | None) -> str:
-    """The same with ``--env`` in each ``kedro run …`` that has none."""
+def _in_environment(message: str, environment: str | None) -> str:
+    """Add ``--env`` to each ``kedro run …`` of a message that has none."""
     if not environment:
         return message
     return re.sub(r"\bkedro run (?!--env)", lambda _: f"kedro run --env={shlex.quote(environment)} ", message)
 
 
 def with_one_line_errors(command: click.Command) -> click.Command:
-    """The same command; what ``explain`` can explain ends it with one line and status 1.
+    """Make a command end with one line and status 1 for each error that ``explain`` knows.
 
-    Commands that the line names are those of the environment that this one ran in.
+    A command that the line names gets this command's environment.
     """
     callback = command.callback
     assert callback is not None  # kedro's own command
@@ -74,10 +74,10 @@ def with_one_line_errors(command: click.Command) -> click.Command:
         try:
             return callback(*args, **kwargs)
         except UserError as error:
-            raise type(error)(in_environment(error.message, kwargs.get("env"))) from error
+            raise type(error)(_in_environment(error.message, kwargs.get("env"))) from error
         except click.ClickException:
             raise
-        except KeyboardInterrupt:  # kedro calls no hook, and MLflow would take the run for finished
+        except KeyboardInterrupt:  # Kedro calls no hook then
             for hook in settings.HOOKS:
                 if isinstance(hook, RollBack):
                     hook.roll_back_if_running()
@@ -101,7 +101,7 @@ cli.add_command(with_one_line_errors(kedro_run), "run")
 @click.option("--private-key", default=SigningSettings().private_key, show_default=True, type=Path)
 @click.option("--public-key", default=SigningSettings().public_key, show_default=True, type=Path)
 def keys(private_key: Path, public_key: Path) -> None:
-    """Make the pair of keys that `sign` and `verify` use; never replaces one."""
+    """Make the keys that `sign` and `verify` use; existing keys are kept."""
     from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
 
     make_keys(project_root() / private_key, project_root() / public_key)
@@ -114,11 +114,11 @@ def keys(private_key: Path, public_key: Path) -> None:
 @click.option("--version", "number", type=int, help="One version of MODEL: its request, hashes and run.")
 @click.option("--request", help="Versions made from this request: the first digits of its forget set's hash.")
 def versions(model: str | None, number: int | None, request: str | None) -> None:
-    """From a model's version in the registry to its request and run, and back."""
+    """List versions of the model registry, each with its request and its run."""
     mlflow.set_tracking_uri(tracking_uri())
     found = find_versions(model, number, request)
     if not found:
-        raise UserError("no such version in the registry: `kedro versions` lists all")
+        raise UserError("no such version in the registry: list all versions with `kedro versions`")
     click.echo("\n\n".join(describe_version(version) for version in found))
 
 

@@ -1,4 +1,4 @@
-"""The errors a user can cause, each shown as one line and a non-zero exit status."""
+"""Errors that a user can cause; each is shown as one line, with a non-zero exit status."""
 
 import re
 
@@ -6,15 +6,15 @@ import click
 
 
 class UserError(click.ClickException):
-    """Something the user can mend: the message names the key or file, the value and what is allowed.
+    """Something the user can fix: the message names the key or file, the value, and what is expected.
 
-    A ``ClickException``, so the command line prints ``Error: <message>`` and exits with 1, without a
+    As a ``ClickException``, it makes the command line print ``Error: <message>`` and exit with 1, without a
     traceback.
     """
 
 
 class InvalidParameter(UserError):
-    """A parameter is misspelt, out of range, or contradicts another."""
+    """A parameter is misspelt, out of range, or contradicts another one."""
 
 
 class InvalidRequest(UserError):
@@ -22,13 +22,13 @@ class InvalidRequest(UserError):
 
 
 class GatesFailed(UserError):
-    """The result is there, and a figure of it misses its limit."""
+    """The result is complete, but one of its figures misses its limit."""
 
 
 class MissingInput(UserError):
-    """A file or model that the pipeline reads is not there, or is not what it should be."""
+    """A file or model that the pipeline reads is missing or damaged, or of the wrong kind."""
 
 
 def hide_credentials(text: str) -> str:
-    """The same without what stands before the host of an address."""
+    """Remove user and password from every address in a text."""
     return re.sub(r"(?<=://)[^/\s]+@", "", text)

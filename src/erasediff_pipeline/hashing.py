@@ -1,4 +1,4 @@
-"""Hashes that name weights and images by their content, not by how the file is laid out."""
+"""Hashes of weights and images: of their content, whatever the layout of a file."""
 
 import hashlib
 
@@ -11,7 +11,7 @@ ROWS_AT_ONCE = 1024
 
 
 def hash_weights(module: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of all weights and buffers."""
+    """SHA-256 over names, types, shapes and bytes of all weights and buffers."""
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         array = tensor.detach().cpu().contiguous()
@@ -21,9 +21,9 @@ def hash_weights(module: nn.Module) -> str:
 
 
 def hash_images(images: LabelledImages) -> str:
-    """SHA-256 over shape, pixels and labels, in their order."""
+    """SHA-256 over shape, pixels and labels, in order."""
     digest = hashlib.sha256(repr(images.images.shape).encode())
-    for start in range(0, len(images), ROWS_AT_ONCE):  # they may lie on disk, and be more than memory holds
+    for start in range(0, len(images), ROWS_AT_ONCE):  # they may be on disk, and larger than memory
         digest.update(np.ascontiguousarray(images.images[start : start + ROWS_AT_ONCE]).tobytes())
     digest.update(images.labels.tobytes())
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Configuration: how a request given later replaces an earlier one."""
+"""Configuration: how the parameters of files and command line are merged."""
 
 from functools import cached_property
 from pathlib import Path
@@ -10,21 +10,21 @@ from omegaconf import OmegaConf
 from erasediff_pipeline.parameters import fill_in
 
 FORMS = {"classes", "ids_file", "prompts"}
-"""Of a request; they exclude each other."""
+"""The forms of a request; they exclude each other."""
 
 
 class ProjectConfigLoader(OmegaConfigLoader):
-    """Merges parameters key by key, but lets a request from the command line replace the one in the files.
+    """Merge parameters key by key, except that a request of the command line replaces that of the files.
 
-    So ``--params=forget.ids_file=…`` is not merged with the classes of ``conf/base``; sentences and anchor of
-    a request by prompts stay, unless they are given, too.
-    The catalog may name a parameter, ``${parameter:base}``, wherever it was set, and the list of prompts by
-    its file's name: ``${prompt_list:}``.
+    So ``--params=forget.ids_file=…`` is not merged with the classes of ``conf/base``. Templates and anchor of
+    a request by prompts stay, unless they are given as well.
+    The catalog may use any parameter, ``${parameter:base}``, and the name of the list of prompts,
+    ``${prompt_list:}``.
     An environment with ``extends: <environment>`` in ``globals.yml`` starts from the parameters of that one.
     """
 
     def __getitem__(self, key: str) -> Any:
-        # Resolvers are the whole process's, and Kedro keeps the first: a notebook's next session has its own.
+        # Resolvers belong to the process, and Kedro keeps the first: each session needs its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         OmegaConf.register_new_resolver("prompt_list", self._prompt_list, replace=True)
         parents = self._parents() if key == "parameters" else []
@@ -65,7 +65,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:
-        """Read once: the catalog asks for some two dozen of them, and each time takes a tenth of a second."""
+        """Read once: the catalog uses some two dozen of them, and each read takes a tenth of a second."""
         return self["parameters"]
 
     def _parameter(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The few places on disk that are not in the catalog, and how a place is told."""
+"""Paths of the project."""
 
 import os
 import shutil
@@ -10,28 +10,25 @@ from erasediff_pipeline.errors import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 64 * 2**20
-environment = ""
-"""The catalog's ``globals:environment`` of this run, empty or ``<name>/``; set as the run begins."""
 
 
 def project_root() -> Path:
-    """The project that Kedro's commands find from the working directory; outside of any, this checkout."""
+    """The Kedro project of the working directory; outside of any project, this checkout."""
     return find_kedro_project(Path.cwd()) or CHECKOUT
 
 
 def relative(path: Path) -> str:
-    """As the user sees it from the project's root."""
+    """The path as text, relative to the project's root if it is below it."""
     root = project_root()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
-def checkpoint_path(*names: str) -> Path:
-    """Where a training keeps its checkpoint until it succeeds; outside everything DVC cleans."""
-    return project_root() / "data/.checkpoints" / environment / f"{'-'.join(names)}.safetensors"
-
-
 def check_writable(path: Path) -> None:
-    """Refuse a read-only or nearly full place; ``path`` itself need not exist yet."""
+    """Refuse a path that cannot be written to; it need not exist yet.
+
+    Raises:
+        UserError: Its folder is read-only, or the disk is nearly full.
+    """
     place = path.parent
     while not place.exists():
         place = place.parent
@@ -40,5 +37,6 @@ def check_writable(path: Path) -> None:
     free = shutil.disk_usage(place).free
     if free < NEEDED_BYTES:
         raise UserError(
-            f"{relative(path)}: {free // 2**20} MiB are free there, {NEEDED_BYTES // 2**20} MiB are needed"
+            f"{relative(path)}: {free // 2**20} MiB are free on this disk: free at least "
+            f"{NEEDED_BYTES // 2**20} MiB"
         )

@@ -4,7 +4,7 @@ import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # settings.py asks for the rank, and accelerate takes seconds to import
+if TYPE_CHECKING:  # settings.py needs the rank, and accelerate takes seconds to import
     from accelerate import PartialState
 
 TRAINING = "training"
@@ -12,19 +12,19 @@ TRAINING = "training"
 
 
 def rank() -> int:
-    """Number of this process among all, on all machines; 0 keeps what is made."""
+    """Number of this process, counted over all machines; process 0 saves the results."""
     return int(os.environ.get("RANK", 0))
 
 
 def world_size() -> int:
-    """How many processes there are, on all machines."""
+    """Number of processes on all machines."""
     return int(os.environ.get("WORLD_SIZE", 1))
 
 
 def process_state() -> "PartialState":
     """accelerate's state of this process; the first call waits for the other processes.
 
-    To wait for them is no error, however long: for a judge to be trained, and for the evaluation at the end.
+    A long wait is no error: the first process trains the classifier and evaluates while the others wait.
     """
     import torch
     from accelerate import PartialState

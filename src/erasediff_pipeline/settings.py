@@ -5,7 +5,7 @@ import os
 
 from erasediff_pipeline.ranks import rank
 
-# kedro, dvc and mlflow each phone home by default; where no route leads out, that costs seconds a run.
+# kedro, dvc and mlflow send telemetry by default; without a network, that costs seconds in every run.
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -13,7 +13,7 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 # If MLflow's server is away, the outbox tries again later; more retries here would block the training.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
-if rank() > 0:  # of several processes, one tells what it does
+if rank() > 0:  # of several processes, only the first logs
     logging.disable(logging.WARNING)
 
 from erasediff_pipeline.hooks import (
@@ -32,7 +32,7 @@ from erasediff_pipeline.tracking.store import artifact_location, separate_creden
 
 separate_credentials()
 
-# Of the hooks that come first, the one registered last is called first; of those that come last, last.
+# Among hooks with `tryfirst`, the one registered last is called first; with `trylast`, last.
 HOOKS: tuple = (CheckInputs(), LoadOnce(), DeclarePlaces())
 if rank() == 0:
     HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())

@@ -36,7 +36,7 @@ def test_the_seed_decides():
 
 
 def test_a_class_without_words_is_refused():
-    with pytest.raises(InvalidParameter, match="class 2 has none"):
+    with pytest.raises(InvalidParameter, match="class 2 has no words: name at least one"):
         add_captions(MANIFEST.assign(label=2), CAPTIONS, 0)
 
 

@@ -119,7 +119,7 @@ def test_an_image_may_be_laid_on_black_instead(tmp_path):
     expected = np.zeros((6, 6), np.uint8)
     expected[2:4, 1:4] = 9
     np.testing.assert_array_equal(images.images[0, 0], expected)
-    with pytest.raises(InvalidParameter, match=r"'pad': an image of 3×2 does not fit into source.side 2"):
+    with pytest.raises(InvalidParameter, match=r"'pad': an image has 3×2 pixels, more than source.side 2"):
         read_folder(of(tmp_path, side=2, fit="pad"))
 
 
@@ -145,7 +145,7 @@ def test_a_table_brings_in_nothing_from_outside(folder, outside):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"file_name": ["cats/a.png"]}, "not 'text': needed are"),
+        ({"file_name": ["cats/a.png"]}, "expected `file_name` and `text`"),
         ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "'cats/b.jpg' and 1 more"),
         (
             {"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a cat", " ", "a dog"]},
@@ -160,18 +160,18 @@ def test_captions_that_are_missing_are_named(folder, table, said):
 
 
 def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
-    with pytest.raises(MissingInput, match="no folder of class folders"):
+    with pytest.raises(MissingInput, match="nowhere: expected a folder with one folder"):
         read_folder(of(tmp_path / "nowhere"))
     (tmp_path / "nothing/cats").mkdir(parents=True)
-    with pytest.raises(MissingInput, match="no image in it"):
+    with pytest.raises(MissingInput, match="expected at least one image"):
         read_folder(of(tmp_path / "nothing"))
     (folder / "empty").mkdir()
-    with pytest.raises(MissingInput, match="empty: no image in it"):
+    with pytest.raises(MissingInput, match="empty has no image: expected PNG, JPEG"):
         read_folder(of(folder))
 
 
 def test_a_folder_needs_a_path_and_a_side():
     with pytest.raises(ValidationError, match="needs side, in pixels"):
         SourceSettings(name="image_folder", path="images")
-    with pytest.raises(MissingInput, match=r"source\.path: null: needed is"):
+    with pytest.raises(MissingInput, match=r"source\.path: null: expected a folder"):
         read_folder(SourceSettings(name="image_folder", side=4))

@@ -61,24 +61,24 @@ def test_only_the_top_of_the_list(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "is no CSV"),
-        ("text\na dog\n", "has the columns ['text'], not 'prompt'"),
-        ("prompt\n", "has no row: at least one is needed"),
-        ("prompt,class\na dog,\n  ,dog\n", "line 3: the prompt is empty"),
+        ("", "expected a CSV"),
+        ("text\na dog\n", "has the columns ['text']: expected a `prompt` column"),
+        ("prompt\n", "has no rows: expected at least one"),
+        ("prompt,class\na dog,\n  ,dog\n", "line 3: expected a prompt, found none"),
         (
             "prompt,evaluation_seed\na dog,1\na cat,x\n",
-            "line 3: evaluation_seed 'x': allowed is a whole",
+            "line 3: evaluation_seed 'x': expected a whole",
         ),
         ("prompt,sd_seed\na dog,-1\n", "line 2: sd_seed '-1'"),
         ("prompt,seed\na dog,1.5\n", "line 2: seed '1.5'"),
         (
             "prompt,sd_guidance_scale\na dog,0.5\n",
-            "line 2: sd_guidance_scale '0.5': allowed is a",
+            "line 2: sd_guidance_scale '0.5': expected a number from 1 on",
         ),
         ("prompt,seed\na dog,9223372036854775808\n", "line 2: seed '9223372036854775808'"),
         ("prompt,sd_guidance_scale\na dog,inf\n", "line 2: sd_guidance_scale 'inf'"),
         ("prompt\na cat, sleeping\n", "more fields than the 1 columns: put text with commas in quotes"),
-        ("prompt,case_number\na dog,4\na cat,4\n", "case_number 4 is there twice"),
+        ("prompt,case_number\na dog,4\na cat,4\n", "case_number 4 occurs twice: use each number once"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(tmp_path, text, said):
@@ -89,7 +89,7 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path, text, said):
 
 
 def test_a_missing_file_is_one_line():
-    with pytest.raises(MissingInput, match=r"prompts\.file: nowhere\.csv is missing"):
+    with pytest.raises(MissingInput, match=r"prompts\.file: nowhere\.csv does not exist: expected"):
         read_prompt_list("nowhere.csv", 0, 2.0)
 
 
@@ -100,7 +100,7 @@ def test_labels_are_found_by_any_word_whatever_its_case():
 
 def test_a_class_without_words_is_named():
     rows = pd.DataFrame({"case_number": [0, 5], "class": ["church", "tower"]})
-    with pytest.raises(InvalidParameter, match=r"case 5: class 'tower': allowed are .*tench, church, chapel"):
+    with pytest.raises(InvalidParameter, match=r"case 5: 'tower': choose one of .*tench, church, chapel"):
         labels_of(rows, CAPTIONS)
 
 
@@ -118,7 +118,7 @@ def test_images_of_any_depth(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert find_images(str(tmp_path)) == [tmp_path / "a.JPG", tmp_path / "b/c.png"]
-    with pytest.raises(MissingInput, match=r"prompts\.real: .*no image below it"):
+    with pytest.raises(MissingInput, match=r"prompts\.real: .*none has no image: expected"):
         find_images(str(tmp_path / "none"))
 
 

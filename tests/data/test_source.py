@@ -26,5 +26,5 @@ def test_they_lie_on_the_disk(monkeypatch, tmp_path):
 
 
 def test_no_image_is_refused():
-    with pytest.raises(MissingInput, match="no image"):
+    with pytest.raises(MissingInput, match="expected at least one image"):
         collect([])

@@ -27,7 +27,9 @@ def test_a_base_model_of_other_images_is_refused(unet_model, shape, classes, sai
 
 
 def test_words_and_the_condition_of_the_model_must_fit(unet_model, text_model):
-    with pytest.raises(InvalidParameter, match=r"words for the classes \[0, 1\], .* is asked by class"):
+    with pytest.raises(
+        InvalidParameter, match=r"words for the classes \[0, 1\], but .* base is class-conditional: remove"
+    ):
         check_condition(unet_model(), "base", WORDS)
-    with pytest.raises(InvalidParameter, match=r"no words, .* is asked by words: name them for each class"):
+    with pytest.raises(InvalidParameter, match=r"classes \[\], but .* is a text-to-image model: name words"):
         check_condition(text_model(["a cat"]), "base", CaptionSettings())

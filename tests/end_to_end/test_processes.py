@@ -63,7 +63,7 @@ def test_a_base_model_is_trained_by_two_as_by_one(project, quick_run, tmp_path):
     ("pipeline", "parameter", "said"),
     [
         ("prepare", "seed=0", "2 processes: this pipeline has 0 trainings: run it in one"),
-        ("unlearn", "unlearn.steps=0", "unlearn.steps: 0 is refused"),
+        ("unlearn", "unlearn.steps=0", "unlearn.steps: 0: Input should be"),
         ("unlearn", "unlearn.batch_size=33", "unlearn.batch_size: 33: "),
     ],
 )

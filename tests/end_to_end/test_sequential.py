@@ -122,7 +122,7 @@ def test_each_forgotten_class_is_measured_and_shown(second, reports, metrics):
             ["forget.classes: '0'", "this model has forgotten it before"],
         ),  # of conf/base
         ("unlearn", "base=nowhere,forget.classes=2", ["base_model: data/06_models/nowhere is missing"]),
-        ("unlearn", "base=../06_models/base,forget.classes=2", ["base: '../06_models/base' is refused"]),
+        ("unlearn", "base=../06_models/base,forget.classes=2", ["base: '../06_models/base': "]),
         ("pretrain", "base=erasediff", ["base: 'erasediff'", "'base'"]),
         ("__default__", "base=erasediff", ["base: 'erasediff'", "'base'"]),
     ],

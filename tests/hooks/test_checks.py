@@ -84,8 +84,12 @@ def test_a_training_that_cannot_run_here_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("inputs", "parameters", "said"),
     [
-        ("params:pretrain", {"base": "esd"}, "base: 'esd' is where pretraining would write: allowed is"),
-        ("params:denoiser", {}, r"denoiser\.pretrained: null: needed is a diffusers"),
+        (
+            "params:pretrain",
+            {"base": "esd"},
+            "base: 'esd': pretraining would overwrite this model: use",
+        ),
+        ("params:denoiser", {}, r"denoiser\.pretrained: null: expected a diffusers"),
         (
             "params:denoiser",
             {"denoiser": {"pretrained": "nowhere"}},

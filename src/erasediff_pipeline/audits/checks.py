@@ -1,4 +1,4 @@
-"""What an audit needs of its parameters and data."""
+"""Whether an audit can be run on this data."""
 
 import pandas as pd
 
@@ -6,10 +6,20 @@ from erasediff_pipeline.errors import InvalidParameter
 
 
 def check_neighbours(neighbours: int, samples: int, manifest: pd.DataFrame, table: pd.DataFrame) -> None:
-    """Refuse an audit whose precision and recall of single classes have too few images."""
+    """Refuse an audit with too few images for precision and recall of a single class.
+
+    Args:
+        neighbours: ``evaluation.precision_neighbours``.
+        samples: ``audit.samples``.
+        manifest: A row an image.
+        table: ``id`` and ``set`` (``forget`` or ``retain``), a row a training image.
+
+    Raises:
+        InvalidParameter: A class has no more images than neighbours.
+    """
     retained = manifest["label"][manifest["id"].isin(table["id"][table["set"] == "retain"])].value_counts()
     if min(samples, retained.min()) <= neighbours:
         raise InvalidParameter(
-            f"evaluation.precision_neighbours: {neighbours}: allowed is less than audit.samples ({samples}) "
+            f"evaluation.precision_neighbours: {neighbours}: use less than audit.samples ({samples}) "
             f"and the images of each retained class (class {retained.idxmin()} has {retained.min()})"
         )

@@ -6,7 +6,12 @@ from pydantic import BaseModel, ValidationError
 
 
 def explain_validation(error: ValidationError, settings: type[BaseModel]) -> str:
-    """The first problem as one line: key, value, what is allowed."""
+    """The first problem as one line: key, value, and what is expected.
+
+    Args:
+        error: Of ``settings.model_validate``.
+        settings: The class that was validated.
+    """
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if not key:
@@ -14,15 +19,15 @@ def explain_validation(error: ValidationError, settings: type[BaseModel]) -> str
     if first["type"] == "extra_forbidden":
         owner: Any = settings
         for part in first["loc"][:-1]:
-            # A dictionary of settings: all of its values are of one kind.
+            # A dictionary of settings: all of its values are of one type.
             within = get_args(owner)[1] if get_origin(owner) is dict else owner.model_fields[part].annotation
             owner = within if get_origin(within) is dict else _settings_in(within)
-        return f"{key}: unknown parameter: allowed are {', '.join(owner.model_fields)}"
+        return f"{key}: unknown parameter: choose one of {', '.join(owner.model_fields)}"
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     message = first["msg"].removeprefix("Value error, ")
-    return f"{key}: {first['input']!r} is refused: {message}{more}"
+    return f"{key}: {first['input']!r}: {message}{more}"
 
 
 def _settings_in(annotation: Any) -> Any:
-    """The settings class of a field's type, which may also allow None."""
+    """The settings class in a field's type, which may also allow None."""
     return next((part for part in get_args(annotation) if part is not type(None)), annotation)

@@ -1,4 +1,4 @@
-"""Images of one's own: a folder a class, with captions if there is a ``metadata.csv``."""
+"""Your own images: one folder a class, with captions if there is a ``metadata.csv``."""
 
 import logging
 from collections import Counter
@@ -17,35 +17,37 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.progress import show_progress
 
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-"""What Pillow may take a file for, whatever its name: for EPS it would start Ghostscript."""
+"""Formats that Pillow may read, whatever the file is called; for EPS it would start Ghostscript."""
 METADATA = "metadata.csv"
-"""As Hugging Face's ``imagefolder`` names it: columns ``file_name`` (below the folder) and ``text``."""
+"""Name and columns of Hugging Face's ``imagefolder``: ``file_name`` (relative to the folder) and ``text``."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-"""What Pillow raises for a file that is no whole image; to it, a PNG's broken chunk is a ``SyntaxError``."""
+"""What Pillow raises for a damaged file; a broken chunk of a PNG is a ``SyntaxError``."""
+EXPECTED = "expected a folder with one folder for each class: <path>/<class>/<file>"
 logger = logging.getLogger(__name__)
 
 
 def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     """Read ``<path>/<class>/<file>``, classes and files in alphabetical order.
 
-    One with transparency is laid on white. A file that is no whole image is named and left out.
+    Transparent images get a white background. A damaged file is skipped, with a warning.
 
     Returns:
-        The images, ``[N, 3 or 1, side, side]``, and what was found, captions if ``metadata.csv`` is there.
+        Images, ``[N, 3 or 1, side, side]`` uint8, and what was found: with captions if there is a
+        ``metadata.csv``.
 
     Raises:
-        MissingInput: There is no such folder, no class in it, or a class without an image.
-        InvalidParameter: ``metadata.csv`` lacks a column, or a caption.
+        MissingInput: The folder does not exist, has no class, or a class has no image.
+        InvalidParameter: ``metadata.csv`` lacks a column or a caption.
     """
     if settings.path is None:
-        raise MissingInput("source.path: null: needed is a folder of class folders: <path>/<class>/<file>")
+        raise MissingInput(
+            "source.path: null: expected a folder with one folder for each class: <path>/<class>/<file>"
+        )
     root = Path(settings.path)
     try:
         classes, _ = find_classes(root)
     except FileNotFoundError:
-        raise MissingInput(
-            f"source.path: {root}: no folder of class folders: <path>/<class>/<file>"
-        ) from None
+        raise MissingInput(f"source.path: {root}: {EXPECTED}") from None
     found, labels, files = Found(classes), [], []
 
     def images() -> Iterator[np.ndarray]:
@@ -60,7 +62,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
                     size = f"{image.width}×{image.height}"
             except UNREADABLE as error:
                 found.skipped[name] = " ".join(str(error).split()) or type(error).__name__
-                logger.warning("%s is left out: %s", file, found.skipped[name])
+                logger.warning("%s is skipped: %s", file, found.skipped[name])
                 continue
             found.sizes[size] += 1
             labels.append(label)
@@ -71,20 +73,22 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     counts = Counter(labels)
     for label, name in enumerate(classes):
         if not counts[label]:
-            raise MissingInput(f"source.path: {root / name}: no image in it: allowed are {FORMATS}")
+            raise MissingInput(
+                f"source.path: {root / name} has no image: expected at least one of {', '.join(FORMATS)}"
+            )
     if (root / METADATA).exists():
-        found.captions = read_captions(root / METADATA, files)
+        found.captions = _read_captions(root / METADATA, files)
     return LabelledImages(pixels, np.array(labels, np.int64)), found
 
 
 def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
-    """One image → ``[3 or 1, side, side]`` uint8; as large as it is where ``side`` is null.
+    """One image → ``[3 or 1, side, side]`` uint8; its own size if ``side`` is null.
 
     Raises:
-        InvalidParameter: It is larger than ``side``, to which it should only be padded.
+        InvalidParameter: It is larger than ``side``, and ``fit`` is ``pad``.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would cut off at 255
+    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
         image = image.convert("I").point(lambda level: level / 257).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -94,8 +98,8 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
     if side is not None and settings.fit == "pad":
         if max(image.size) > side:
             raise InvalidParameter(
-                f"source.fit: 'pad': an image of {image.width}×{image.height} does not fit into source.side "
-                f"{side}: allowed is 'crop'"
+                f"source.fit: 'pad': an image has {image.width}×{image.height} pixels, more than source.side "
+                f"{side}: use 'crop'"
             )
         left, top = (side - image.width) // 2, (side - image.height) // 2
         image = ImageOps.expand(image, (left, top, side - image.width - left, side - image.height - top))
@@ -105,27 +109,26 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
 
 
 def read_image(file: Path, side: int) -> np.ndarray:
-    """One image in colour, cropped and resized, ``[3, side, side]`` uint8."""
+    """One image in colour, its central square resized, ``[3, side, side]`` uint8."""
     with Image.open(file, formats=FORMATS) as image:
         return fit_image(image, SourceSettings(side=side, rgb=True))
 
 
-def read_captions(file: Path, names: list[str]) -> list[str]:
-    """The text for each of the named files."""
+def _read_captions(file: Path, names: list[str]) -> list[str]:
+    """The captions of these files, in order."""
     try:
         table = pd.read_csv(file, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InvalidParameter(f"{file} is no CSV with 'file_name' and 'text': {error}") from None
+        raise InvalidParameter(f"{file}: expected a CSV with `file_name` and `text`: {error}") from None
     missing = [column for column in ("file_name", "text") if column not in table]
     if missing:
         raise InvalidParameter(
-            f"{file} has the columns {list(table.columns)}, not {missing[0]!r}: needed are 'file_name' "
-            "and 'text'"
+            f"{file} has the columns {list(table.columns)}: expected `file_name` and `text`"
         )
     texts = dict(zip(table["file_name"], table["text"], strict=True))
     without = [name for name in names if not texts.get(name, "").strip()]
     if without:
         raise InvalidParameter(
-            f"{file} has no text for {without[0]!r} and {len(without) - 1} more: needed for each image"
+            f"{file} has no text for {without[0]!r} and {len(without) - 1} more: add a row for each image"
         )
     return [texts[name] for name in names]

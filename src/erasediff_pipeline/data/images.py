@@ -1,4 +1,4 @@
-"""Labelled images, held as arrays that may be memory-mapped: a training reads those batch by batch."""
+"""Labelled images, in arrays that may be memory-mapped and are then read batch by batch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from torch.nn.functional import interpolate
 
 
 class Chosen:
-    """Rows of an array on disk, each read when it is asked for.
+    """Rows of an array on disk; each is read when it is used.
 
     Args:
         array: ``[N, …]``, memory-mapped.
@@ -66,33 +66,33 @@ class LabelledImages:
 
     @property
     def classes(self) -> list[int]:
-        """The labels that occur, ascending."""
+        """The labels that occur, in ascending order."""
         return [int(label) for label in np.unique(self.labels)]
 
     def select(self, rows: np.ndarray) -> "LabelledImages":
-        """The images at integer or boolean ``rows``; of images on disk none is read yet."""
+        """The images at integer or boolean ``rows``; images on disk are not read yet."""
         if not isinstance(self.images, np.memmap | Chosen):
             return LabelledImages(self.images[rows], self.labels[rows])
         chosen = np.flatnonzero(rows) if rows.dtype == bool else rows
         return LabelledImages(Chosen(self.images, chosen), self.labels[chosen])
 
     def join(self, other: "LabelledImages") -> "LabelledImages":
-        """These images, then the other ones, in memory."""
+        """These images followed by the other ones, in memory."""
         images = np.concatenate([np.asarray(self.images), np.asarray(other.images)])
         return LabelledImages(images, np.concatenate([self.labels, other.labels]))
 
     def resized(self, side: int) -> "LabelledImages":
-        """The images as squares of ``side`` pixels, by bilinear interpolation."""
+        """The images resized to squares of ``side`` pixels, by bilinear interpolation."""
         pixels = torch.from_numpy(np.array(self.images)).float()
         pixels = interpolate(pixels, (side, side), mode="bilinear", antialias=True).round().clamp(0, 255)
         return LabelledImages(pixels.to(torch.uint8).numpy(), self.labels)
 
     def in_colour(self) -> "LabelledImages":
-        """Grey images with their one channel three times."""
+        """Grey images with their channel repeated three times."""
         return LabelledImages(np.repeat(np.asarray(self.images), 3 // self.shape[0], axis=1), self.labels)
 
     def relabelled(self, labels: np.ndarray) -> "LabelledImages":
-        """The same images under other labels, ``[N]`` int64: the numbers of their captions, for one."""
+        """The same images with other labels, ``[N]`` int64, for example the numbers of their captions."""
         return LabelledImages(self.images, labels)
 
     def tensors(self, rows: np.ndarray | slice = slice(None)) -> tuple[Tensor, Tensor]:

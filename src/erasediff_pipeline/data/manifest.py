@@ -22,7 +22,7 @@ def describe_images(
     captions: CaptionSettings,
     seed: int,
 ) -> pd.DataFrame:
-    """Write the manifest: id, label, hash and split of each image, and its caption if there are any."""
+    """The manifest: id, label, hash and split of each image, and its caption if there are captions."""
     manifest = build_manifest(images, settings.test_fraction, seed, found.split)
     if found.captions:
         return manifest.assign(prompt=found.captions)
@@ -35,10 +35,10 @@ def build_manifest(
     """Describe every image.
 
     Args:
-        data: All of them.
+        data: All images.
         test_fraction: Share of the test split.
-        seed: That is drawn with.
-        split: Where the data comes divided already: ``train`` or ``test``, one an image.
+        seed: Seed of the split.
+        split: The data set's own split, ``train`` or ``test``, one an image; drawn if empty.
 
     Returns:
         Columns ``id`` (str, unique, the row number padded with zeros), ``label`` (int64), ``sha256``
@@ -49,12 +49,12 @@ def build_manifest(
             "id": [f"{row:06d}" for row in range(len(data))],
             "label": data.labels,
             "sha256": [hashlib.sha256(image.tobytes()).hexdigest() for image in data.images],
-            "split": list(split) or draw_split(data, test_fraction, seed),
+            "split": list(split) or _draw_split(data, test_fraction, seed),
         }
     )
 
 
-def draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[str]:
+def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[str]:
     """``train`` or ``test`` for each image, stratified by label.
 
     Raises:
@@ -63,8 +63,8 @@ def draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[st
     labels, counts = np.unique(data.labels, return_counts=True)
     if counts.min() < 2:
         raise MissingInput(
-            f"source: class {labels[counts.argmin()]} has one image: needed are 2, one of them unseen in "
-            "training"
+            f"source: class {labels[counts.argmin()]} has one image: expected at least 2, one of them "
+            "for the test split"
         )
     _, test = train_test_split(
         np.arange(len(data)),

@@ -1,6 +1,7 @@
-"""Data sets that others have published: torchvision's, and CIFAR in its form without pickles.
+"""Published data sets: those of torchvision, and CIFAR in its binary version, which has no pickles.
 
-Files are looked for where ``source.path`` says, and downloaded there, checked by their published MD5.
+They are read from ``source.path``. If they are missing, they are downloaded to it and checked by their
+published MD5.
 """
 
 import gzip
@@ -24,12 +25,12 @@ from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.progress import show_progress
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-"""Where Debian's package ``dataset-fashion-mnist`` puts the four files."""
+"""Folder of Debian's package ``dataset-fashion-mnist``."""
 logger = logging.getLogger(__name__)
 
 
 class Dataset(Protocol):
-    """As torchvision's: pairs of image and label, and the names of the classes."""
+    """A data set of torchvision: pairs of image and label, and the names of the classes."""
 
     classes: Any
 
@@ -42,7 +43,7 @@ CIFAR_URL = "https://www.cs.toronto.edu/~kriz"
 
 
 class Archive(NamedTuple):
-    """One of CIFAR's, `cifar.html` there, "binary version"."""
+    """The binary version of a CIFAR data set, see ``cifar.html`` at ``CIFAR_URL``."""
 
     file: str
     md5: str
@@ -51,7 +52,7 @@ class Archive(NamedTuple):
     test: list[str]
     names: str
     label_bytes: int
-    """Before the pixels of an image; the last is its label."""
+    """Number of bytes before the pixels of an image; the last one is its label."""
 
 
 ARCHIVES = {
@@ -77,9 +78,9 @@ ARCHIVES = {
 
 
 class Cifar:
-    """Images of 32×32 in colour, memory-mapped: records of a label and 3,072 pixels, channel by channel.
+    """Colour images of 32×32, memory-mapped: records of a label and 3,072 bytes, channel by channel.
 
-    torchvision reads the same images from pickles, which run what they contain.
+    torchvision reads the same images from pickles, which can run code.
     """
 
     RECORD = (3, 32, 32)
@@ -94,9 +95,9 @@ class Cifar:
         if missing:
             raise RuntimeError(f"{missing[0]} is missing")
         length = archive.label_bytes + int(np.prod(self.RECORD))
-        torn = [file for file in files if file.stat().st_size % length or not file.stat().st_size]
-        if torn:
-            raise RuntimeError(f"{torn[0]} has {torn[0].stat().st_size} bytes, no whole number of images")
+        damaged = [file for file in files if file.stat().st_size % length or not file.stat().st_size]
+        if damaged:
+            raise RuntimeError(f"{damaged[0]} has {damaged[0].stat().st_size} bytes, no multiple of {length}")
         self.parts = [np.memmap(file, np.uint8, "r").reshape(-1, length) for file in files]
         self.starts = np.cumsum([0, *map(len, self.parts)])
         self.label_bytes = archive.label_bytes
@@ -112,13 +113,13 @@ class Cifar:
         return Image.fromarray(np.ascontiguousarray(pixels)), int(record[self.label_bytes - 1])
 
 
-def open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
-    """torchvision's, whose check of the packed files would refuse Debian's: these are unpacked for it."""
+def _open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
+    """Fashion-MNIST by torchvision. Debian packs the same files in another way; they are unpacked for it."""
     raw = root / "FashionMNIST/raw"
     for packed in DEBIAN.glob("*.gz"):
         unpacked = raw / packed.stem
         if not unpacked.exists():
-            logger.info("%s: taken from Debian's %s", unpacked, packed)
+            logger.info("%s: unpacked from Debian's %s", unpacked, packed)
             raw.mkdir(parents=True, exist_ok=True)
             work = unpacked.with_suffix(".part")
             with gzip.open(packed) as source, work.open("wb") as target:
@@ -128,7 +129,7 @@ def open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
 
 
 OPEN: dict[str, Callable[[Path, bool, bool], Dataset]] = {
-    "fashion_mnist": open_fashion_mnist,
+    "fashion_mnist": _open_fashion_mnist,
     "cifar10": lambda root, train, download: Cifar("cifar10", root, train, download),
     "cifar100": lambda root, train, download: Cifar("cifar100", root, train, download),
     "stl10": lambda root, train, download: STL10(root, "train" if train else "test", download=download),
@@ -139,13 +140,16 @@ OPEN: dict[str, Callable[[Path, bool, bool], Dataset]] = {
 
 
 def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
-    """Read a data set whole; its own test split stays one.
+    """Read a whole data set, with its own test split.
+
+    Returns:
+        Images, ``[N, 3 or 1, H, W]`` uint8, and what was found.
 
     Raises:
-        MissingInput: Its files are not there, and the network does not give them; or they are damaged.
+        MissingInput: Its files are missing and cannot be downloaded, or they are damaged.
     """
     root = Path(settings.path or f"data/01_raw/{settings.name}")
-    parts = {split: open_dataset(settings.name, root, split == "train") for split in ("train", "test")}
+    parts = {split: _open_dataset(settings.name, root, split == "train") for split in ("train", "test")}
     names = [name if isinstance(name, str) else name[0] for name in parts["train"].classes]
     found, labels = Found(names), []
 
@@ -157,7 +161,7 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
                     if not 0 <= label < len(names):
                         raise MissingInput(
                             f"source.name: {settings.name}: image {row} of its {split} split in {root} "
-                            f"has the label {label}: allowed are 0 to {len(names) - 1}: delete its files"
+                            f"has the label {label}, expected 0 to {len(names) - 1}: delete these files"
                         )
                     labels.append(int(label))
                     found.split.append(split)
@@ -169,26 +173,26 @@ def read_published(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     return LabelledImages(pixels, np.array(labels, np.int64)), found
 
 
-def open_dataset(name: str, root: Path, train: bool) -> Dataset:
-    """What is there; else what the network gives."""
+def _open_dataset(name: str, root: Path, train: bool) -> Dataset:
+    """Open the files at ``root``; download them if they are missing or damaged."""
     try:
         return OPEN[name](root, train, False)
-    except (RuntimeError, FileNotFoundError) as error:  # torchvision: it is not there, or not whole
+    except (RuntimeError, FileNotFoundError) as error:
         found = " ".join(str(error).split())
-    logger.info("%s: not in %s (%s): downloading it", name, root, found)
+    logger.info("%s is not in %s (%s): downloading it", name, root, found)
     try:
-        download(name, root, train)
+        _download(name, root, train)
         return OPEN[name](root, train, False)
     except (RuntimeError, OSError) as error:
         remedy = " or install Debian's dataset-fashion-mnist" if name == "fashion_mnist" else ""
         raise MissingInput(
-            f"source.name: {name}: its files are not in {root} ({found}), and cannot be downloaded "
+            f"source.name: {name}: its files are not in {root} ({found}), and the download failed "
             f"({' '.join(str(error).split())}): put them there{remedy}"
         ) from None
 
 
-def download(name: str, root: Path, train: bool) -> None:
-    """Into a folder beside ``root`` first: torchvision takes what was unpacked in part for the whole."""
+def _download(name: str, root: Path, train: bool) -> None:
+    """Download to a folder beside ``root``, then move: torchvision accepts a partly unpacked archive."""
     work = root.with_name(f"{root.name}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
@@ -197,7 +201,7 @@ def download(name: str, root: Path, train: bool) -> None:
         root.mkdir(exist_ok=True)
         for new in work.iterdir():
             old = root / new.name
-            if old.is_dir():  # not whole, or there would have been no download
+            if old.is_dir():  # incomplete, or there would have been no download
                 shutil.rmtree(old)
             os.replace(new, old)
     finally:

@@ -1,4 +1,4 @@
-"""What reading a source comes to, however large it is."""
+"""The result of reading a source."""
 
 import tempfile
 from collections import Counter
@@ -12,31 +12,31 @@ from erasediff_pipeline.errors import MissingInput
 
 @dataclass
 class Found:
-    """What a source is made of, beside its images and labels."""
+    """What a source has beside images and labels."""
 
     names: list[str]
-    """Of the classes, by label."""
+    """Names of the classes, by label."""
 
     captions: list[str] = field(default_factory=list)
-    """One an image; none where the source has no captions of its own."""
+    """One an image; empty if the source has no captions."""
 
     split: list[str] = field(default_factory=list)
-    """``train`` or ``test``, one an image; none where the source is not divided yet."""
+    """``train`` or ``test``, one an image; empty if the source has no split."""
 
     sizes: Counter[str] = field(default_factory=Counter)
-    """How many images came as ``<width>×<height>``."""
+    """Number of images of each size, ``<width>×<height>``."""
 
     skipped: dict[str, str] = field(default_factory=dict)
-    """File → why it was left out."""
+    """File → why it was skipped."""
 
 
 def collect(images: Iterable[np.ndarray]) -> np.ndarray:
-    """Images ``[C, H, W]`` uint8, one by one → ``[N, C, H, W]``, memory-mapped.
+    """Stack images ``[C, H, W]`` uint8 to ``[N, C, H, W]``, memory-mapped: as many as fit on the disk.
 
-    They lie in a file without a name in ``$TMPDIR``, which goes with the array: so many as the disk holds.
+    They are in an unnamed file in ``$TMPDIR``, which is deleted with the array.
 
     Raises:
-        MissingInput: There is none.
+        MissingInput: There is no image.
     """
     count, shape = 0, None
     with tempfile.TemporaryFile() as file:
@@ -44,6 +44,6 @@ def collect(images: Iterable[np.ndarray]) -> np.ndarray:
             file.write(np.ascontiguousarray(image).tobytes())
             count, shape = count + 1, image.shape
         if shape is None:
-            raise MissingInput("source: there is no image in it")
+            raise MissingInput("source: expected at least one image, found none")
         file.flush()
         return np.memmap(file, np.uint8, "r", shape=(count, *shape))

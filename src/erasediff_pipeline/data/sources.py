@@ -1,4 +1,4 @@
-"""Where images come from: one function a source, each returning labelled images and what it found."""
+"""The sources of images, by the names that ``source.name`` gives them."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from erasediff_pipeline.data.source import Found
 
 
 def read_digits(settings: SourceSettings) -> tuple[LabelledImages, Found]:
-    """scikit-learn's handwritten digits: 1,797 grey images of 8×8, their 17 levels spread over 0–255."""
+    """The handwritten digits of scikit-learn: 1,797 grey images of 8×8, their 17 levels scaled to 0–255."""
     digits = load_digits()
     pixels = np.rint(digits.images / 16 * 255).astype(np.uint8)[:, None]
     images = LabelledImages(pixels, digits.target.astype(np.int64))

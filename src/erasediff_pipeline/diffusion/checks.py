@@ -8,21 +8,30 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
-    """Refuse words for a model that is asked by class, and a model that is asked by words without any."""
+    """Refuse words for a class-conditional model, and a text-to-image model without words.
+
+    Raises:
+        InvalidParameter: Model and ``captions.words`` do not fit.
+    """
     by_words = isinstance(model, TextToImage)
     if by_words != bool(captions.words):
-        there = f"words for the classes {list(captions.words)}" if captions.words else "no words"
-        asked = "words: name them for each class" if by_words else "class: allowed are none"
-        raise InvalidParameter(f"captions.words: {there}, and base_model {where} is asked by {asked}")
+        kind = "a text-to-image model: name words" if by_words else "class-conditional: remove the words"
+        raise InvalidParameter(
+            f"captions.words: words for the classes {list(captions.words)}, but base_model {where} is {kind}"
+        )
 
 
 def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> None:
-    """Refuse a base model that was trained on images of another shape, or on fewer classes."""
-    needed = max(images.classes) + 1
-    classes = getattr(model, "classes", needed)  # a text-to-image model has no number of them
-    if model.image_shape != images.shape or classes < needed:
+    """Refuse a base model that was trained on images of another shape, or on fewer classes.
+
+    Raises:
+        MissingInput: Names both shapes and numbers of classes.
+    """
+    expected = max(images.classes) + 1
+    classes = getattr(model, "classes", expected)  # a text-to-image model has no fixed number of classes
+    if model.image_shape != images.shape or classes < expected:
         raise MissingInput(
             f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
-            f"{images.shape} of {needed}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or "
-            "mend source.side and source.rgb"
+            f"{images.shape} of {expected}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or "
+            "fix source.side and source.rgb"
         )

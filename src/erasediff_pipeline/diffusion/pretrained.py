@@ -1,4 +1,4 @@
-"""A base model that exists already, from a directory or from the Hugging Face hub."""
+"""A pretrained base model, from a directory or from the Hugging Face hub."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ NEEDED = [
     *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
     "text_encoder/model.safetensors",
 ]
-"""Neither pickles, nor the weights a second time in another precision."""
+"""Files to download: no pickles, and no weights in other precisions."""
 CONVERT = (
     'python -c "from diffusers import StableDiffusionPipeline as P; '
     "P.from_single_file('{file}').save_pretrained('{folder}')\""
@@ -25,35 +25,34 @@ CONVERT = (
 
 
 def check_named(denoiser: DenoiserSettings) -> None:
-    """Refuse settings that name no base model that exists."""
+    """Refuse settings that name no pretrained base model."""
     if denoiser.pretrained is None:
-        raise InvalidParameter("denoiser.pretrained: null: needed is a diffusers directory or a hub id")
+        raise InvalidParameter("denoiser.pretrained: null: expected a diffusers directory or a hub id")
 
 
 def find_pretrained(source: str, revision: str | None) -> Path:
-    """The directory of a model: a local one, or one fetched from the hub at a pinned revision.
+    """The directory of a model: a local one, or a snapshot of the hub at a pinned revision.
 
     Raises:
-        MissingInput: Neither has it, the revision is missing, or it is not in diffusers' format.
+        MissingInput: It is neither here nor on the hub, the revision is missing, or it is not in the format
+            of diffusers.
     """
     path = Path(source)
     where = f"denoiser.pretrained: {source!r}"
     if path.is_file():
         command = CONVERT.format(file=path, folder=path.with_suffix(""))
-        raise MissingInput(
-            f"{where} is a single file, needed is a diffusers directory: convert it with {command}"
-        )
+        raise MissingInput(f"{where} is a file, expected a diffusers directory: convert it with {command}")
     if not path.exists():
         if revision is None:
             raise MissingInput(
-                f"{where} is no directory here; for a model of the hub, denoiser.revision must name a commit"
+                f"{where} is not a directory: for a model of the hub, set denoiser.revision to a commit"
             )
         try:
             path = Path(snapshot_download(source, revision=revision, allow_patterns=NEEDED))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             reason = " ".join(str(error).split())[:160]
             raise MissingInput(
-                f"{where} is no directory here, and the hub does not give revision {revision!r}: {reason}"
+                f"{where} is not a directory, and the hub does not provide revision {revision!r}: {reason}"
             ) from None
     if not (path / "model_index.json").exists():
         files = sorted(p.name for p in path.iterdir() if p.suffix in (".ckpt", ".safetensors"))
@@ -62,7 +61,7 @@ def find_pretrained(source: str, revision: str | None) -> Path:
             if files
             else ""
         )
-        raise MissingInput(f"{where} has no model_index.json, so it is no diffusers directory{hint}")
+        raise MissingInput(f"{where} has no model_index.json, expected a diffusers directory{hint}")
     return path
 
 

@@ -8,7 +8,6 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from pydantic import ValidationError
 
-from erasediff_pipeline import paths
 from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
 from erasediff_pipeline.data.split import split_by_request
@@ -41,13 +40,12 @@ class CheckInputs:
             raise InvalidParameter(explain_validation(error, Parameters)) from None
         choose_kernels(self.parameters.machine)
         self.environment = context.config_loader["globals"]["environment"]
-        paths.environment = self.environment
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
         inputs, parameters = pipeline.inputs(), self.parameters
-        check_existence(inputs, catalog, parameters, self.environment)
+        _check_existence(inputs, catalog, parameters, self.environment)
         for name in sorted(inputs):
             if name.startswith("params:"):
                 section = name.removeprefix("params:")
@@ -57,7 +55,7 @@ class CheckInputs:
             if path is not None:
                 check_writable(path)
         if "base_model" in pipeline.all_outputs():
-            check_base(parameters, trained="params:pretrain" in inputs)
+            _check_base(parameters, trained="params:pretrain" in inputs)
         base: Any = catalog.load("base_model") if "base_model" in inputs else None
         judge: Any = catalog.load("classifier") if "classifier" in inputs else None
         if {"params:forget", "manifest"} <= inputs:
@@ -86,7 +84,7 @@ class CheckInputs:
                 check_shape(model, where, catalog.load("images"))
 
 
-def check_existence(
+def _check_existence(
     inputs: set[str], catalog: CatalogProtocol, parameters: Parameters, environment: str
 ) -> None:
     """Refuse to run without an input.
@@ -102,7 +100,7 @@ def check_existence(
             )
 
 
-def check_base(parameters: Parameters, trained: bool) -> None:
+def _check_base(parameters: Parameters, trained: bool) -> None:
     """Refuse to make a base model in the place of another one, or from one that cannot be found.
 
     Args:
@@ -111,7 +109,7 @@ def check_base(parameters: Parameters, trained: bool) -> None:
     """
     if parameters.base != "base":
         raise InvalidParameter(
-            f"base: {parameters.base!r} is where pretraining would write: allowed is 'base'"
+            f"base: {parameters.base!r}: pretraining would overwrite this model: use 'base'"
         )
     denoiser = parameters.denoiser
     if denoiser.pretrained is not None:

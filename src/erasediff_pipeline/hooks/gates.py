@@ -19,10 +19,10 @@ class EnforceGates:
         """Read every evidence document that the run has made."""
         for name in sorted(pipeline.all_outputs()):
             if name.endswith(".evidence"):
-                enforce(catalog.load(name), place_of(catalog, name))
+                _enforce(catalog.load(name), place_of(catalog, name))
 
 
-def enforce(evidence: dict[str, Any], where: str) -> None:
+def _enforce(evidence: dict[str, Any], where: str) -> None:
     """Refuse evidence with a failed gate, unless ``gates.enforce`` is off.
 
     Raises:

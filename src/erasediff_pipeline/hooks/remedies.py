@@ -1,4 +1,4 @@
-"""Commands that make a missing input."""
+"""What to do about a missing input."""
 
 from erasediff_pipeline.parameters import Parameters
 
@@ -25,14 +25,14 @@ WITHOUT_TRAINING = {
         "draw them with `kedro run --pipeline=generate`, or read yours with `kedro run --pipeline=prepare`",
     ),
 }
-"""Where ``denoiser.pretrained`` names a base model that exists."""
+"""The same if ``denoiser.pretrained`` names a base model."""
 UNKNOWN = "run the pipeline that writes it"
 PULLED = {
     "": "run `dvc pull`, or ",
     "tiny_text_to_image/": "run `make pull-words`, or ",
     "fashion_mnist/": "run `make fashion-mnist`, or ",
 }
-"""What brings the reference data and models of an environment that has any."""
+"""How to get the reference data and models, by environment."""
 
 
 def find_remedy(name: str, parameters: Parameters, environment: str) -> str:

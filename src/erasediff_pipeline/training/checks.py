@@ -1,4 +1,4 @@
-"""What a training needs of the device and of the processes."""
+"""Whether a training can be run on this device, by these processes."""
 
 from typing import Any
 
@@ -10,7 +10,12 @@ from erasediff_pipeline.training.optimiser import optimiser_class
 
 
 def check_trainings(key: str, settings: Any) -> None:
-    """Refuse, in these settings or within, what this device or so many processes cannot train with."""
+    """Refuse training settings, also nested ones, that this device or number of processes cannot use.
+
+    Raises:
+        InvalidParameter: The optimiser does not run on this device, or the batch cannot be divided.
+        MissingInput: The optimiser is not installed.
+    """
     if isinstance(settings, TrainingSettings):
         optimiser_class(settings.optimiser, process_state().device, f"{key}.optimiser")
         settings.parts_for(world_size(), f"{key}.batch_size")

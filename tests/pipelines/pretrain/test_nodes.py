@@ -35,7 +35,7 @@ def judge_of(noise, **settings):
 
 
 def test_load_needs_to_know_what():
-    with pytest.raises(InvalidParameter, match=r"denoiser\.pretrained: null: needed is a diffusers"):
+    with pytest.raises(InvalidParameter, match=r"denoiser\.pretrained: null: expected a diffusers"):
         load_base_model(DenoiserSettings())
 
 
