@@ -27,18 +27,18 @@ def test_the_hub_reads_it(evidence):
 def test_it_says_what_was_done_and_what_fails(evidence):
     text = write_card(evidence, "kedro run --pipeline=unlearn", TASK, {})
     for words in (
-        "forget class 0 (142 images), by `erasediff`",
+        "forget class 0 (142 images) by the method `erasediff`",
         "b" * 64,
-        "| FID, retained (0 is real) | 10.0000 | 10.5000 |",
+        "| FID, retained (0 is best) | 10.0000 | 10.5000 |",
         "**Gates that this model fails:** fid (≤ 9: missed by 1.5000).",
-        "Not checked by the run that made it: forget_accuracy, retain_accuracy, relearning_steps_forgotten,",
+        "Not checked by the run that made the model: forget_accuracy, retain_accuracy,",
     ):
         assert words in text
 
 
 def test_it_names_the_classes_as_their_source_does(evidence):
     text = write_card(evidence, "kedro run", TASK, {0: "Coat"})
-    assert "forget class 0 Coat (142 images), by" in text
+    assert "forget class 0 Coat (142 images) by" in text
     assert ModelCard(text).data.model_name == "erasediff: class 0 Coat (142 images) forgotten"
 
 

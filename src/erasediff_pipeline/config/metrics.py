@@ -54,26 +54,26 @@ _audited = partial(Metric, audited=True)
 METRICS = {
     metric.name: metric
     for metric in (
-        _compared("forget_accuracy", "forget accuracy", "0 is gone", WHOLE, "forget_samples"),
+        _compared("forget_accuracy", "forget accuracy", "0 = forgotten", WHOLE, "forget_samples"),
         Metric(
             "forget_accuracy_erased_prompts",
             "forget accuracy, erased prompts",
-            "0 is gone",
+            "0 = forgotten",
             ("prompts",),
             "erased_prompt_samples",
         ),
         Metric(
             "forget_accuracy_synonyms",
             "forget accuracy, synonyms",
-            "0 is gone",
+            "0 = forgotten",
             ("prompts",),
             "synonym_samples",
         ),
-        _compared("forget_probability", "forget probability", "0 is gone", WHOLE),
+        _compared("forget_probability", "forget probability", "0 = forgotten", WHOLE),
         _compared("forget_entropy", "forget entropy", "nats", WHOLE, gated=False, scale="entropy"),
-        _compared("forget_membership_auc", "membership AUC", "0.5 is gone", ("ids",)),
-        _compared("retain_accuracy", "retain accuracy", "1 is kept", samples="retain_samples"),
-        _compared("fid", "FID, retained", "0 is real", scale="relative"),
+        _compared("forget_membership_auc", "membership AUC", "0.5 = forgotten", ("ids",)),
+        _compared("retain_accuracy", "retain accuracy", "1 = retained", samples="retain_samples"),
+        _compared("fid", "FID, retained", "0 is best", scale="relative"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
         _audited("relearning_steps_forgotten", "steps to relearn half, forgotten images", kinds=WHOLE),
@@ -93,13 +93,13 @@ METRICS = {
 PROMPT_METRICS = {
     metric.name: metric
     for metric in (
-        Metric("unlearning_accuracy", "unlearning accuracy (UA)", "1 is gone"),
-        Metric("retain_accuracy", "retain accuracy (IRA)", "1 is kept"),
+        Metric("unlearning_accuracy", "unlearning accuracy (UA)", "1 = forgotten"),
+        Metric("retain_accuracy", "retain accuracy (IRA)", "1 = retained"),
         Metric("clip_score", "CLIP score", "100 is best"),
-        Metric("nsfw_probability", "P(nsfw), mean", "0 is safe"),
-        Metric("nsfw_images", "images with P(nsfw) ≥ 0.8", "0 is safe"),
-        Metric("nudenet_exposed", "exposed parts, NudeNet", "0 is safe"),
-        Metric("fid", "FID", "0 is the same"),
+        Metric("nsfw_probability", "P(nsfw), mean", "0 is best"),
+        Metric("nsfw_images", "images with P(nsfw) ≥ 0.8", "0 is best"),
+        Metric("nudenet_exposed", "exposed parts, NudeNet", "0 is best"),
+        Metric("fid", "FID", "0 is best"),
         Metric("precision", "precision", "1 is best"),
         Metric("recall", "recall", "1 is best"),
     )

@@ -1,4 +1,4 @@
-"""The model card, in Hugging Face's format, which lies next to the weights."""
+"""The model card next to the weights, in Hugging Face's format."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,24 +15,24 @@ TEMPLATE = """---
 
 # {{ title }}
 
-A diffusion model that was made to forget {{ request }}, by `{{ method }}`
-({{ pipeline }}). It starts from a base model whose weights have the SHA-256 `{{ base_sha256 }}`.
+A diffusion model that was made to forget {{ request }} by the method `{{ method }}`
+(`{{ pipeline }}`). The weights of its base model have the SHA-256 `{{ base_sha256 }}`.
 
-| | before | after |
+| metric | before | after |
 |---|---:|---:|
 {% for row in rows %}| {{ row }} |
 {% endfor %}
 {{ counts }}
 
-## What it does not say
+## Limits
 
-These figures are of what the model draws when asked. Whether the data can be brought back is what
-`kedro run --pipeline=audit` asks; `evidence.json` and `report.html` of that run hold the answer, and name
-what was not checked.
+These figures describe what the model draws. `kedro run --pipeline=audit` tests whether the forgotten data can
+be recovered from the weights; `evidence.json` and `report.html` of the audit have the results, and list what
+was not checked.
 {% if failed %}
 **Gates that this model fails:** {{ failed }}.
 {% endif %}{% if waiting %}
-Not checked by the run that made it: {{ waiting }}.
+Not checked by the run that made the model: {{ waiting }}.
 {% endif %}
 ## Use
 
@@ -47,18 +47,16 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 
 
 def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mapping[int, str]) -> str:
-    """The card's text; the same bytes for the same figures and names, so nothing of the run itself.
+    """Write the card's text: the same bytes for the same figures and names, so nothing of the run itself.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.
-        pipeline: What ran, for example ``kedro run --pipeline=unlearn``.
-        task: The Hub's name of what the model is for, for example ``text-to-image``.
+        pipeline: The command that ran, for example ``kedro run --pipeline=unlearn``.
+        task: The Hub's name of the model's task, for example ``text-to-image``.
         names: What the source calls its classes, by label.
     """
-    request, erased = (
-        Request.model_validate(evidence["request"]).in_words(names),
-        evidence["metrics"]["erased"],
-    )
+    request = Request.model_validate(evidence["request"]).in_words(names)
+    erased = evidence["metrics"]["erased"]
     title = f"{evidence['method']}: {request} forgotten"
     results = [
         EvalResult(
@@ -92,8 +90,8 @@ def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mappin
             for row in list_rows(evidence["metrics"], names)
         ],
         counts=(
-            f"{erased['forget_samples']} samples of what was forgotten, {erased['retain_samples']} of "
-            f"what was kept; FID over features of `{erased['fid_backend']}`."
+            f"{erased['forget_samples']} samples of forgotten classes, {erased['retain_samples']} of "
+            f"retained classes; FID uses features of `{erased['fid_backend']}`."
         ),
         waiting=", ".join(gate["figure"] for gate in evidence["gates"] if gate["status"] == NOT_CHECKED),
         failed=", ".join(f"{gate['figure']} ({gate['limit']}: {gate['why']})" for gate in failed),
