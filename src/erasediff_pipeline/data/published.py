@@ -121,9 +121,12 @@ def _open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
         unpacked = raw / packed.stem
         if not unpacked.exists():
             logger.info("%s: unpacked from Debian's %s", unpacked, packed)
-            with gzip.open(packed) as source, atomic_file(unpacked) as temporary:
-                with temporary.open("wb") as target:
-                    shutil.copyfileobj(source, target)
+            with (
+                atomic_file(unpacked) as temporary,
+                gzip.open(packed) as source,
+                temporary.open("wb") as target,
+            ):
+                shutil.copyfileobj(source, target)
     return FashionMNIST(root, train=train, download=download)
 
 
