@@ -49,7 +49,7 @@ def test_a_new_method_is_one_file_one_line_and_one_row(project, tmp_path):
     (row,) = (line for line in page.read_text().splitlines(keepends=True) if line.startswith("| `retrain` |"))
     put_after(page, row, ROW)
 
-    checks = ["tests/test_pipeline_registry.py", "tests/config"]
+    checks = ["tests/test_pipeline_registry.py", "tests/test_parameters.py"]
     run = run_command(own, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *checks)
     assert "test_every_method_has_a_whole_chain_of_its_own[partial] PASSED" in run.output
 

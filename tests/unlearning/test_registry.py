@@ -106,8 +106,10 @@ def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
 
 @pytest.mark.parametrize("name", [name for name in STEPPED if name not in KEEPERS])
 def test_others_keep_nothing(unet_model, data, tmp_path, name):
-    run(name, unet_model(), data, tmp_path / "c", steps=1, store=FeatureStore(tmp_path / "kept"))
-    assert list(tmp_path.iterdir()) == []
+    own = tmp_path / "own"
+    own.mkdir()
+    run(name, unet_model(), data, own / "c", steps=1, store=FeatureStore(own / "kept"))
+    assert list(own.iterdir()) == []
 
 
 @every_method
