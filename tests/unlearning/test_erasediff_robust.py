@@ -3,26 +3,20 @@ import pytest
 import torch
 
 from erasediff_pipeline.diffusion.objective import Noised
-from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
-from erasediff_pipeline.unlearning.erasediff_robust import RobustEraseDiff, RobustSettings
-from tests.helpers.by_hand import RETAINED, batches, flat, generator, images_of
+from tests.helpers.by_hand import DATA, RETAINED, batches, flat, generator
+from tests.helpers.runs import prepared
 
 
 def build(model, **settings):
-    method = RobustEraseDiff(RobustSettings(**settings))
-    data = TrainingData(retain=images_of(RETAINED * 2), forget=images_of([0, 0]))
-    method.prepare(model, data, FeatureStore(), seed=0)
-    return method
+    return prepared("erasediff_robust", model, DATA, **settings)
 
 
 def shifts(method, model, forget, seed):
-    """How far from the forgotten condition each image is asked for: under W·x + e, with x = 0, it is e."""
-    asked = method.predictor(model, forget, generator(seed))
+    """How far from the forgotten condition each image's embedding is: W·x + e is e where x = 0."""
+    predict = method.predictor(model, forget, generator(seed))
     zero = torch.zeros_like(forget.x0)
     with torch.no_grad():
-        return asked(model, Noised(zero, torch.zeros(len(zero)), zero)).flatten(1) - model.bias[0]
+        return predict(model, Noised(zero, torch.zeros(len(zero)), zero)).flatten(1) - model.bias[0]
 
 
 def test_reach_is_the_spread_of_the_retained_conditions(linear_model):
@@ -44,16 +38,10 @@ def test_embeddings_are_drawn_around_the_forgotten_one(linear_model):
 
 def test_without_reach_it_is_erasediff(linear_model):
     gradients = []
-    for method_class, settings in (
-        (EraseDiff, UnlearnSettings(control="grad_norm")),
-        (RobustEraseDiff, RobustSettings(control="grad_norm", radius=1e-9, attack_steps=0)),
-    ):
+    for name, settings in (("erasediff", {}), ("erasediff_robust", {"radius": 1e-9, "attack_steps": 0})):
         model = linear_model()
-        forget, retain = batches(0)
-        method = method_class(settings)
-        data = TrainingData(retain=images_of(RETAINED * 2), forget=images_of([0, 0]))
-        method.prepare(model, data, FeatureStore(), seed=0)
-        method.gradients(model, forget, retain, generator())
+        method = prepared(name, model, DATA, control="grad_norm", **settings)
+        method.gradients(model, *batches(0), generator())
         gradients.append(flat([p.grad for p in model.parameters()]))
     np.testing.assert_allclose(gradients[0], gradients[1], atol=1e-6)
 

@@ -2,20 +2,22 @@
 
 import json
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 
 from erasediff_pipeline.config import PretrainSettings
+from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
-from tests.helpers.by_hand import NULL, RETAINED, batches, flat, generator, images_of
-from tests.helpers.runs import CHEAP, STEPPED, Killed, build, kill_at, run, weights_of
+from tests.helpers.by_hand import DATA, NULL, RETAINED, batches, flat, generator, images_of
+from tests.helpers.runs import STEPPED, Killed, build, in_8_bits, kill_at, prepared, run, weights_of
 
 KEEPERS = ["salun", "selective_amnesia", "blindspot"]
 """The methods that keep something in the store."""
@@ -25,7 +27,7 @@ every_method = pytest.mark.parametrize("name", STEPPED)
 
 
 @pytest.fixture(scope="module")
-def whole(unet_model, data, tmp_path_factory):
+def whole(unet_model, data):
     """``whole(name)``: the weights, curves and evaluations of one undisturbed run, with dropout."""
     runs = {}
 
@@ -33,7 +35,7 @@ def whole(unet_model, data, tmp_path_factory):
         if name not in runs:
             torch.manual_seed(1)
             model = unet_model(dropout=0.3)
-            history, cost, _ = run(name, model, data, tmp_path_factory.mktemp("whole") / "c", steps=4)
+            history, cost, _ = run(name, model, data, steps=4)
             runs[name] = weights_of(model), json.dumps(history), cost.denoiser_evaluations
         return runs[name]
 
@@ -74,19 +76,19 @@ def test_resumed_with_what_the_killed_run_has_kept(unet_model, data, tmp_path, w
 
 
 @every_method
-def test_same_seed_same_bytes_whatever_the_global_generators(unet_model, data, tmp_path, whole, name):
+def test_same_seed_same_bytes_whatever_the_global_generators(unet_model, data, whole, name):
     model = unet_model(dropout=0.3)
     torch.manual_seed(12345)
     np.random.seed(12345)
-    history, cost, _ = run(name, model, data, tmp_path / "c", steps=4)
+    history, cost, _ = run(name, model, data, steps=4)
     assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
 
 
 @every_method
-def test_other_seed_other_bytes(linear_model, data, tmp_path, name):
+def test_other_seed_other_bytes(linear_model, data, name):
     models = [linear_model(shape=(1, 8, 8)) for _ in range(3)]
     for seed, model in zip((0, 0, 1), models, strict=True):
-        run(name, model, data, tmp_path / "c", seed=seed, steps=2)
+        run(name, model, data, seed=seed, steps=2)
     first, same, other = (weights_of(model) for model in models)
     assert first == same
     assert all(first[parameter] != other[parameter] for parameter in first)
@@ -98,7 +100,7 @@ def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
 ):
     for reused in (False, True):
         model, store = unet_model(dropout=0.3), FeatureStore(tmp_path / "kept")
-        history, cost, _ = run(name, model, data, tmp_path / "c", store=store, steps=4)
+        history, cost, _ = run(name, model, data, store=store, steps=4)
         assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
         assert (store.reused_seconds > 0) == reused
         assert cost.wall_seconds > store.reused_seconds
@@ -108,17 +110,17 @@ def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
 def test_others_keep_nothing(unet_model, data, tmp_path, name):
     own = tmp_path / "own"
     own.mkdir()
-    run(name, unet_model(), data, own / "c", steps=1, store=FeatureStore(own / "kept"))
+    run(name, unet_model(), data, steps=1, store=FeatureStore(own / "kept"))
     assert list(own.iterdir()) == []
 
 
 @every_method
 @pytest.mark.parametrize("subset", ["selfattn", "class_embedding"])
-def test_only_the_subset_moves(unet_model, data, tmp_path, name, subset):
+def test_only_the_subset_moves(unet_model, data, name, subset):
     model = unet_model()
     before = weights_of(model)
     changes = {} if name == "retrain" else {"subset": subset}
-    run(name, model, data, tmp_path / "c", steps=2, **changes)
+    run(name, model, data, steps=2, **changes)
     after = weights_of(model)
     moved = {n.removeprefix("unet.") for n in before if before[n] != after[n]}
     allowed = set(model.trainable("full" if name == "retrain" else subset))
@@ -128,22 +130,13 @@ def test_only_the_subset_moves(unet_model, data, tmp_path, name, subset):
     assert not model.training
 
 
-@pytest.mark.parametrize("name", [*KEEPERS, "esd"])
-def test_training_is_with_dropout_whatever_was_prepared(unet_model, data, tmp_path, name):
-    """Sampling switches it off, which must not reach the training."""
-    model, modes = unet_model(dropout=0.3).eval(), []
-    run(name, model, data, tmp_path / "c", steps=2, before_step=lambda n: modes.append(model.training))
-    assert modes == [True, True]
-
-
 @every_method
 def test_rough_precision_roughly_gives_the_same_gradient(unet_model, data, name):
     """Under bf16 no weight may be cut off from its gradient, nor fall out of the second of two terms."""
     gradients = []
     for rough in (False, True):
         model = unet_model()
-        method, _ = build(name)
-        method.prepare(model, data, FeatureStore(), seed=0)
+        method = prepared(name, model, data)
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=rough):
             method.gradients(model, *batches(0, 32, 30, shape=(1, 8, 8)), generator())
         assert all(p.grad is not None for p in model.parameters())
@@ -154,11 +147,11 @@ def test_rough_precision_roughly_gives_the_same_gradient(unet_model, data, name)
 
 
 @pytest.mark.parametrize("name", ["finetune", "blindspot"])
-def test_precision_is_that_of_the_settings(unet_model, data, tmp_path, name):
+def test_precision_is_that_of_the_settings(unet_model, data, name):
     """Also where a method trains something of its own first."""
     model, seen = unet_model(dropout=0.3), []
     model.unet.conv_out.register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
-    run(name, model, data, tmp_path / "c", mixed_precision="bf16", steps=2)
+    run(name, model, data, mixed_precision="bf16", steps=2)
     assert set(seen) == {torch.bfloat16}
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in model.parameters())
 
@@ -167,9 +160,7 @@ def test_precision_is_that_of_the_settings(unet_model, data, tmp_path, name):
 def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_model, name):
     """Only the retain set's conditions are dropped."""
     model = linear_model()
-    method, _ = build(name, condition_dropout=0.9)
-    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
-    method.prepare(model, data, FeatureStore(), seed=0)
+    method = prepared(name, model, DATA, condition_dropout=0.9)
     model.calls.clear()
     forget, retain = batches(0, retain_size=300, forget_size=299)
     method.gradients(model, forget, retain, generator())
@@ -182,33 +173,150 @@ def test_forget_and_retain_have_timesteps_and_conditions_of_their_own(linear_mod
     assert (of_forget.c == 0).all()
 
 
-@pytest.mark.parametrize("name", [name for name in STEPPED if name not in RETAIN_ONLY])
-def test_forget_batch_is_needed(linear_model, name):
-    model = linear_model()
-    method, _ = build(name)
-    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
-    method.prepare(model, data, FeatureStore(), seed=0)
-    with pytest.raises(AssertionError):
-        method.gradients(model, None, batches(0)[1], generator())
-
-
 @every_method
-def test_what_is_logged_are_plain_numbers(linear_model, name):
+def test_what_is_logged_are_plain_numbers_and_a_forget_batch_is_needed(linear_model, name):
     model = linear_model()
-    method, _ = build(name)
-    data = TrainingData(retain=images_of(RETAINED * 3), forget=images_of([0] * 4))
-    method.prepare(model, data, FeatureStore(), seed=0)
+    method = prepared(name, model, DATA)
     scalars = method.gradients(model, *batches(0), generator())
     assert all(type(value) is float and math.isfinite(value) for value in scalars.values())
     assert "loss" in scalars if name in RETAIN_ONLY else "forget_loss" in scalars
+    with nullcontext() if name in RETAIN_ONLY else pytest.raises(AssertionError):
+        method.gradients(model, None, batches(0)[1], generator())
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "preparation", "step"),
+    [
+        ("finetune", {}, 0, 6),
+        ("retrain", {}, 0, 6),
+        ("neggrad", {"retain_weight": 0.5}, 0, 6 + 4),
+        ("neggrad", {"retain_weight": 0.0}, 0, 4),
+        ("random_label", {"aim": "prediction"}, 0, 6 + 2 * 4),
+        ("random_label", {"aim": "image"}, 0, 6 + 4),
+        ("salun", {"mask_batches": 3}, 3 * 4, 6 + 2 * 4),
+        ("esd", {"retain_weight": 0.0}, 0, 3 * 4),
+        ("esd", {"retain_weight": 1.0}, 0, 3 * 4 + 6),
+        ("blindspot", {"proxy_steps": 5}, 5 * 4, 6 + 2 * 4),
+        ("selective_amnesia", {}, 6 * 15 * 2 + 2 * 4, 6 + 4),  # 15 sampling steps with guidance
+        ("erasediff", {"control": "fixed"}, 0, 6 + 2 * 4),
+        ("erasediff", {"control": "value_gap", "inner_steps": 3}, 0, 6 + 2 * 4 + 4 * 4),
+        ("erasediff", {"control": "fixed", "retain_loss": "distillation"}, 0, 2 * 6 + 2 * 4),
+        ("erasediff_robust", {"control": "fixed", "attack_steps": 2}, 0, 6 + 2 * 4 + 2 * 4),
+    ],
+)
+def test_cost_counts_teachers_proxies_and_inner_steps(linear_model, name, settings, preparation, step):
+    """In images; a retain batch has 6, a forget batch 4, one of the preparation 4."""
+    model = linear_model()
+    method = prepared(name, model, DATA, **settings)
+    assert model.evaluations == preparation
+    method.gradients(model, *batches(0), generator())
+    assert model.evaluations == preparation + step
+
+
+@pytest.mark.parametrize(
+    ("name", "attribute", "settings"),
+    [
+        ("esd", "base", {}),
+        ("blindspot", "proxy", {}),
+        ("erasediff", "teacher", {"retain_loss": "distillation"}),
+    ],
+)
+def test_a_copy_is_frozen_and_without_dropout(unet_model, data, name, attribute, settings):
+    model = unet_model(dropout=0.5).train()
+    method = prepared(name, model, data, **settings)
+    copied = getattr(method, attribute)
+    before = weights_of(copied)
+    method.gradients(model, *batches(0, shape=(1, 8, 8)), generator())
+    assert all(p.grad is None and not p.requires_grad for p in copied.parameters())
+    assert not any(module.training for module in copied.modules())
+    assert model.training
+    assert all(p.requires_grad for p in model.parameters())
+    _, _, method = run(name, model, data, **settings)
+    assert weights_of(getattr(method, attribute)) == weights_of(copied) == before
+
+
+@pytest.mark.parametrize("name", [name for name in STEPPED if name != "retrain"])
+def test_training_starts_from_the_base_model_with_dropout(unet_model, data, name):
+    """A rate that is as good as zero leaves the weights where they were. Preparing switches dropout off."""
+    model, base, modes = unet_model(dropout=0.3).eval(), unet_model(), []
+    changes = {"steps": 1, "learning_rate": 1e-12, "before_step": lambda n: modes.append(model.training)}
+    run(name, model, data, **changes)
+    assert all((p - q).abs().max() < 1e-6 for p, q in zip(model.parameters(), base.parameters(), strict=True))
+    assert modes == [True]
+
+
+class CountingStore(FeatureStore):
+    """Remembers what was computed."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.computed = []
+
+    def once(self, name, model, inputs, compute):
+        return super().once(name, model, inputs, lambda: self.computed.append(name) or compute())
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "computed"),
+    [
+        *(("salun", change, ["saliency_mask"]) for change in (
+            {"mask_fraction": 0.4}, {"mask_batches": 3}, {"batch_size": 5}, {"mixed_precision": "bf16"},
+            {"subset": "class_embedding"}, {"seed": 1}, {"base": 1}, {"forget": [0] * 8},
+        )),
+        ("salun", {"learning_rate": 0.5, "retain": RETAINED}, []),
+        *(("selective_amnesia", change, ["fisher", "replay"]) for change in (
+            {"seed": 1}, {"base": 1}, {"mixed_precision": "bf16"},
+        )),
+        *(("selective_amnesia", change, ["fisher"]) for change in (
+            {"fisher_batches": 3}, {"fisher_batch_size": 3}, {"subset": "class_embedding"},
+            {"forget": [0] * 3},
+        )),
+        ("selective_amnesia", {"replay_images": 4}, ["replay"]),
+        ("selective_amnesia", {"learning_rate": 0.5, "ewc_weight": 3.0, "replay_weight": 0.1}, []),
+        *(("blindspot", change, ["proxy"]) for change in (
+            {"proxy_steps": 6}, {"proxy_learning_rate": 0.01}, {"batch_size": 5}, {"mixed_precision": "bf16"},
+            {"seed": 1}, {"retain": RETAINED},
+        )),
+        pytest.param("blindspot", {"optimiser": "adamw_8bit"}, ["proxy"], marks=in_8_bits),
+        ("blindspot", {"learning_rate": 0.5, "retain_weight": 0.1, "forget": [0] * 3}, []),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_has_other_inputs_is_computed_again_and_nothing_else(
+    linear_model, tmp_path, name, changes, computed
+):
+    """Neither depends on the settings of the training alone; the proxy depends on the retain set only."""
+    changes = dict(changes)
+    sets = {key: images_of(changes.pop(key)) for key in ("retain", "forget") if key in changes}
+    first, second = linear_model(), linear_model(changes.pop("base", 0))
+    prepared(name, first, DATA, FeatureStore(tmp_path))
+    store = CountingStore(tmp_path)
+    prepared(name, second, DATA._replace(**sets), store, **changes)
+    assert store.computed == computed
+    if not computed:
+        assert second.evaluations == first.evaluations > 0
+        assert store.reused_seconds > 0
+
+
+@pytest.mark.parametrize("name", ["random_label", "salun"])
+def test_no_other_class_is_refused(linear_model, name):
+    data = TrainingData(retain=images_of([1, 1]), forget=images_of([1]))
+    with pytest.raises(InvalidRequest, match=f"{name} needs a retained class other than"):
+        prepared(name, linear_model(), data)
+
+
+@pytest.mark.parametrize("name", [n for n in STEPPED if getattr(METHODS[n].build, "classes_only", False)])
+def test_a_method_that_forgets_a_condition_refuses_single_images(linear_model, name):
+    data = TrainingData(retain=images_of([0, 1]), forget=images_of([0]))
+    with pytest.raises(InvalidRequest, match=f"{name} forgets conditions, not single images"):
+        prepared(name, linear_model(), data)
 
 
 @pytest.fixture(scope="module")
-def base(unet_model, data, toy_images, tmp_path_factory):
+def base(unet_model, toy_images):
     """``base()``: a model that knows the toy classes, more or less."""
     model, settings = unet_model(), PretrainSettings(steps=60, batch_size=8, learning_rate=5e-3)
-    checkpoint = tmp_path_factory.mktemp("base") / "c"
-    train(model, Denoising(settings), TrainingData(toy_images), settings, 0, checkpoint)
+    train(model, Denoising(settings), TrainingData(toy_images), settings, 0)
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
     def make():
@@ -233,16 +341,12 @@ def objective(method, model, data):
 
 
 @every_method
-def test_it_learns(base, unet_model, data, tmp_path, name):
+def test_it_learns(base, unet_model, data, name):
     """The objective falls; the forget loss that NegGrad ascends rises."""
     make = unet_model if name == "finetune" else base  # there is little left to learn of the retain set
     model, start = make(), make()
-    settings = {
-        **CHEAP.get(name, {}),
-        **LONGER.get(name, {}),
-        **{"steps": 12, "batch_size": 8, "learning_rate": 4e-3, "ema_decay": 0, "checkpoint_every": 99},
-    }
-    _, _, method = run(name, model, data, tmp_path / "c", **settings)
+    options = {"steps": 12, "batch_size": 8, "learning_rate": 4e-3, "ema_decay": 0}
+    _, _, method = run(name, model, data, **LONGER.get(name, {}), **options)
     if name == "retrain":
         method.prepare(start, data, FeatureStore(), seed=0)
     before, after = objective(method, start, data), objective(method, model, data)

@@ -4,10 +4,9 @@ import torch
 from pydantic import ValidationError
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.salun import Salun, SalunSettings, mean_forget_gradient, most_salient
+from tests.helpers import runs
 from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
 from tests.helpers.runs import run, small, weights_of
 
@@ -22,9 +21,8 @@ def alike():
 
 
 def prepared(model, data, store=None, seed=0, **settings):
-    method = Salun(SalunSettings(**{**small(batch_size=5), "mask_batches": 3, **settings}))
-    method.prepare(model, data, store or FeatureStore(), seed)
-    return method
+    defaults = {"batch_size": 5, "mask_batches": 3}
+    return runs.prepared("salun", model, data, store, seed, **{**defaults, **settings})
 
 
 def flat_mask(method, model):
@@ -124,14 +122,6 @@ def test_forget_gradient_differs_by_rounding_where_memory_is_spared(unet_model, 
     assert 0 < np.linalg.norm(spared - whole) < rounding * np.linalg.norm(whole)
 
 
-def test_fraction_is_of_the_subset(unet_model, data):
-    model = unet_model()
-    method = prepared(model, data, subset="selfattn", mask_fraction=0.2)
-    chosen = model.trainable("selfattn")
-    assert set(method.mask) == set(chosen)
-    assert int(flat_mask(method, model).sum()) == round(0.2 * sum(p.numel() for p in chosen.values()))
-
-
 def moved(model, before):
     """Boolean, one entry a weight."""
     after = flat(p.detach() for p in model.trainable("full").values())
@@ -139,10 +129,10 @@ def moved(model, before):
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_only_the_mask_moves_in_training(unet_model, data, tmp_path, ema_decay):
+def test_only_the_mask_moves_in_training(unet_model, data, ema_decay):
     model = unet_model()
     before = flat(p.detach() for p in model.trainable("full").values())
-    _, _, method = run("salun", model, data, tmp_path / "c", mask_fraction=0.3, ema_decay=ema_decay)
+    _, _, method = run("salun", model, data, mask_fraction=0.3, ema_decay=ema_decay)
     mask = flat_mask(method, model)
     changed = moved(model, before)
     assert int(mask.sum()) == round(0.3 * len(mask))
@@ -150,21 +140,15 @@ def test_only_the_mask_moves_in_training(unet_model, data, tmp_path, ema_decay):
     assert changed[mask].mean() > 0.99
 
 
-def test_without_a_mask_nearly_all_move(unet_model, data, tmp_path):
-    """The negative control of the test above."""
-    model = unet_model()
-    before = flat(p.detach() for p in model.trainable("full").values())
-    run("random_label", model, data, tmp_path / "c")
-    assert moved(model, before).mean() > 0.99
-
-
-def test_whole_mask_is_random_label(unet_model, data, tmp_path, monkeypatch):
-    """Byte for byte, once the draws of both have the same name."""
+def test_whole_mask_is_random_label(unet_model, data, monkeypatch):
+    """Byte for byte, once the draws of both have the same name; then nearly all weights move."""
     monkeypatch.setattr(Salun, "name", "random_label")
     masked, plain = unet_model(), unet_model()
-    run("salun", masked, data, tmp_path / "c", mask_fraction=1.0)
-    run("random_label", plain, data, tmp_path / "c")
+    before = flat(p.detach() for p in plain.trainable("full").values())
+    run("salun", masked, data, mask_fraction=1.0)
+    run("random_label", plain, data)
     assert weights_of(masked) == weights_of(plain)
+    assert moved(plain, before).mean() > 0.99
 
 
 @pytest.mark.parametrize("decay", [0.01, 1.0])
@@ -174,49 +158,11 @@ def test_weight_decay_is_refused(decay):
         SalunSettings(weight_decay=decay)
 
 
-def test_mask_is_reused_at_the_same_cost(linear_model, alike, tmp_path):
-    masks, evaluations = [], []
-    for rate in (0.1, 0.5):
-        model = linear_model()
-        method = prepared(model, alike, FeatureStore(tmp_path), learning_rate=rate)
-        masks.append(flat_mask(method, model))
-        evaluations.append((model.evaluations, len(model.calls)))
-    np.testing.assert_array_equal(*masks)
-    assert evaluations == [(15, 3), (15, 0)]
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"mask_fraction": 0.4},
-        {"mask_batches": 2},
-        {"batch_size": 4},
-        {"mixed_precision": "bf16"},
-        {"subset": "class_embedding"},
-        {"seed": 1},
-        {"model": 1},
-        {"forget": 1},
-    ],
-)
-def test_mask_of_other_inputs_is_found_anew(linear_model, alike, tmp_path, change):
-    prepared(linear_model(), alike, FeatureStore(tmp_path))
-    settings = dict(change)
-    model = linear_model(settings.pop("model", 0))
-    data = alike._replace(forget=images_of([0] * 8)) if settings.pop("forget", 0) else alike
-    found = flat_mask(prepared(model, data, FeatureStore(tmp_path), **settings), model)
-    assert len(model.calls) == settings.get("mask_batches", 3)
-    np.testing.assert_array_equal(found, flat_mask(prepared(model, data, **settings), model))
-
-
-def test_finding_the_mask_leaves_the_model_alone(unet_model, data):
+def test_the_mask_is_of_the_subset_and_finding_it_leaves_the_model_alone(unet_model, data):
     model = unet_model()
-    before = weights_of(model)
-    prepared(model, data)
+    before, chosen = weights_of(model), model.trainable("selfattn")
+    method = prepared(model, data, subset="selfattn", mask_fraction=0.2)
+    assert set(method.mask) == set(chosen)
+    assert int(flat_mask(method, model).sum()) == round(0.2 * sum(p.numel() for p in chosen.values()))
     assert weights_of(model) == before
     assert all(p.grad is None for p in model.parameters())
-
-
-def test_no_other_class_is_refused(linear_model):
-    data = TrainingData(retain=images_of([1, 1]), forget=images_of([1]))
-    with pytest.raises(InvalidRequest, match="salun needs a retained class other than"):
-        prepared(linear_model(), data)

@@ -92,7 +92,7 @@ class UnlearnSettings(MethodSettings):
     """λ under ``control: fixed``; the released code uses 0.1."""
 
     forget_target: ForgetTarget = "null"
-    """What the model should predict under the forgotten condition, see ``EraseDiff.aim``.
+    """What the model should predict under the forgotten condition, see ``EraseDiff.noise_with_target``.
 
     - ``null``: the prediction without a condition.
     - ``next_class``: the prediction for one retained class, the one after the forgotten class.
