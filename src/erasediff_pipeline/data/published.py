@@ -22,6 +22,7 @@ from erasediff_pipeline.data.folder import fit_image
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.files import atomic_file
 from erasediff_pipeline.progress import show_progress
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -120,11 +121,8 @@ def _open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
         unpacked = raw / packed.stem
         if not unpacked.exists():
             logger.info("%s: unpacked from Debian's %s", unpacked, packed)
-            raw.mkdir(parents=True, exist_ok=True)
-            work = unpacked.with_suffix(".part")
-            with gzip.open(packed) as source, work.open("wb") as target:
+            with atomic_file(unpacked) as file, gzip.open(packed) as source, file.open("wb") as target:
                 shutil.copyfileobj(source, target)
-            os.replace(work, unpacked)
     return FashionMNIST(root, train=train, download=download)
 
 
