@@ -1,144 +1,33 @@
+import copy
+
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import DDPMPipeline, DDPMScheduler
 
-from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
-from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.diffusion.class_conditional import ClassConditional
 from erasediff_pipeline.hashing import hash_weights
 
 
-@pytest.fixture(scope="module")
-def model(unet_model):
-    return unet_model()
-
-
-def plain_unet(**options):
-    return UNet2DModel(
-        sample_size=8,
-        in_channels=1,
-        out_channels=1,
-        block_out_channels=(8, 16),
-        down_block_types=("DownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "UpBlock2D"),
-        layers_per_block=1,
-        norm_num_groups=8,
-        add_attention=False,
-        **options,
-    )
-
-
-def test_pixels_survive_encoding(model):
-    pixels = torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8)
-    encoded = model.encode(pixels)
-    assert (encoded.min(), encoded.max()) == (-1, 1)
-    assert torch.equal(model.decode(encoded), pixels)
-
-
-def test_decoding_clips(model):
-    assert model.decode(torch.tensor([-3.0, 0.0, 3.0])).tolist() == [0, 128, 255]
-
-
-def test_null_condition_is_the_class_after_the_last(model):
-    assert model.classes == 3
-    assert model.null_condition(2).tolist() == [3, 3]
-
-
-def test_noising_is_equation_4(model, alpha_bar):
-    x0, eps = torch.randn(5, 1, 8, 8), torch.randn(5, 1, 8, 8)
-    t = torch.tensor([0, 1, 500, 998, 999])
-    a = alpha_bar[t].view(5, 1, 1, 1)
-    expected = a.sqrt() * x0.double() + (1 - a).sqrt() * eps.double()
-    torch.testing.assert_close(model.noise(x0, t, eps).double(), expected, atol=1e-5, rtol=1e-5)
-
-
-def test_target_is_the_noise(model):
-    x0, eps = torch.randn(2, 2, 1, 8, 8)
-    assert torch.equal(model.target(x0, torch.tensor([3, 900]), eps), eps)
-
-
-def test_target_under_v_prediction(alpha_bar, unet_model):
-    model = ClassConditional(unet_model().unet, DDPMScheduler(prediction_type="v_prediction"))
-    x0, eps = torch.randn(2, 2, 1, 8, 8)
-    t = torch.tensor([3, 900])
-    a = alpha_bar[t].view(2, 1, 1, 1)
-    v = a.sqrt() * eps.double() - (1 - a).sqrt() * x0.double()
-    torch.testing.assert_close(model.target(x0, t, eps).double(), v, atol=1e-5, rtol=1e-5)
-
-
-def test_condition_reaches_the_denoiser(model):
-    x, t = torch.randn(1, 1, 8, 8).expand(4, -1, -1, -1), torch.full((4,), 500)
+def denoise(model, n):
     with torch.no_grad():
-        predictions = model.denoise(x, t, torch.arange(4))
-    assert all(not torch.allclose(predictions[0], other) for other in predictions[1:])
+        model.denoise(torch.zeros(n, 1, 8, 8), torch.zeros(n, dtype=torch.int64), model.null_condition(n))
 
 
-def test_evaluations_count_images(unet_model):
-    model = unet_model()
-    with torch.no_grad():
-        for n in (3, 2):
-            model.denoise(torch.zeros(n, 1, 8, 8), torch.zeros(n, dtype=torch.int64), model.null_condition(n))
-    assert model.evaluations == 5
-
-
-def test_model_without_classes_is_refused():
-    with pytest.raises(MissingInput, match="num_class_embeds"):
-        ClassConditional(plain_unet(), DDPMScheduler())
-
-
-def test_saved_pipeline_gives_the_same_model(model, tmp_path):
-    model.to_pipeline().save_pretrained(tmp_path, safe_serialization=True)
-    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
-    assert hash_weights(loaded) == hash_weights(model)
-    assert loaded.sample_shape == model.sample_shape == (1, 8, 8)
-    assert (loaded.timesteps, loaded.classes) == (1000, 3)
-
-
-def test_full_is_every_parameter(model):
-    assert list(model.trainable("full")) == [name for name, _ in model.unet.named_parameters()]
-
-
-def test_attention_and_the_rest_divide_the_parameters(model):
-    attention, rest = model.trainable("selfattn"), model.trainable("noselfattn")
-    assert set(attention) | set(rest) == set(model.trainable("full"))
-    assert not set(attention) & set(rest)
-    modules = {name.rsplit(".", 1)[0] for name in attention}
-    assert {name.split(".attentions.")[1].split(".", 1)[1] for name in modules} == {
-        "group_norm",
-        "to_q",
-        "to_k",
-        "to_v",
-        "to_out.0",
-    }
-
-
-def test_notime_leaves_out_exactly_the_time_embedding(model):
-    left_out = set(model.trainable("full")) - set(model.trainable("notime"))
-    assert left_out == {
-        name
-        for name in model.trainable("full")
-        if name.startswith("time_embedding.") or ".time_emb_proj." in name
-    }
-    assert {"time_embedding.linear_1.weight", "mid_block.resnets.0.time_emb_proj.bias"} <= left_out
-
-
-def test_class_embedding_is_one_table(model):
-    chosen = model.trainable("class_embedding")
-    assert list(chosen) == ["class_embedding.weight"]
-    assert chosen["class_embedding.weight"] is model.unet.class_embedding.weight
-
-
-def test_unknown_subset_names_the_allowed_ones(model):
-    with pytest.raises(
-        InvalidParameter, match=r"'everything'.*full, selfattn, noselfattn, notime, class_emb"
+def test_evaluations_count_the_images_of_a_model_and_its_copies(unet_model):
+    model, other = unet_model(), unet_model()
+    for each, n in (
+        (model, 3),
+        (copy.deepcopy(model), 2),
+        (copy.deepcopy(copy.deepcopy(model)), 4),
+        (other, 1),
     ):
-        model.trainable("everything")
+        denoise(each, n)
+    assert (model.evaluations, other.evaluations) == (9, 1)
 
 
-def test_subset_that_selects_nothing_is_refused():
-    model = ClassConditional(plain_unet(num_class_embeds=4), DDPMScheduler())
-    with pytest.raises(InvalidParameter, match="'selfattn' selects no parameter"):
-        model.trainable("selfattn")
+def test_call_is_denoise(unet_model):
+    model, x_t, t, c = unet_model(), torch.randn(2, 1, 8, 8), torch.tensor([3, 900]), torch.tensor([0, 3])
+    assert torch.equal(model(x_t, t, c), model.denoise(x_t, t, c))
 
 
 def shifted(model):
@@ -149,27 +38,20 @@ def shifted(model):
     return model
 
 
-def test_forgetting_everything_leaves_no_weight(unet_model):
-    model = shifted(unet_model())
-    model.forget_everything(0)
-    assert all(p.abs().max() < 10 for p in model.parameters())
-
-
 def test_forgetting_everything_is_ruled_by_its_seed_alone(unet_model):
+    """No weight is left, and the global generator is left alone."""
     hashes = []
-    for state, seed, model in ((1, 0, unet_model(seed=1)), (2, 0, unet_model(seed=2)), (2, 1, unet_model())):
+    for state, seed, model in (
+        (1, 0, shifted(unet_model())),
+        (2, 0, unet_model(seed=2)),
+        (2, 1, unet_model()),
+    ):
         torch.manual_seed(state)
+        before = torch.get_rng_state()
         model.forget_everything(seed)
+        assert torch.equal(torch.get_rng_state(), before)
         hashes.append(hash_weights(model))
     assert hashes[0] == hashes[1] != hashes[2]
-
-
-def test_forgetting_everything_leaves_the_global_generator_alone(unet_model):
-    model = unet_model()
-    torch.manual_seed(3)
-    before = torch.get_rng_state()
-    model.forget_everything(0)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
@@ -186,28 +68,11 @@ def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
     assert compared > 20
 
 
-@pytest.mark.parametrize(
-    ("attention", "attends"), [(None, [False, True, True]), ((16,), [False, True, False]), ((), [False] * 3)]
-)
-def test_attention_is_where_it_is_asked_for(attention, attends):
-    settings = DenoiserSettings(channels=(8, 8, 16), attention=attention)
-    unet = build_class_conditional(settings, (3, 32, 32), 3).unet
-    assert ["Attn" in name for name in unet.config.down_block_types] == attends
-    assert ["Attn" in name for name in unet.config.up_block_types] == attends[::-1]
-
-
-def test_attention_at_a_side_that_is_not_there():
-    with pytest.raises(InvalidParameter, match=r"denoiser.attention: \[7\]: choose from \[32, 16\]"):
-        build_class_conditional(DenoiserSettings(channels=(8, 16), attention=(16, 7)), (3, 32, 32), 3)
-
-
-def test_call_is_denoise(model):
-    x_t, t, c = torch.randn(2, 1, 8, 8), torch.tensor([3, 900]), torch.tensor([0, 3])
-    assert torch.equal(model(x_t, t, c), model.denoise(x_t, t, c))
-
-
-def test_fingerprint_is_of_the_content(unet_model):
-    assert unet_model().fingerprint() == unet_model().fingerprint() != unet_model(seed=1).fingerprint()
+def test_fingerprint_is_of_the_content_wherever_the_model_lay(unet_model, tmp_path):
+    model = unet_model()
+    model.to_pipeline().save_pretrained(tmp_path)
+    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
+    assert loaded.fingerprint() == model.fingerprint() != unet_model(seed=1).fingerprint()
 
 
 def test_fingerprint_tells_dropout_and_noise_schedule_apart(unet_model):
@@ -217,10 +82,3 @@ def test_fingerprint_tells_dropout_and_noise_schedule_apart(unet_model):
     schedule.scheduler = DDPMScheduler.from_config(plain.scheduler.config, beta_end=0.05)
     assert hash_weights(plain) == hash_weights(dropout) == hash_weights(schedule)
     assert len({model.fingerprint() for model in (plain, dropout, schedule)}) == 3
-
-
-def test_fingerprint_does_not_depend_on_where_the_model_lay(unet_model, tmp_path):
-    model = unet_model()
-    model.to_pipeline().save_pretrained(tmp_path)
-    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
-    assert loaded.fingerprint() == model.fingerprint()

@@ -34,52 +34,29 @@ def draw(model, labels, seed=0, **settings):
     return torch.cat(list(stream_samples(model, torch.tensor(labels), seed, SamplingSettings(**settings))))
 
 
-@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0, 7.5])
-def test_guidance_is_equation_6(linear_model, scale):
+@pytest.mark.parametrize("scale", [0, 0.5, 2.0, 7.5])
+def test_guidance_is_equation_6_in_one_call(linear_model, scale):
+    """Without guidance the null condition is not evaluated."""
     model = linear_model()
     x_t, t, c = torch.randn(5, 1, 2, 2), torch.randint(1000, (5,)), torch.tensor([0, 1, 2, 0, 1])
     guided = guided_prediction(model, x_t, t, c, scale)
+    (call,) = model.calls
+    times = 2 if scale else 1
+    assert call.c.tolist() == [0, 1, 2, 0, 1, *[3] * 5][: 5 * times]
+    assert torch.equal(call.x_t, torch.cat([x_t] * times))
+    assert torch.equal(call.t, torch.cat([t] * times))
     with_condition, without = (model.denoise(x_t, t, each) for each in (c, torch.full((5,), 3)))
     torch.testing.assert_close(guided, (1 + scale) * with_condition - scale * without)
 
 
-def test_guidance_is_one_call(linear_model):
-    model = linear_model()
-    x_t, t = torch.randn(5, 1, 2, 2), torch.arange(5)
-    guided_prediction(model, x_t, t, torch.tensor([0, 1, 2, 0, 1]), 2.0)
-    (call,) = model.calls
-    assert call.c.tolist() == [0, 1, 2, 0, 1, 3, 3, 3, 3, 3]
-    assert torch.equal(call.x_t, torch.cat([x_t, x_t]))
-    assert torch.equal(call.t, torch.cat([t, t]))
-
-
-def test_no_guidance_asks_no_null_condition(linear_model):
-    model = linear_model()
-    x_t, t, c = torch.randn(3, 1, 2, 2), torch.arange(3), torch.tensor([0, 1, 2])
-    guided = guided_prediction(model, x_t, t, c, 0)
-    (call,) = model.calls
-    assert call.c.tolist() == [0, 1, 2]
-    assert torch.equal(guided, call.prediction)
-
-
 @pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("steps", [5, 20])
-def test_point_mass_is_recovered(point_mass, sampler, steps):
-    """ε = (x_t − √ᾱ·x*)/√(1 − ᾱ) is exact, so every sample must be x* of its own class."""
-    model = point_mass()
-    labels = [0, 1, 2, 1]
-    drawn = draw(model, labels, sampler=sampler, steps=steps, guidance_scale=0)
-    expected = model.decode(point_mass.x_star[labels]).view(4, 1, 1, 1).expand(4, 1, 8, 8)
-    assert (drawn.int() - expected.int()).abs().max() <= 1
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_guidance_of_point_masses_is_known(point_mass, sampler):
-    """Guided, it is the exact ε of (1 + w)·x*_c − w·x*_null."""
-    model = point_mass()
-    drawn = draw(model, [0, 1, 2], sampler=sampler, steps=20, guidance_scale=0.5)
-    x_star = 1.5 * point_mass.x_star[:3] - 0.5 * point_mass.x_star[3]
-    expected = model.decode(x_star).view(3, 1, 1, 1)
+@pytest.mark.parametrize(("steps", "w"), [(5, 0), (20, 0), (20, 0.5)])
+def test_point_mass_is_recovered(point_mass, sampler, steps, w):
+    """ε = (x_t − √ᾱ·x*)/√(1 − ᾱ) is exact: a sample is x* of its class, or (1 + w)·x*_c − w·x*_null."""
+    model, labels = point_mass(), [0, 1, 2, 1]
+    drawn = draw(model, labels, sampler=sampler, steps=steps, guidance_scale=w)
+    x_star = (1 + w) * point_mass.x_star[labels] - w * point_mass.x_star[3]
+    expected = model.decode(x_star).view(4, 1, 1, 1)
     assert (drawn.int() - expected.int()).abs().max() <= 1
 
 
@@ -112,8 +89,10 @@ def test_sampler_by_name(point_mass, monkeypatch, sampler):
             return _step(self, *args, **kwargs)
 
         monkeypatch.setattr(scheduler, "step", spy)
-    draw(point_mass(), [0], sampler=sampler, steps=7)
+    model = point_mass()
+    draw(model, [0, 1], sampler=sampler, steps=7, guidance_scale=1.0)
     assert used == [SAMPLERS[sampler]] * 7
+    assert (len(model.calls), model.evaluations) == (7, 7 * 2 * 2)
 
 
 @pytest.mark.parametrize(("thresholding", "clipped"), [(True, 6), (False, 0)])
@@ -134,14 +113,6 @@ def test_dpm_solver_clips_where_the_model_says_so(point_mass, monkeypatch, thres
     assert all(largest == 1 for largest in seen)
     expected = ((point_mass.x_star[:2] + 1) * 127.5).round().to(torch.uint8)
     assert (images.flatten(1).int() - expected[:, None].int()).abs().max() <= 1
-
-
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_steps_are_calls_of_the_denoiser(point_mass, sampler):
-    model = point_mass()
-    draw(model, [0, 1], sampler=sampler, steps=6, guidance_scale=1.0)
-    assert len(model.calls) == 6
-    assert model.evaluations == 6 * 2 * 2
 
 
 @pytest.mark.parametrize("sampler", SAMPLERS)

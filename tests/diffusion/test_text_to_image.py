@@ -47,6 +47,9 @@ def pixels(n=2, seed=0):
 
 
 def test_a_condition_is_what_diffusers_makes_of_the_prompt(model):
+    ids = tokenize(model.tokenizer, ["", "dog"])
+    assert ids.shape == (2, model.tokenizer.model_max_length)
+    assert (ids[0] == model.tokenizer.eos_token_id)[1:].all()
     pipeline = model.to_pipeline()
     expected, null = pipeline.encode_prompt(PROMPTS, "cpu", 1, True)
     torch.testing.assert_close(model.condition(torch.arange(3)), expected)
@@ -113,41 +116,34 @@ def test_the_text_is_where_the_condition_goes(model):
     assert model.evaluations == 2
 
 
-def test_a_schedule_of_velocities_is_kept(model):
-    """Stable Diffusion 2.1 predicts v."""
-    model.own_scheduler = DDIMScheduler.from_config(model.scheduler.config, prediction_type="v_prediction")
-    velocities = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS)
+def test_a_schedule_of_velocities_is_kept_and_latents_are_never_clipped(model):
+    """Stable Diffusion 2.1 predicts v; its scheduler does not say whether to clip, as diffusers would."""
     x0, eps = torch.randn(2, 2, *model.sample_shape)
     t = torch.tensor([0, 500])
-    a = velocities.scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
-    torch.testing.assert_close(velocities.target(x0, t, eps), a.sqrt() * eps - (1 - a).sqrt() * x0)
     assert model.target(x0, t, eps) is eps
-
-
-def test_latents_are_never_clipped(model):
-    """Stable Diffusion's own scheduler has no such setting; diffusers' default is to clip."""
-    model.own_scheduler = PNDMScheduler(skip_prk_steps=True, steps_offset=1)
+    model.own_scheduler = PNDMScheduler(skip_prk_steps=True, steps_offset=1, prediction_type="v_prediction")
     again = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS)
+    a = again.scheduler.alphas_cumprod[t].view(-1, 1, 1, 1)
+    torch.testing.assert_close(again.target(x0, t, eps), a.sqrt() * eps - (1 - a).sqrt() * x0)
     assert not again.scheduler.config.clip_sample
     assert not DDIMScheduler.from_config(again.scheduler.config).config.clip_sample
 
 
-def test_latents_are_exact_under_autocast(model):
-    exact = model.encode(pixels())
+def test_latents_and_embeddings_are_exact_also_under_autocast(model):
+    """They are kept, whoever asks first."""
+    numbers, exact = torch.arange(len(model.prompts)), model.encode(pixels())
     model.latents.clear()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(model.encode(pixels()), exact)
-
-
-def test_embeddings_are_exact_whoever_asks_first(model):
-    numbers = torch.arange(len(model.prompts))
-    with torch.autocast("cpu", dtype=torch.bfloat16):
         first = model.condition(numbers)
     model.embeddings = None
     assert torch.equal(first, model.condition(numbers))
 
 
 def test_what_decides_a_drawing_is_in_the_fingerprint(model):
+    other = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS[::-1])
+    same = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS)
+    assert model.fingerprint() == same.fingerprint() != other.fingerprint()
     pipeline = model.to_pipeline()
     before = fingerprint_pipeline(pipeline)
     assert fingerprint_pipeline(model.to_pipeline()) == before
@@ -209,12 +205,6 @@ def test_what_is_saved_is_loaded_in_any_precision(model, tmp_path):
     assert isinstance(model_of(rounded, PROMPTS), TextToImage)
 
 
-def test_other_prompts_are_another_run(model):
-    other = TextToImage.from_pipeline(model.to_pipeline(), PROMPTS[::-1])
-    assert model.fingerprint() == TextToImage.from_pipeline(model.to_pipeline(), PROMPTS).fingerprint()
-    assert model.fingerprint() != other.fingerprint()
-
-
 ATTENTION = ["to_q.weight", "to_k.weight", "to_v.weight", "to_out.0.weight", "to_out.0.bias"]
 RIM = {
     f"{layer}.{kind}"
@@ -256,12 +246,6 @@ def test_the_subsets_of_stable_diffusion(stable_diffusion):
 def test_a_subset_that_selects_nothing_is_refused(model, subset):
     with pytest.raises(InvalidParameter, match=subset):
         model.trainable(subset)
-
-
-def test_every_prompt_is_padded_to_the_context(model):
-    ids = tokenize(model.tokenizer, ["", "dog"])
-    assert ids.shape == (2, model.tokenizer.model_max_length)
-    assert (ids[0] == model.tokenizer.eos_token_id)[1:].all()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,9 @@
 import os
 import random
 import signal
-import threading
 import time
 
 import pytest
-from tqdm.auto import tqdm
 
 from erasediff_pipeline.config import MachineSettings, PretrainSettings
 from erasediff_pipeline.training.denoising import Denoising
@@ -33,9 +31,6 @@ def train_in_a_child(start, model, data, checkpoint):
     """Its process id."""
     child = os.fork()
     if child == 0:
-        # tqdm's lock is shared with forked children: one that is killed while it holds it stops the parent.
-        # It is that of the class of `tqdm.auto`, which the loop shows: it does not heed the plain class's.
-        tqdm.set_lock(threading.RLock())
         try:
             start(model, data, checkpoint)
         finally:

@@ -121,11 +121,7 @@ def _open_fashion_mnist(root: Path, train: bool, download: bool) -> Dataset:
         unpacked = raw / packed.stem
         if not unpacked.exists():
             logger.info("%s: unpacked from Debian's %s", unpacked, packed)
-            with (
-                atomic_file(unpacked) as temporary,
-                gzip.open(packed) as source,
-                temporary.open("wb") as target,
-            ):
+            with atomic_file(unpacked) as file, gzip.open(packed) as source, file.open("wb") as target:
                 shutil.copyfileobj(source, target)
     return FashionMNIST(root, train=train, download=download)
 
