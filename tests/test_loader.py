@@ -37,25 +37,23 @@ def load(make_loader):
     return lambda overlay=None, **runtime: make_loader(overlay, **runtime)["parameters"]
 
 
-def test_request_by_ids_replaces_the_classes(load):
-    assert load(forget={"ids_file": "ids.csv"})["forget"] == {"ids_file": "ids.csv"}
+WORDS = {"templates": ["a {}"], "anchor_prompt": "x"}
+THREE = {"classes": None, "prompts": ["three"], **WORDS}
 
 
-def test_other_classes_replace_the_classes(load):
-    assert load(forget={"classes": 3})["forget"] == {"classes": 3}
-
-
-def test_words_replace_the_classes_and_leave_sentences_and_anchor(load):
-    overlay = {"forget": {"classes": None, "prompts": ["three"], "templates": ["a {}"], "anchor_prompt": "x"}}
-    kept = {"templates": ["a {}"], "anchor_prompt": "x"}
-    assert load(overlay, forget={"prompts": "seven"})["forget"] == {"prompts": "seven", **kept}
-    assert load(overlay, forget={"classes": 3})["forget"] == {"classes": 3, **kept}
-
-
-def test_sentences_leave_the_request(load):
-    overlay = {"forget": {"classes": None, "prompts": ["three"], "templates": ["a {}"]}}
-    changed = {"classes": None, "prompts": ["three"], "templates": "the {}"}
-    assert load(overlay, forget={"templates": "the {}"})["forget"] == changed
+@pytest.mark.parametrize(
+    ("earlier", "given", "request_"),
+    [
+        ({}, {"ids_file": "ids.csv"}, {"ids_file": "ids.csv"}),
+        ({}, {"classes": 3}, {"classes": 3}),
+        # Templates and anchor stay, whatever is forgotten; they do not replace it.
+        (THREE, {"prompts": "seven"}, {"prompts": "seven", **WORDS}),
+        (THREE, {"classes": 3}, {"classes": 3, **WORDS}),
+        (THREE, {"templates": "the {}"}, {**THREE, "templates": "the {}"}),
+    ],
+)
+def test_a_request_of_the_command_line_replaces_that_of_the_files(load, earlier, given, request_):
+    assert load({"forget": earlier}, forget=given)["forget"] == request_
 
 
 def test_one_knob_leaves_the_others(load):

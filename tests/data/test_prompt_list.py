@@ -100,7 +100,7 @@ def test_labels_are_found_by_any_word_whatever_its_case():
 
 def test_a_class_without_words_is_named():
     rows = pd.DataFrame({"case_number": [0, 5], "class": ["church", "tower"]})
-    with pytest.raises(InvalidParameter, match=r"case 5: 'tower': choose one of .*tench, church, chapel"):
+    with pytest.raises(InvalidParameter, match=r"class 'tower': choose one of .*tench, church, chapel"):
         labels_of(rows, CAPTIONS)
 
 
