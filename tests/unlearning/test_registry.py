@@ -2,7 +2,9 @@
 
 import json
 import math
+import sys
 from contextlib import nullcontext
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.registry import METHODS
+from erasediff_pipeline.unlearning.registry import METHODS, _find_method
 from tests.helpers.by_hand import DATA, NULL, RETAINED, batches, flat, generator, images_of
 from tests.helpers.runs import STEPPED, Killed, build, in_8_bits, kill_at, prepared, run, weights_of
 
@@ -49,6 +51,12 @@ def test_key_names_the_method_and_its_settings(name):
     assert method.name == name
     assert type(getattr(Parameters(), entry.parameters)) is entry.settings
     assert method.subset == getattr(settings, "subset", "full")
+
+
+def test_a_file_without_its_method_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "erasediff_pipeline.unlearning.empty", ModuleType("empty"))
+    with pytest.raises(ImportError, match=r"unlearning/empty.py: expected a class with name = 'empty'"):
+        _find_method("empty")
 
 
 def resume(name, unet_model, data, checkpoint, folder):

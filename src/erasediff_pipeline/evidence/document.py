@@ -153,11 +153,3 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: without_nan(part) for key, part in value.items()}
     return None if isinstance(value, float) and not isfinite(value) else value
-
-
-def evidence_schema() -> dict[str, Any]:
-    """The JSON Schema of ``evidence.json``."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **Evidence.model_json_schema(),
-    }

@@ -76,7 +76,7 @@ def fingerprint_run(
 
     Args:
         model: As it is after ``method.prepare``.
-        method: Its name is used; its knobs are in ``settings``.
+        method: Its name is used; its parameters are in ``settings``.
         data: Images, labels and conditions of the request.
         settings: All of them.
         machine: Without the settings that only say how batches are read.

@@ -45,8 +45,10 @@ class Entry(NamedTuple):
 
 def _find_method(name: str) -> Entry:
     """Import the method from its file."""
-    classes = vars(import_module(f"{__package__}.{name}")).values()
-    build = next(each for each in classes if isinstance(each, type) and vars(each).get("name") == name)
+    found = vars(import_module(f"{__package__}.{name}")).values()
+    build = next((c for c in found if isinstance(c, type) and vars(c).get("name") == name), None)
+    if build is None or "settings_class" not in vars(build):
+        raise ImportError(f"unlearning/{name}.py: expected a class with name = {name!r} and a settings_class")
     own = vars(build)  # not what it inherits: a subclass is another method
     names = own.get("pipeline", name), own.get("parameters", name)
     return Entry(build, own["settings_class"], *names, own.get("version", 1))
@@ -56,7 +58,7 @@ METHODS = {name: _find_method(name) for name in NAMES}
 
 
 def reason_to_leave_out(method: str, request: Request) -> str | None:
-    """Why this method does not answer a request of this kind; None where it does."""
+    """Why the method cannot answer this request; None if it can."""
     build = METHODS[method].build
     if request.keeps_classes and getattr(build, "classes_only", False):
         return "it forgets classes, not single images"
