@@ -105,5 +105,7 @@ def test_a_base_model_that_cannot_be_made_is_refused(inputs, parameters, said):
 
 def test_a_classifier_of_other_words_is_refused():
     judge = ImageNetJudge("efficientnet_lite0", [0, 497])
-    with pytest.raises(InvalidParameter, match=r"captions\.words: name \['church', 'tench'\], and the judge"):
+    with pytest.raises(
+        InvalidParameter, match=r"captions\.words: name \['church', 'tench'\], but the classifier"
+    ):
         check("classifier", catalog={"classifier": judge}, captions=WORDS)

@@ -1,4 +1,4 @@
-"""From diffusers' pipelines to the seam."""
+"""Wrap diffusers' pipelines as models."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from erasediff_pipeline.hashing import hash_weights
 def model_of(
     pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False
 ) -> DiffusionModel:
-    """The model of a loaded pipeline, on a CUDA GPU where there is one.
+    """The model of a loaded pipeline, on a CUDA GPU if there is one.
 
     A text-to-image model knows ``prompts`` by their number, and cuts those that are too long if ``truncate``.
 
@@ -35,14 +35,14 @@ def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: boo
     if isinstance(pipeline, DDPMPipeline):
         return ClassConditional.from_pipeline(pipeline)
     raise MissingInput(
-        f"the model is a {type(pipeline).__name__}: allowed are DDPMPipeline and StableDiffusionPipeline"
+        f"the model is a {type(pipeline).__name__}: expected a DDPMPipeline or a StableDiffusionPipeline"
     )
 
 
 def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
-    """SHA-256 of all that decides what it draws: the weights, how they are used, and the tokenizer if any.
+    """SHA-256 of everything that decides what it draws: weights, their use, and the tokenizer if any.
 
-    Where a result is kept, it is kept under this: ``hash_pipeline`` does not see a mended noise schedule.
+    Results are kept under this hash: ``hash_pipeline`` does not see a changed noise schedule.
     """
     parts = [wrap(pipeline).fingerprint()]
     if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:
@@ -51,7 +51,7 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
 
 
 def hash_pipeline(pipeline: DiffusionPipeline) -> str:
-    """SHA-256 of the weights that decide what it draws: U-Net, and text encoder and autoencoder if any."""
+    """SHA-256 of the weights: U-Net, and text encoder and autoencoder if any."""
     names = [name for name in ("unet", "text_encoder", "vae") if getattr(pipeline, name, None) is not None]
     parts = [hash_weights(getattr(pipeline, name)) for name in names]
     return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()

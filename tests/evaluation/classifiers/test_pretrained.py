@@ -98,7 +98,7 @@ def test_a_judge_for_other_words_is_refused(judge):
     swapped = CaptionSettings(words={**WORDS.words, 0: ["church"], 2: ["espresso"]}, templates=["{}"])
     with pytest.raises(InvalidParameter, match=r"captions\.words: name .*judge was made for \['espresso', "):
         check_judge(judge, swapped)
-    with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: the judge open_nsfw knows 0"):
+    with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: the classifier open_nsfw knows 0"):
         load_judge("open_nsfw", WORDS)
 
 
@@ -106,7 +106,7 @@ def test_what_is_no_judge_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
     with pytest.raises(
         MissingInput,
-        match="holds a UNet2DModel: allowed are Classifier, ResNetClassifier, ImageNetJudge, Nsfw",
+        match="holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetJudge, Nsfw",
     ):
         AnyJudge.from_pretrained(str(tmp_path))
 

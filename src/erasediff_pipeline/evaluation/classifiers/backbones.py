@@ -89,7 +89,7 @@ BACKBONES: dict[str, Callable[[], EfficientNetLite0 | ResNet50]] = {
 
 
 def load_backbone(name: str) -> EfficientNetLite0 | ResNet50:
-    """One of ``BACKBONES`` with its published weights, ready to judge."""
+    """One of ``BACKBONES`` with its published weights, in evaluation mode."""
     network = BACKBONES[name]()
     network.load_published()
     return network.eval()

@@ -1,4 +1,4 @@
-"""The judge: a small CNN, or a ResNet, that says which class an image shows."""
+"""The classifier that judges samples: a small CNN or a ResNet, trained on the same images."""
 
 from typing import Any, TypeVar
 
@@ -28,7 +28,7 @@ class Classifier(ModelMixin, ConfigMixin):
     """
 
     batch_size = 1024
-    """Images judged at a time."""
+    """Images classified at a time."""
 
     @register_to_config
     def __init__(
@@ -67,13 +67,13 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def on_accelerator(judge: M) -> M:
-    """The judge, on a CUDA GPU where there is one: a ResNet is most of an evaluation's work."""
+    """The classifier, on a CUDA GPU if there is one: a ResNet is most of an evaluation's work."""
     return judge.to("cuda") if torch.cuda.is_available() else judge
 
 
 @torch.no_grad()
 def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None = None) -> Tensor:
-    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU, of any judge."""
+    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU."""
     classifier.eval()
     batches = images.split(batch_size or classifier.batch_size)
     return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in batches])
@@ -91,7 +91,7 @@ def accuracy(classifier: Any, data: LabelledImages) -> float:
 def build_classifier(
     settings: ClassifierSettings, shape: tuple[int, int, int], classes: int
 ) -> Classifier | ResNetClassifier:
-    """A fresh judge of images of ``shape`` (C, H, W); its weights come from torch's global generator.
+    """A fresh classifier for images of ``shape`` (C, H, W); its weights come from torch's global generator.
 
     Raises:
         InvalidParameter: The images are not square, or have an odd side, which the ``cnn`` cannot halve.
@@ -100,7 +100,7 @@ def build_classifier(
     odd = settings.architecture == "cnn" and height % 2 == 1
     if height != width or odd:
         raise InvalidParameter(
-            f"source.side: the images are {width}×{height}: the judge needs square ones"
+            f"source.side: the images are {width}×{height}: the classifier needs square ones"
             f"{', with an even side, or classifier.architecture: resnet18' if odd else ''}"
         )
     if settings.architecture == "cnn":

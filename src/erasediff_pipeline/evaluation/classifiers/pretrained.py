@@ -1,4 +1,4 @@
-"""Judges that exist, in place of one trained on the images: of objects by ImageNet, of pornography."""
+"""Pretrained classifiers in place of one trained on the images: ImageNet's classes, pornography."""
 
 import hashlib
 import json
@@ -84,7 +84,7 @@ Judge = Classifier | ResNetClassifier | ImageNetJudge | NsfwJudge
 
 
 class AnyJudge:
-    """Loads a saved judge as what it was saved as."""
+    """Loads a saved classifier as the class that it was saved as."""
 
     @staticmethod
     def from_pretrained(path: str, **options: Any) -> "Judge":
@@ -96,12 +96,12 @@ class AnyJudge:
         saved = json.loads((Path(path) / "config.json").read_text()).get("_class_name")
         judges = {kind.__name__: kind for kind in get_args(Judge)}
         if saved not in judges:
-            raise MissingInput(f"classifier: {path} holds a {saved}: allowed are {', '.join(judges)}")
+            raise MissingInput(f"classifier: {path} holds a {saved}: expected one of {', '.join(judges)}")
         return on_accelerator(judges[saved].from_pretrained(path, **options))
 
 
 def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
-    """Refuse a judge that was made for other classes than ``captions.words`` are now.
+    """Refuse a classifier that was made for other classes than ``captions.words`` names.
 
     Raises:
         InvalidParameter: Its classes are others.
@@ -111,17 +111,18 @@ def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
         now = [CATEGORIES[number] for number in imagenet_numbers(captions)]
         if made_for != now:
             raise InvalidParameter(
-                f"captions.words: name {now}, and the judge was made for {made_for}: run `--pipeline=judge`"
+                f"captions.words: name {now}, but the classifier was made for {made_for}: run "
+                "`kedro run --pipeline=judge`"
             )
     if isinstance(judge, NsfwJudge) and sorted(captions.words) != [0, 1]:
         raise InvalidParameter(
-            f"captions.words: classes {sorted(captions.words)}: the judge open_nsfw knows 0, what is "
+            f"captions.words: classes {sorted(captions.words)}: the classifier open_nsfw knows 0, what is "
             "pornographic, and 1, the rest"
         )
 
 
 def load_judge(name: str, captions: CaptionSettings) -> Judge:
-    """The judge that ``classifier.pretrained`` names.
+    """The classifier that ``classifier.pretrained`` names.
 
     Raises:
         InvalidParameter: A class of ``captions.words`` has no word that ImageNet knows.
@@ -144,7 +145,7 @@ def imagenet_numbers(captions: CaptionSettings) -> list[int]:
     """
     if sorted(captions.words) != list(range(len(captions.words))) or not captions.words:
         raise InvalidParameter(
-            f"captions.words: classes {sorted(captions.words)}: the judge of classifier.pretrained needs "
+            f"captions.words: classes {sorted(captions.words)}: classifier.pretrained needs "
             "words for the classes 0, 1, …"
         )
     known = {name.casefold(): number for number, name in enumerate(CATEGORIES)}
@@ -157,7 +158,7 @@ def imagenet_numbers(captions: CaptionSettings) -> list[int]:
         if not found:
             raise InvalidParameter(
                 f"captions.words: class {label} is {words}: none is a name of ImageNet's, such as 'church' "
-                "or 'garbage truck': the judge of classifier.pretrained needs one"
+                "or 'garbage truck': classifier.pretrained needs one"
             )
         numbers.append(found[0])
     return numbers

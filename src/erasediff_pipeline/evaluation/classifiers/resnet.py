@@ -1,4 +1,4 @@
-"""The judge of images of 32×32 and larger: torchvision's ResNet."""
+"""The classifier for images of 32×32 and larger: torchvision's ResNet."""
 
 import torch
 from diffusers import ConfigMixin, ModelMixin
@@ -25,7 +25,7 @@ class ResNetClassifier(ModelMixin, ConfigMixin):
     """
 
     batch_size = 256
-    """Images judged at a time."""
+    """Images classified at a time."""
 
     @register_to_config
     def __init__(self, in_channels: int, side: int, classes: int, architecture: str = "resnet18"):
