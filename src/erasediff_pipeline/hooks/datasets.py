@@ -2,15 +2,14 @@
 
 from pathlib import Path
 
-from kedro.io import CachedDataset, CatalogProtocol
+from kedro.io import CatalogProtocol
 
 from erasediff_pipeline.paths import relative
 
 
 def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
     """The file or folder of a dataset; None for one in memory or in MLflow."""
-    dataset = catalog.get(name)
-    path = getattr(dataset._dataset if isinstance(dataset, CachedDataset) else dataset, "_filepath", None)
+    path = getattr(catalog.get(name), "_filepath", None)
     return None if path is None else Path(str(path))
 
 

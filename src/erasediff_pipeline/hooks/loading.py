@@ -1,9 +1,10 @@
 """Load inputs once a run."""
 
+from functools import cache
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
-from kedro.io import CachedDataset, CatalogProtocol
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro.pipeline.node import Node
 
@@ -19,18 +20,20 @@ class LoadOnce:
 
     @hook_impl(tryfirst=True)  # registered after CheckInputs, so called before it
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Put a cache before each of these inputs."""
-        self.readers: dict[str, set[str]] = {}
-        for name in CHECKED & pipeline.inputs():
-            catalog[name] = CachedDataset(catalog[name], copy_mode="assign")
-            self.readers[name] = {node.name for node in pipeline.nodes if name in node.inputs}
+        """Cache what these inputs load; a ``CachedDataset`` in their place makes Kedro warn of each."""
+        self.inputs: dict[str, Any] = {name: catalog[name] for name in CHECKED & pipeline.inputs()}
+        self.readers = {
+            name: {node.name for node in pipeline.nodes if name in node.inputs} for name in self.inputs
+        }
+        for dataset in self.inputs.values():
+            dataset.load = cache(dataset.load)
 
     @hook_impl
-    def after_node_run(self, node: Node, catalog: CatalogProtocol, inputs: dict[str, Any]) -> None:
-        """Free an input that no other node reads; Kedro keeps those of a pipeline to its end."""
-        for name in self.readers.keys() & set(node.inputs):
+    def after_node_run(self, node: Node, inputs: dict[str, Any]) -> None:
+        """Free an input that no other node reads."""
+        for name in self.inputs.keys() & set(node.inputs):
             self.readers[name].discard(node.name)
             if not self.readers[name]:
-                catalog.release(name)
+                self.inputs[name].load.cache_clear()
             elif name == "base_model":  # a node draws on the GPU, where the next one may need the room
                 inputs[name].pipeline.to("cpu")
