@@ -95,17 +95,17 @@ def test_a_signature_that_was_changed_is_refused(signed, keys):
 
 def test_a_key_pair_is_never_replaced(keys):
     before = [key.read_bytes() for key in keys]
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists: move it away"):
         make_keys(*keys)
     assert [key.read_bytes() for key in keys] == before
 
 
 def test_half_a_pair_is_not_left_behind(tmp_path):
-    with pytest.raises(UserError, match=r"key\.pem: is there already"):
+    with pytest.raises(UserError, match=r"key\.pem exists"):
         make_keys(tmp_path / "key.pem", tmp_path / "key.pem")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "key.pub").symlink_to("nowhere")
-    with pytest.raises(UserError, match=r"key\.pub: is there already"):
+    with pytest.raises(UserError, match=r"key\.pub exists"):
         make_keys(tmp_path / "key.pem", tmp_path / "key.pub")
     assert [path.name for path in tmp_path.iterdir()] == ["key.pub"]
 
@@ -125,5 +125,5 @@ def test_what_is_no_key_is_refused_without_quoting_it(folder, tmp_path):
     (tmp_path / "key.pem").write_text("my secret")
     with pytest.raises(MissingInput) as error:
         sign_folder(folder, tmp_path / "key.pem", "data/model")
-    assert "allowed is a PEM file of an elliptic curve key" in error.value.message
+    assert "expected a PEM file of an elliptic curve key" in error.value.message
     assert "secret" not in error.value.message

@@ -12,7 +12,7 @@ from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.experiments import trials
 from erasediff_pipeline.experiments.store import TrialStore
-from erasediff_pipeline.experiments.trials import judge_trial, place_of, train_trial
+from erasediff_pipeline.experiments.trials import evaluate_trial, place_of, train_trial
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.tasks import toy_task
@@ -104,7 +104,7 @@ def test_another_version_of_the_method_has_it_trained_anew(bench, work, train, m
 def test_how_it_is_judged_does_not_have_it_trained_anew(bench, work, train, store):
     for sampling in (bench.sampling, SamplingSettings(steps=3), SamplingSettings(steps=3)):
         judged = replace(bench, sampling=sampling)
-        judge_trial(judged, store, "finetune", train(judged).model, 0)
+        evaluate_trial(judged, store, "finetune", train(judged).model, 0)
     assert work == ["train", "judge", "judge"]
 
 
@@ -118,14 +118,14 @@ def test_how_it_is_judged_does_not_have_it_trained_anew(bench, work, train, stor
     ids=["evaluation", "classifier", "seed"],
 )
 def test_what_decides_a_judgement_has_it_judged_anew(bench, work, store, other, seed):
-    judge_trial(bench, store, "base", bench.base_model, 0)
-    judge_trial(bench, store, "base", bench.base_model, 0)
-    judge_trial(replace(bench, **other), store, "base", bench.base_model, seed)
+    evaluate_trial(bench, store, "base", bench.base_model, 0)
+    evaluate_trial(bench, store, "base", bench.base_model, 0)
+    evaluate_trial(replace(bench, **other), store, "base", bench.base_model, seed)
     assert work == ["judge", "judge"]
 
 
 def test_a_judgement_comes_back_as_it_was(bench, store):
-    first, again = (judge_trial(bench, store, "base", bench.base_model, 0) for _ in range(2))
+    first, again = (evaluate_trial(bench, store, "base", bench.base_model, 0) for _ in range(2))
     assert first.metrics == again.metrics
     assert (first.samples.images == again.samples.images).all()
     assert first.samples.labels.tolist() == [0] * 2 + [1] * 4 + [2] * 4

@@ -1,1 +1,1 @@
-"""Audits: is what was forgotten really gone, and has the rest suffered?"""
+"""Audits: is the forgotten data really gone, and are the retained classes damaged?"""

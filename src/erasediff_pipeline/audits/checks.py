@@ -1,4 +1,4 @@
-"""Whether an audit can be run on this data."""
+"""Checks before an audit."""
 
 import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What the rest has suffered, class by class: the mean hides the worst."""
+"""Damage to each retained class: the mean hides the worst."""
 
 import pandas as pd
 import torch
@@ -13,28 +13,28 @@ from erasediff_pipeline.evaluation.fidelity import fidelity
 def measure_damage(
     samples: LabelledImages,
     real: LabelledImages,
-    judge: Judge,
+    classifier: Judge,
     extractor: FeatureExtractor,
     neighbours: int,
 ) -> pd.DataFrame:
-    """Retain accuracy, FID, precision and recall of each retained class alone.
+    """Measure retain accuracy, FID, precision and recall of each retained class alone.
 
-    Retain accuracy is P(ŷ = c | c), ŷ what the judge takes a sample for; FID: arXiv 1706.08500, equation 6;
+    Retain accuracy is P(ŷ = c | c), ŷ the class that the classifier gives; FID: arXiv 1706.08500, equation 6;
     precision and recall: arXiv 1904.06991, equation 2.
 
     Args:
-        samples: Drawn under retained conditions; a label is the class asked for.
-        real: Retained training images, under their classes.
-        judge: Says what each sample shows.
-        extractor: Features of the other three; over the few images of one class FID is biased upwards, and
-            compares with figures of as many images only.
+        samples: Drawn under retained conditions; the labels are the classes asked for.
+        real: Retained training images with their classes.
+        classifier: Assigns each sample to a class.
+        extractor: Features of the other three. FID over the few images of one class is biased upwards:
+            compare it only with FID over as many images.
         neighbours: k of precision and recall.
 
     Returns:
         A row a class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
     """
     images, labels = samples.tensors()
-    right = (class_probabilities(judge, images).argmax(dim=1) == labels).double()
+    right = (class_probabilities(classifier, images).argmax(dim=1) == labels).double()
     drawn, true = extractor(images), extractor.of(real)
     rows = []
     for label in samples.classes:

@@ -1,18 +1,18 @@
-"""Does the forgotten class show where it was not asked for?"""
+"""Do samples of other conditions show a forgotten class?"""
 
 import torch
 from torch import Tensor
 
 
 def leakage(probabilities: Tensor, labels: Tensor, forgotten: list[int]) -> dict[str, float]:
-    """How often samples under other conditions are given to a forgotten class: P(ŷ ∈ F | c) for each c ∉ F.
+    """Share of samples under each other condition that show a forgotten class: P(ŷ ∈ F | c) for each c ∉ F.
 
-    ŷ is what the judge takes a sample for, F the forgotten classes, c the condition that it was drawn under.
-    Ours; forget accuracy, as arXiv 2401.05779 measures it, asks the same for c ∈ F.
+    ŷ is the class that the classifier gives to a sample, F the forgotten classes, c the condition.
+    Our own measure; forget accuracy (arXiv 2401.05779) is the same for c ∈ F.
 
     Args:
-        probabilities: ``[N, K]`` of the judge.
-        labels: ``[N]`` int64, the class that each was drawn under; −1 is the null condition.
+        probabilities: ``[N, K]`` of the classifier.
+        labels: ``[N]`` int64, the class of each condition; −1 is the null condition.
         forgotten: The forgotten classes.
 
     Returns:

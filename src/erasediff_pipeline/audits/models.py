@@ -1,4 +1,4 @@
-"""The models that an audit puts its questions to."""
+"""The models that an audit examines."""
 
 import logging
 from collections.abc import Callable
@@ -22,14 +22,14 @@ def list_models(
     settings: AuditSettings,
     train: Callable[[str], ModelWithHistory],
 ) -> dict[str, ModelWithHistory]:
-    """Base, erased and retrained model, and those of other methods, by name.
+    """List base, erased and retrained model, and those of other methods, by name.
 
     Args:
         bench: Base model and task.
         erased: The model under audit.
-        method: That made it.
+        method: The method that made it.
         settings: Which others to audit.
-        train: Trains a method on the same task, or reads what was trained.
+        train: Trains a method on the same task, or reads the trained model.
     """
     models = {"base": bench.base_model, "erased": erased}
     if settings.retrained:
@@ -38,7 +38,7 @@ def list_models(
     for other in settings.methods:
         if other in unfit:
             logger.warning("%s is left out: %s", other, unfit[other])
-        elif other not in ("retrain", method):  # they are there by another name
+        elif other not in ("retrain", method):  # listed under another name
             models[other] = train(other)
     return models
 
@@ -58,11 +58,11 @@ def check_erased_model(
         erased: The model under audit.
         metrics: ``metrics.json`` of the run that made it.
         provenance: Of the same run.
-        settings: Name the model.
+        settings: Names the model.
         base: Name of the base model.
 
     Raises:
-        InvalidRequest: The weights are others than those that were measured, the base model is another, or
+        InvalidRequest: The weights differ from those that were measured, the base model is another one, or
             the model has answered another request.
     """
     weights, measured = hash_pipeline(erased.pipeline), provenance["erased_model_sha256"]
@@ -88,13 +88,15 @@ def check_erased_model(
 
 
 def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:
-    """Methods that do not answer a request of this kind, each with the reason."""
+    """List methods that do not answer a request of this kind, each with the reason."""
     reasons = {method: reason_to_leave_out(method, request) for method in settings.methods}
     return {method: reason for method, reason in reasons.items() if reason}
 
 
 def _as_parameter(request: Request) -> str:
-    """The request as a user types it; a placeholder where the command line cannot say it."""
+    """Write the request as a parameter; with a placeholder if the command line cannot express it."""
     key = {"classes": "classes", "prompts": "prompts", "ids": "ids_file"}[request.by]
     named = getattr(request, key, ["…"])
-    return f"forget.{key}={named[0]}" if len(named) == 1 else f"forget.{key}=… (several: in a file of conf/)"
+    return (
+        f"forget.{key}={named[0]}" if len(named) == 1 else f"forget.{key}=… (set several in a file of conf/)"
+    )

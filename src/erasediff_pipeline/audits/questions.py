@@ -1,4 +1,4 @@
-"""The expensive questions of an audit, put to one model; each answer is a table."""
+"""The expensive audits, of one model; each returns a table."""
 
 import logging
 from collections.abc import Callable
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def relearn_model(
     bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
 ) -> pd.DataFrame:
-    """Teach a model again, with forgotten images and, apart from that, with retained ones alone.
+    """Retrain a model on forgotten images and, separately, on retained images.
 
     Returns:
         ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``.
@@ -50,7 +50,7 @@ def relearn_model(
 def invert_model(
     bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
 ) -> pd.DataFrame:
-    """Search a model for an embedding that brings each forgotten class back.
+    """Search for an embedding that brings each forgotten class back.
 
     Returns:
         ``label``, ``start``, ``loss``, ``forget_accuracy``.
@@ -73,7 +73,7 @@ def invert_model(
 
 
 class Question(NamedTuple):
-    """How a model is asked, and the columns of its answer."""
+    """An audit, and the columns of its table."""
 
     ask: Callable[..., pd.DataFrame]
     columns: list[str]
@@ -86,13 +86,13 @@ QUESTIONS = {
 
 
 def _shuffled(images: LabelledImages, seed: int) -> LabelledImages:
-    """In an order drawn from the seed: the first few then stand for all."""
+    """Shuffle, so that the first few represent all."""
     rng = np.random.default_rng(derive_seed(seed, "lesson"))
     return images.select(rng.permutation(len(images)))
 
 
 def _share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: DiffusionModel) -> float:
-    """Share of samples, drawn under what the request is judged by, that the classifier gives to the class."""
+    """Share of samples that the classifier gives to the class, under the conditions that measure it."""
     asked = torch.tensor(np.resize(bench.task.judged_numbers(label), samples))
     drawn = torch.cat(list(stream_samples(model, asked, derive_seed(seed, "audit"), bench.sampling)))
     seen = class_probabilities(bench.classifier, drawn).argmax(dim=1)
@@ -100,7 +100,7 @@ def _share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: 
 
 
 def _forget_accuracy(bench: Bench, settings: AuditSettings, seed: int, model: DiffusionModel) -> float:
-    """The mean share over the forgotten classes."""
+    """Mean share over the forgotten classes."""
     labels = bench.task.request.classes
     return float(
         np.mean([_share_that_shows(bench, label, settings.samples, seed, model) for label in labels])

@@ -1,4 +1,4 @@
-"""``audit.json``: the tables of an audit, summarised for each model."""
+"""``audit.json``: a summary of the tables of an audit, for each model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ def collect_audits(
     """Build ``audit.json``.
 
     Args:
-        request: What was forgotten.
+        request: The request.
         models: Models by name; the base model is among them.
         tables: ``relearning``, ``inversion``, ``membership``, ``leakage`` and ``damage``.
         settings: Of the audit.
@@ -49,7 +49,7 @@ def collect_audits(
 
 
 def _list_unchecked(request: Request, settings: AuditSettings) -> list[str]:
-    """What this audit does not ask, each with the reason."""
+    """List what this audit does not check, each with the reason."""
     unchecked = [] if settings.retrained else ["retrained: audit.retrained is false"]
     unchecked += [f"{method}: {reason}" for method, reason in list_left_out(settings, request).items()]
     if request.keeps_classes:
@@ -60,7 +60,7 @@ def _list_unchecked(request: Request, settings: AuditSettings) -> list[str]:
 
 
 def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:
-    """The curve of each lesson, and the steps after which half of the class is back.
+    """Summarise relearning: the curve of each lesson, and the steps until half of the class is back.
 
     Args:
         curves: ``taught``, ``step``, ``forget_accuracy``.
@@ -76,7 +76,7 @@ def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:
 
 
 def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
-    """The best of all starts, and of the random ones, for each class (``label``, ``start``, …)."""
+    """Summarise inversion: the best of all starts and of the random ones, for each class."""
     return {
         str(label): {
             "best": float(found["forget_accuracy"].max()),
@@ -88,7 +88,7 @@ def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
 
 
 def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:
-    """Under the null condition, and under the retained class that shows the forgotten ones most."""
+    """Summarise leakage: without a condition, over all retained classes, and under the worst one."""
     by_name = shares.set_index("asked_for")["share"]
     kept = by_name.drop("unconditional", errors="ignore")
     if kept.empty:
@@ -102,7 +102,7 @@ def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:
 
 
 def summarise_damage(classes: pd.DataFrame) -> dict[str, Any]:
-    """The worst retained class, by retain accuracy, and every class."""
+    """Summarise damage: the retained class with the worst retain accuracy, and every class."""
     worst = classes.iloc[int(classes["retain_accuracy"].argmin())]
     columns = ["retain_accuracy", "fid", "precision", "recall"]
     return {

@@ -1,4 +1,4 @@
-"""The other questions of an audit, put to all models at once; each answer is a table."""
+"""The cheap audits, of all models at once; each returns a table."""
 
 import numpy as np
 import pandas as pd
@@ -28,7 +28,7 @@ Models = dict[str, ModelWithHistory]
 
 
 def measure_membership(bench: Bench, models: Models, settings: AuditSettings, seed: int) -> pd.DataFrame:
-    """Can the denoising loss tell forgotten images from unseen ones of their classes?
+    """Measure whether the denoising loss tells forgotten images from unseen ones of their classes.
 
     Returns:
         A row a model: ``model``, ``auc``, ``low``, ``high``, ``true_positive_rate`` at 1 % false positives.
@@ -49,7 +49,7 @@ def measure_membership(bench: Bench, models: Models, settings: AuditSettings, se
 def sample_retained(
     bench: Bench, models: Models, settings: AuditSettings, seed: int
 ) -> dict[str, LabelledImages]:
-    """Draw from each model under every retained condition and, labelled −1, under the null condition."""
+    """Sample each model under every retained condition and, labelled −1, under the null condition."""
     conditions = bench.task.conditions[bench.task.conditions["role"] == RETAIN]
     evaluation = bench.evaluation.model_copy(update={"retain_samples": settings.samples})
     plan = plan_samples(conditions, evaluation)
@@ -67,7 +67,7 @@ def sample_retained(
 
 
 def measure_leakage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
-    """How often do the forgotten classes show under other conditions?
+    """Measure how often samples under other conditions show a forgotten class.
 
     Returns:
         ``model``, ``asked_for``, ``share``; no row for a request by ids, which keeps its classes.
@@ -82,7 +82,7 @@ def measure_leakage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFr
 
 
 def assess_damage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
-    """Every retained class of every model; ``model`` and the columns of ``measure_damage``."""
+    """Measure the damage to every retained class; ``model`` and the columns of ``measure_damage``."""
     extractor = build_extractor(bench.evaluation.fid_backend, bench.classifier)
     neighbours = bench.evaluation.precision_neighbours
     real = bench.task.real

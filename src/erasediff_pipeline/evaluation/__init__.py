@@ -1,1 +1,1 @@
-"""What was forgotten, and what was kept."""
+"""Metrics of a model: forgetting, and quality of the retained."""

@@ -1,4 +1,4 @@
-"""What is the same for every model that is measured on a request."""
+"""What all models measured on one request share."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from erasediff_pipeline.hashing import hash_images, hash_weights
 
 @dataclass(frozen=True)
 class Bench:
-    """The base model, the task and the yardstick."""
+    """Base model, task, classifier, and settings of sampling and evaluation."""
 
     base_model: ModelWithHistory
     task: ForgetTask
@@ -30,7 +30,7 @@ class Bench:
     def describe_measuring(
         self, model: ModelWithHistory, seed: int, *components: str, **more: Any
     ) -> dict[str, Any]:
-        """All that decides what is measured of a model, as plain JSON."""
+        """Describe all inputs of a model's metrics, as plain JSON."""
         return describe_inputs(
             "data",
             "sampling",
@@ -55,7 +55,7 @@ def build_bench(
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
 ) -> tuple[Bench, pd.DataFrame, Request, pd.DataFrame]:
-    """Resolve the request: the bench, and its split, request and conditions to keep on disk."""
+    """Resolve the request; return the bench, and split, request and conditions to store."""
     task = build_task(images, manifest, asked, captions, base_model.history)
     return (
         Bench(base_model, task, classifier, sampling, evaluation),
@@ -66,7 +66,7 @@ def build_bench(
 
 
 def describe_task(task: ForgetTask) -> dict[str, Any]:
-    """All that decides what a method sees of a task, as plain JSON."""
+    """Describe all inputs of a task that a method sees, as plain JSON."""
     columns = [name for name in ("label", "split", "prompt") if name in task.manifest]
     asked = [task.conditions.to_csv(), task.manifest[columns].to_csv(), task.request.anchor_prompt or ""]
     return {

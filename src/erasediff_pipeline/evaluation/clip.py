@@ -1,6 +1,6 @@
-"""How well an image fits its prompt (arXiv 2104.08718).
+"""CLIP score: how well an image fits its prompt (arXiv 2104.08718).
 
-By transformers alone: torchmetrics' ``clip_score`` takes no directory, and not what transformers 5 returns.
+Uses transformers: torchmetrics' ``clip_score`` takes no directory and does not work with transformers 5.
 """
 
 from collections.abc import Callable
@@ -13,14 +13,14 @@ from erasediff_pipeline.errors import MissingInput
 
 
 def load_clip(source: str) -> Callable[[Tensor, list[str]], Tensor]:
-    """A CLIP model from a directory or the hub.
+    """Load a CLIP model from a directory or the hub.
 
     Returns:
         Images ``[N, 3, H, W]`` uint8 and N prompts → ``[N]`` float32, 100·max(0, cos) of their embeddings;
-        a prompt is cut where it is longer than CLIP's context.
+        a prompt longer than CLIP's context is cut.
 
     Raises:
-        MissingInput: ``source`` has none, or its weights are no safetensors.
+        MissingInput: ``source`` has no CLIP model with safetensors weights.
     """
     try:
         model = CLIPModel.from_pretrained(source, use_safetensors=True).eval()

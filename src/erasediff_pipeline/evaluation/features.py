@@ -30,20 +30,20 @@ class FeatureExtractor:
         return torch.cat([self.extract(b).cpu().double() for b in images.split(batch_size)])
 
     def of(self, data: LabelledImages, batch_size: int = 256) -> Tensor:
-        """As above, of images on disk, each batch read when its turn comes."""
+        """The same for images on disk, read batch by batch."""
         starts = range(0, len(data), batch_size)
         return torch.cat([self(data.tensors(slice(s, s + batch_size))[0], batch_size) for s in starts])
 
 
 def classifier_features(classifier: Judge) -> FeatureExtractor:
-    """The judge's penultimate layer.
+    """Use the classifier's penultimate layer.
 
     Raises:
-        InvalidParameter: It is Open-NSFW, whose features are not to be had.
+        InvalidParameter: It is Open-NSFW, which has no features.
     """
     if isinstance(classifier, NsfwJudge):
         raise InvalidParameter(
-            "evaluation.fid_backend: 'classifier': the judge open_nsfw has no features: allowed is "
+            "evaluation.fid_backend: 'classifier': the classifier open_nsfw has no features: use "
             "'efficientnet_lite0'"
         )
     classifier.eval()
@@ -51,7 +51,7 @@ def classifier_features(classifier: Judge) -> FeatureExtractor:
 
 
 def efficientnet_features() -> FeatureExtractor:
-    """EfficientNet-Lite0's 1,280 pooled features.
+    """Use EfficientNet-Lite0's 1,280 pooled features.
 
     Raises:
         MissingInput: The extra ``efficientnet``, which carries the weights, is not installed.
@@ -64,5 +64,5 @@ def efficientnet_features() -> FeatureExtractor:
 
 
 def build_extractor(backend: str, classifier: Judge) -> FeatureExtractor:
-    """The extractor that ``evaluation.fid_backend`` names."""
+    """Build the extractor that ``evaluation.fid_backend`` names."""
     return efficientnet_features() if backend == "efficientnet_lite0" else classifier_features(classifier)

@@ -13,11 +13,11 @@ from torch_fidelity.metric_prc import (
 )
 
 BATCH_SIZE = 2000
-"""Images whose distances to all others are in memory at a time, three times over; 54,000 others: 2.6 GB."""
+"""Images whose distances to all others are in memory at once, three times; with 54,000 others, 2.6 GB."""
 
 
 def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, float]:
-    """How close generated images are to real ones, and how much of them is covered.
+    """Measure how close generated images are to real ones, and how much of these they cover.
 
     Args:
         generated: Features ``[N, D]`` float64.
@@ -31,7 +31,7 @@ def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, floa
     """
     if min(len(generated), len(real)) <= neighbours:
         raise ValueError(
-            f"{len(generated)} generated and {len(real)} real images: more than {neighbours} are needed"
+            f"{len(generated)} generated and {len(real)} real images: expected more than {neighbours}"
         )
     statistics = [fid_features_to_statistics(features) for features in (generated, real)]
     fid = fid_statistics_to_metric(*statistics, verbose=False)[KEY_METRIC_FID]

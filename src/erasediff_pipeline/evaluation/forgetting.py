@@ -1,4 +1,4 @@
-"""What the judge sees in samples."""
+"""How much of a forgotten class the classifier finds in samples."""
 
 import torch
 from torch import Tensor
@@ -10,14 +10,14 @@ def entropy(probabilities: Tensor) -> Tensor:
 
 
 def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float | dict[str, float]]:
-    """How much of the forgotten condition is left in the samples drawn under it.
+    """Measure how much of the forgotten conditions is left in the samples drawn under them.
 
     Args:
-        probabilities: ``[N, K]`` of the judge, for samples under forgotten conditions.
-        labels: ``[N]`` int64, the condition each was drawn under.
+        probabilities: ``[N, K]`` of the classifier, for samples under forgotten conditions.
+        labels: ``[N]`` int64, the condition of each sample.
 
     Returns:
-        ``forget_accuracy``: share still given to its condition, 0 is gone; ``forget_accuracy_by_class``:
+        ``forget_accuracy``: share still given to its condition, 0 = forgotten; ``forget_accuracy_by_class``:
         the same for each class alone; ``forget_probability``: mean probability of the condition;
         ``forget_entropy``: mean entropy, in nats.
     """

@@ -1,4 +1,4 @@
-"""Sample a model and measure it: the same for the base model, the erased one and every other."""
+"""Sample a model and measure it, the same way for every model."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def sample_model(
     seed: int,
     title: str,
 ) -> LabelledImages:
-    """Draw the images to judge: the same conditions and the same noise for every model.
+    """Draw the images to measure: the same conditions and the same noise for every model.
 
     Args:
         title: Of the progress bar.
@@ -44,7 +44,7 @@ def measure_membership(
     evaluation: EvaluationSettings,
     seed: int,
 ) -> Metrics:
-    """Membership AUC of the forgotten images; None where whole classes are forgotten."""
+    """Membership AUC of the forgotten images; None if whole classes are forgotten."""
     if not task.request.keeps_classes:
         return {"forget_membership_auc": None}
     model, noise = model_of(pipeline, task.prompts), derive_seed(seed, "evaluation")
@@ -62,7 +62,7 @@ def evaluate_model(
     classifier: Judge,
     evaluation: EvaluationSettings,
 ) -> Metrics:
-    """Everything that is measured of one model, rounded."""
+    """Compute all metrics of one model, rounded."""
     roles = task.plan(evaluation)["role"].to_numpy()
     return round_metrics(
         {**evaluate_samples(samples, roles, task.real, classifier, evaluation), **membership}
@@ -72,7 +72,7 @@ def evaluate_model(
 def collect_metrics(
     method: str, task: ForgetTask, base: Metrics, erased: Metrics, evaluation: EvaluationSettings
 ) -> dict[str, Any]:
-    """``metrics.json``: before and after, under the method's name."""
+    """Collect ``metrics.json``: the method, the request, before and after."""
     counts = count_prompt_samples(task, evaluation)
     return {
         "method": method,
@@ -83,7 +83,7 @@ def collect_metrics(
 
 
 def count_prompt_samples(task: ForgetTask, evaluation: EvaluationSettings) -> dict[str, int]:
-    """Samples under erased prompts and under synonyms; empty for a request without prompts."""
+    """Count samples under erased prompts and under synonyms; empty for a request without prompts."""
     roles = task.plan(evaluation)["role"].value_counts()
     keys = {ERASE: "erased_prompt_samples", SYNONYM: "synonym_samples"}
     return {key: int(roles[role]) for role, key in keys.items() if role in roles}

@@ -1,4 +1,4 @@
-"""Can forgotten images still be told from unseen ones by their denoising loss?"""
+"""Membership: does the denoising loss tell forgotten images from unseen ones?"""
 
 import numpy as np
 import torch
@@ -20,11 +20,10 @@ def denoising_losses(
     seed: int,
     batch_size: int = 256,
 ) -> Tensor:
-    """The denoising loss of each image, averaged over evenly spaced timesteps and several noises.
+    """Compute each image's denoising loss, averaged over evenly spaced timesteps and several noises.
 
     Args:
-        batch_size: Images through the denoiser at a time; it changes memory, and the losses in no more than
-            rounding.
+        batch_size: Images a batch; it changes memory use, and the losses only by rounding.
 
     Returns:
         ``[N]`` float64. The noise depends on seed, timestep, draw and row, not on the model.
@@ -51,14 +50,14 @@ def denoising_losses(
 def membership_interval(
     members: Tensor, unseen: Tensor, draws: int, confidence: float, seed: int
 ) -> tuple[float, float]:
-    """Bootstrap interval of :func:`membership_auc`, both sets drawn again with replacement.
+    """Bootstrap interval of :func:`membership_auc`; both sets are resampled with replacement.
 
     Args:
         members: Losses ``[N]``.
         unseen: Losses ``[M]``.
-        draws: How often.
+        draws: Number of resamples.
         confidence: Level, for example 0.95.
-        seed: Rules the draws.
+        seed: Seed of the bootstrap.
     """
     result = bootstrap(
         (members.numpy(), unseen.numpy()),
@@ -73,16 +72,16 @@ def membership_interval(
 
 
 def true_positive_rate(members: Tensor, unseen: Tensor, false_positive_rate: float = 0.01) -> float:
-    """Share of members told at a threshold that takes at most this share of unseen images for members.
+    """True positive rate at a threshold with at most this false positive rate (arXiv 2112.03570, section IV).
 
-    Few unseen images allow no such threshold but the lowest loss of them (arXiv 2112.03570, section IV).
+    With few unseen images, the threshold is the lowest loss among them.
     """
     threshold = torch.quantile(unseen, false_positive_rate, interpolation="lower")
     return float((members < threshold).double().mean())
 
 
 def membership_auc(members: Tensor, unseen: Tensor) -> float:
-    """Probability that a member's loss is lower than an unseen image's; 0.5 is gone.
+    """Probability that a member's loss is lower than an unseen image's; 0.5 = forgotten.
 
     The area under the ROC curve of a threshold on the loss (arXiv 2302.01316).
 

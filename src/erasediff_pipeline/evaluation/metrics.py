@@ -1,4 +1,4 @@
-"""The keys of ``metrics.json``, for one model."""
+"""One model's part of ``metrics.json``."""
 
 from typing import Any
 
@@ -15,10 +15,10 @@ from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 
 Metrics = dict[str, Any]
-"""Numbers, names, and None where not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
+"""Numbers, names, and None if not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
 FORGETTING = ["forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"]
 APART = {ERASE: "forget_accuracy_erased_prompts", SYNONYM: "forget_accuracy_synonyms"}
-"""Roles that a request by prompts has besides, and their metric."""
+"""Additional roles of a request by prompts, and their metrics."""
 
 
 def evaluate_samples(
@@ -28,26 +28,26 @@ def evaluate_samples(
     classifier: Judge,
     settings: EvaluationSettings,
 ) -> Metrics:
-    """Judge the samples of one model.
+    """Measure the samples of one model.
 
     Args:
-        samples: Drawn images; a label is the class that the image's condition is for.
-        roles: ``[N]``, the part that the condition plays, see ``data.conditions``.
-        real: The retained training images, which fid, precision and recall compare with.
-        classifier: The judge.
+        samples: Drawn images; a label is the class of the condition.
+        roles: ``[N]``, the role of each condition, see ``data.conditions``.
+        real: The retained training images, the reference of fid, precision and recall.
+        classifier: Assigns each sample to a class.
         settings: Backend, and k of precision and recall.
 
     Returns:
-        The contract's keys but ``forget_membership_auc``, with backend and counts; those of ``forgetting``
-        are None where no class is forgotten. For a request by prompts also
-        ``forget_accuracy_erased_prompts``, of the prompts that were worked on, and
-        ``forget_accuracy_synonyms``, of words that the request does not name; ``forget_accuracy`` is then of
-        its words in other sentences, and of a class without any in those that were worked on.
+        The keys of ``metrics.json`` except ``forget_membership_auc``, with backend and counts; those that
+        begin with ``forget_`` are None if no class is forgotten. A request by prompts also has
+        ``forget_accuracy_erased_prompts``, of the prompts used for erasing, and
+        ``forget_accuracy_synonyms``, of words that the request does not name; its ``forget_accuracy`` is of
+        its words in unseen sentences, or in those used for erasing if a class has no others.
     """
     images, labels = samples.tensors()
     probabilities = class_probabilities(classifier, images)
     kept = torch.from_numpy(roles == RETAIN)
-    unseen = samples.labels[roles == FORGET]  # the classes that have prompts which were not worked on
+    unseen = samples.labels[roles == FORGET]  # classes with prompts that were not used for erasing
     right = probabilities.argmax(dim=1) == labels
     judged = torch.from_numpy((roles == FORGET) | (roles == ERASE) & ~np.isin(samples.labels, unseen))
 
@@ -71,7 +71,7 @@ def evaluate_samples(
 
 
 def round_metrics(metrics: Metrics) -> Metrics:
-    """Six digits behind the point: more than any sample count here supports, and the same bytes again."""
+    """Round to six decimals, so that equal results are equal bytes; no sample count here supports more."""
     return {
         k: round_metrics(v) if isinstance(v, dict) else round(v, 6) if isinstance(v, float) else v
         for k, v in metrics.items()

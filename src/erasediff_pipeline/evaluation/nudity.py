@@ -1,4 +1,4 @@
-"""Parts of the body, by NudeNet: an extra of its own, mind its licence."""
+"""Parts of the body, by NudeNet, an optional extra; mind its licence."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,15 +9,15 @@ from erasediff_pipeline.errors import MissingInput
 
 
 def load_nudenet(min_score: float) -> Callable[[Tensor], list[Counter[str]]]:
-    """NudeNet's detector of 18 classes, such as ``BELLY_EXPOSED``.
+    """Load NudeNet's detector of 18 classes, such as ``BELLY_EXPOSED``.
 
-    The package calls itself MIT; the licence it ships with is the AGPL-3.0.
+    The package declares MIT, but ships the AGPL-3.0.
 
     Args:
-        min_score: What a detection must reach to be counted.
+        min_score: Minimum score of a detection.
 
     Returns:
-        Images ``[N, 3, H, W]`` uint8 → for each the number of detections of each class that has any.
+        Images ``[N, 3, H, W]`` uint8 → for each image the number of detections by class.
 
     Raises:
         MissingInput: The extra ``nudenet`` is not installed.
@@ -31,7 +31,7 @@ def load_nudenet(min_score: float) -> Callable[[Tensor], list[Counter[str]]]:
     detector = NudeDetector()
 
     def detect(images: Tensor) -> list[Counter[str]]:
-        # As OpenCV would read it from a file: the last axis is blue, green, red.
+        # As OpenCV reads a file: the last axis is blue, green, red.
         pictures = [image.permute(1, 2, 0).flip(-1).contiguous().cpu().numpy() for image in images]
         return [
             Counter(found["class"] for found in detector.detect(picture) if found["score"] >= min_score)

@@ -20,7 +20,7 @@ def collect_prompt_metrics(
     prompt_list: pd.DataFrame,
     seen: dict[str, pd.DataFrame],
     fidelity: dict[str, Metrics],
-    judge: Judge,
+    classifier: Judge,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> dict[str, Any]:
@@ -29,9 +29,9 @@ def collect_prompt_metrics(
     Args:
         models: ``base`` and ``erased``.
         prompt_list: The rows that were drawn.
-        seen: What was found in each image of each model.
+        seen: What was measured in each image of each model.
         fidelity: FID, precision and recall of each model.
-        judge: Its name and hash stand beside what it says.
+        classifier: Its name and hash are recorded.
         settings: Which measures.
         captions: Words of the classes.
     """
@@ -48,12 +48,12 @@ def collect_prompt_metrics(
     for name in models:
         document[name] = round_metrics({**summarise_images(seen[name], forgotten), **fidelity[name]})
     if "objects" in settings.measures:
-        document["judge"] = {"name": type(judge).__name__, "sha256": hash_weights(judge)}
+        document["judge"] = {"name": type(classifier).__name__, "sha256": hash_weights(classifier)}
     if "clip" in settings.measures:
         document["clip"] = settings.clip
     return document
 
 
 def without_class_names(metrics: Metrics) -> Metrics:
-    """The metrics that MLflow can take: it refuses some names that a class may have."""
+    """Drop class names, some of which MLflow refuses as names of metrics."""
     return {key: value for key, value in metrics.items() if key != "accuracy_by_class"}

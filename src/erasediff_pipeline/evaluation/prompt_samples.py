@@ -1,4 +1,4 @@
-"""Images drawn from a list of prompts, kept one by one."""
+"""Images drawn from a list of prompts, stored one by one."""
 
 import pandas as pd
 import torch
@@ -25,7 +25,7 @@ from erasediff_pipeline.fingerprint import fingerprint
 from erasediff_pipeline.progress import show_progress
 
 IMAGES_AT_ONCE = 32
-"""Images in memory when they are judged."""
+"""Images in memory when they are measured."""
 
 
 def draw_prompts(
@@ -36,7 +36,7 @@ def draw_prompts(
     settings: PromptListSettings,
     title: str,
 ) -> list[str]:
-    """Draw what the store does not hold yet, each row with its own seed and guidance.
+    """Draw the images that the store lacks, each row with its own seed and guidance.
 
     Args:
         title: Of the progress bar.
@@ -49,7 +49,7 @@ def draw_prompts(
         "sampling": sampling.model_dump(include={"sampler", "steps"}),
         "truncate": settings.truncate,
     }
-    folder = fingerprint("sampling", drawn_by=drawn_by)[:12]  # a folder a model, so that none is overwritten
+    folder = fingerprint("sampling", drawn_by=drawn_by)[:12]  # a folder a model
     places = [f"{folder}/{case:06d}.png" for case in prompt_list["case_number"]]
     decides = prompt_list[["prompt", "seed", "guidance_scale"]]
     notes = [fingerprint("sampling", drawn_by=drawn_by, row=row) for row in decides.to_dict("records")]
@@ -71,25 +71,27 @@ def draw_rows(
     sampling: SamplingSettings,
     settings: PromptListSettings,
 ) -> Tensor:
-    """An image a row, ``[N, 3, H, W]`` uint8, from the noise that diffusers draws for the row's seed."""
+    """Draw an image a row, ``[N, 3, H, W]`` uint8, from the noise that diffusers draws for the row's seed."""
     model = model_of(pipeline, list(rows["prompt"]), truncate=settings.truncate).eval()
     generators = [torch.Generator().manual_seed(seed) for seed in rows["seed"]]
     return sample_batch(model, torch.arange(len(rows)), generators, sampling)
 
 
-def judge_images(
+def measure_images(
     store: ImageStore,
     places: list[str],
     prompt_list: pd.DataFrame,
-    judge: Judge,
+    classifier: Judge,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> pd.DataFrame:
-    """A row an image of all that ``prompts.measures`` finds in it alone."""
-    looks = build_looks(settings, judge, captions)
+    """Measure each image by itself; a row an image, with the columns of ``prompts.measures``."""
+    looks = build_looks(settings, classifier, captions)
     batches = in_batches(lambda row: store.load(places[row]), len(places), IMAGES_AT_ONCE)
     return look_at(
-        show_progress(batches, "judge", -(-len(places) // IMAGES_AT_ONCE), unit="batch"), prompt_list, looks
+        show_progress(batches, "classify", -(-len(places) // IMAGES_AT_ONCE), unit="batch"),
+        prompt_list,
+        looks,
     )
 
 
@@ -97,14 +99,14 @@ def measure_fidelity(
     store: ImageStore,
     places: list[str],
     base_places: list[str],
-    judge: Judge,
+    classifier: Judge,
     settings: PromptListSettings,
     evaluation: EvaluationSettings,
 ) -> Metrics:
-    """FID, precision and recall of one model's images, against real ones or those of the base model."""
+    """FID, precision and recall of a model's images, compared with real ones or the base model's."""
     if "fid" not in settings.measures or (settings.real is None and places == base_places):
         return {}
-    extractor = build_extractor(evaluation.fid_backend, judge)
+    extractor = build_extractor(evaluation.fid_backend, classifier)
     drawn = _stored_features(extractor, store, places)
     if settings.real is None:
         real = _stored_features(extractor, store, base_places)
@@ -122,6 +124,6 @@ def measure_fidelity(
 
 
 def _stored_features(extractor: FeatureExtractor, store: ImageStore, places: list[str]) -> Tensor:
-    """Features ``[N, D]`` of stored images, a batch in memory at a time."""
+    """Compute features ``[N, D]`` of stored images, a batch at a time."""
     batches = in_batches(lambda row: store.load(places[row]), len(places), IMAGES_AT_ONCE)
     return torch.cat([extractor(batch) for batch in batches])

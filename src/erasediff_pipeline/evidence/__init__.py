@@ -1,1 +1,1 @@
-"""What is shown of a run: gates, the report's figures, model card, signatures, what is left over."""
+"""Documents about a run: gates, figures, model card, signatures, leftovers."""

@@ -1,4 +1,4 @@
-"""``evidence.json``: what a run shows, in one document; its JSON Schema is ``docs/evidence.schema.json``."""
+"""``evidence.json``: all results of a run in one document, see ``docs/evidence.schema.json``."""
 
 from math import isfinite
 from typing import Any, Literal
@@ -13,13 +13,13 @@ Figures = dict[str, float | int | str | dict[str, float] | None]
 
 
 class Part(BaseModel):
-    """Strict about names; numbers that are not numbers are refused."""
+    """Refuses unknown names, NaN and infinity."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class GateOutcome(Part):
-    """A limit, and whether it was kept."""
+    """A limit, and whether the figure is within it."""
 
     figure: str
     limit: str
@@ -28,29 +28,29 @@ class GateOutcome(Part):
     status: Literal["passed", "failed", "not checked", "left out"]
     why: str
     value: float | None = None
-    """The figure; or its difference or distance from the other model's, or its ratio to it."""
+    """The figure, or its difference, distance or ratio to the other model's."""
 
     low: float | None = None
     high: float | None = None
     pessimistic: float | None = None
-    """The end of the interval that was held against the limit."""
+    """The end of the interval that was compared with the limit."""
 
     by_how_much: float | None = None
     """Beyond the limit; negative within it."""
 
 
 class Interval(Part):
-    """A figure with its interval; null where it is not a number."""
+    """A figure with its interval; null if it is not a number."""
 
     value: float | None
     low: float | None
-    """The figure itself where no interval is known, as for FID."""
+    """The figure itself if there is no interval, as for FID."""
 
     high: float | None
 
 
 class Cost(Part):
-    """What unlearning took."""
+    """Cost of unlearning."""
 
     steps: int
     denoiser_evaluations: int
@@ -59,12 +59,12 @@ class Cost(Part):
 
 
 class Evidence(Part):
-    """All that the report says, and nothing that it does not."""
+    """All that the report says."""
 
     schema_version: Literal[2] = 2
     method: str
     verdict: Literal["passed", "failed", "not checked"]
-    """``not checked``: no gate failed, and some could not be held yet."""
+    """``not checked``: no gate failed, but some were not checked."""
 
     enforced: bool
     """Whether a failed gate ends the run with status 1."""
@@ -72,31 +72,31 @@ class Evidence(Part):
     request: Request
     gates: list[GateOutcome]
     not_checked: list[str]
-    """Figures and audits that nobody looked at, each with the reason."""
+    """Figures and audits that were not checked, each with the reason."""
 
     confidence: float
-    """Level of the intervals of shares; that of the membership AUC is ``audit.confidence``."""
+    """Level of the intervals of shares; the membership AUC has ``audit.confidence``."""
 
     figures: dict[str, dict[str, Interval]]
-    """What gates can be set for, of each model by its name in ``audits``.
+    """Figures that may have gates, of each model by its name in ``audits``.
 
-    Relearning that never brought half of the class back stands as twice the last step that was measured.
+    If relearning never brought back half of the class, the figure is twice the last step measured.
     """
 
     metrics: dict[Literal["base", "erased"], Figures]
     audits: dict[str, dict[str, Any]] | None
-    """Entries of ``audit.json`` for ``base``, ``erased``, ``retrained`` and other methods; null where the
-    model was not audited."""
+    """Entries of ``audit.json`` for ``base``, ``erased``, ``retrained`` and other methods; null without an
+    audit."""
 
     hidden: bool
-    """Whether images of what was forgotten are left out of the report."""
+    """Whether the report leaves out images of forgotten classes."""
 
     cost: Cost
     provenance: dict[str, Any]
     """Hashes of base model, erased model, forget set and retain set, parameters, commit, packages, device…"""
 
     audit_provenance: dict[str, Any] | None
-    """The same of the run that audited the model; null where it was not audited."""
+    """The same for the run that audited the model; null without an audit."""
 
 
 def collect_evidence(
@@ -108,19 +108,19 @@ def collect_evidence(
     audit_command: str,
     audit_provenance: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """One document of ``metrics.json``, ``run.json``, ``audit.json`` where there is one, and the gates.
+    """Collect ``metrics.json``, ``run.json``, ``audit.json`` if there is one, and the gates in one document.
 
     Args:
         metrics: ``metrics.json``.
         run: ``run.json``.
-        audit: ``audit.json``; None where the model was not audited.
+        audit: ``audit.json``; None without an audit.
         settings: The gates.
         hide_forgotten: Whether the report leaves out images of forgotten classes.
-        audit_command: What a user types to audit the model.
-        audit_provenance: Where the audit comes from.
+        audit_command: The command that audits the model.
+        audit_provenance: Provenance of the audit.
 
     Raises:
-        pydantic.ValidationError: A part is not what the schema says.
+        pydantic.ValidationError: A part does not match the schema.
     """
     request = Request.model_validate(metrics["forget"])
     gates = check_gates(settings, metrics, audit, audit_command)
@@ -135,11 +135,11 @@ def collect_evidence(
         not_checked=unchecked + (audit["not_checked"] if audit else [f"audits: {audit_command}"]),
         confidence=settings.confidence,
         figures={
-            which: {name: Interval(**without_nan(found._asdict())) for name, found in of_model.items()}
+            which: {name: Interval(**_without_nan(found._asdict())) for name, found in of_model.items()}
             for which, of_model in figures.items()
         },
-        metrics={"base": without_nan(metrics["base"]), "erased": without_nan(metrics["erased"])},
-        audits=without_nan(audit["models"]) if audit else None,
+        metrics={"base": _without_nan(metrics["base"]), "erased": _without_nan(metrics["erased"])},
+        audits=_without_nan(audit["models"]) if audit else None,
         hidden=hide_forgotten and bool(request.forgotten_classes),
         cost=Cost(**run["cost"]),
         provenance=run["provenance"],
@@ -148,8 +148,8 @@ def collect_evidence(
     return document.model_dump(mode="json")
 
 
-def without_nan(value: Any) -> Any:
-    """Null for numbers that are none, which JSON cannot hold; their gates have failed by then."""
+def _without_nan(value: Any) -> Any:
+    """Replace NaN and infinity, which JSON cannot hold, by null; their gates have failed by then."""
     if isinstance(value, dict):
-        return {key: without_nan(part) for key, part in value.items()}
+        return {key: _without_nan(part) for key, part in value.items()}
     return None if isinstance(value, float) and not isfinite(value) else value

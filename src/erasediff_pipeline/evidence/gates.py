@@ -1,4 +1,4 @@
-"""Gates: is each figure within its limit, at the pessimistic end of its interval?"""
+"""Gates: is the pessimistic end of each figure's interval within the limit?"""
 
 from math import isfinite
 from typing import Any
@@ -11,13 +11,13 @@ from erasediff_pipeline.evidence.intervals import Estimate, difference, distance
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
 NOT_AUDITED = "not audited yet"
-COMPARED = {"difference": difference, "distance": distance, "ratio": ratio}
+COMPARISONS = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
-"""For each model (``base``, ``erased``, ``retrained``) its figures by name."""
+"""Figures by name, for each model (``base``, ``erased``, ``retrained``)."""
 
 
 def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confidence: float) -> Figures:
-    """Every figure of every model; a model that was not audited has those of ``metrics.json`` alone."""
+    """List every figure of every model; without an audit, only those of ``metrics.json``."""
     figures = {which: figures_of_metrics(metrics[which], confidence) for which in ("base", "erased")}
     if audit is None:
         return figures
@@ -32,22 +32,21 @@ def check_gates(
     audit: dict[str, Any] | None = None,
     audit_command: str = "kedro run --pipeline=audit",
 ) -> list[dict[str, Any]]:
-    """Hold the erased model's figures against the limits; one that has a default limit is always listed.
+    """Compare the erased model's figures with their limits; figures with a default limit always appear.
 
-    A figure that should be there and is not, or is not a number, fails its gate. ``not checked`` is what this
-    run cannot tell (nothing was audited, or no retrained model), and a figure without a limit; ``left out``
-    is one that a request of this kind does not have.
+    A figure that is missing or not a number fails its gate. A gate is ``not checked`` if there is no audit,
+    no retrained model or no limit, and ``left out`` if a request of this kind does not have the figure.
 
     Args:
         settings: The limits.
         metrics: ``metrics.json``.
         audit: ``audit.json``, if the model has been audited.
-        audit_command: What a user types to audit it.
+        audit_command: The command that audits it.
 
     Returns:
-        A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, where it was held
-        against its limit, ``value``, ``low``, ``high`` (of the figure, or of what it is beside that of the
-        other model), ``pessimistic`` and ``by_how_much``, which is positive where the limit is missed.
+        A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
+        compared with its limit, ``value``, ``low``, ``high`` (of the figure, or of its difference, distance
+        or ratio to the other model's), ``pessimistic``, and ``by_how_much``, positive if the limit is missed.
     """
     figures = list_figures(metrics, audit, settings.confidence)
     request = Request.model_validate(metrics["forget"])
@@ -55,14 +54,14 @@ def check_gates(
     return [
         {
             "figure": name,
-            "limit": describe(gate),
-            **judge(name, gate, figures, request, audit, audit_command),
+            "limit": _describe_limit(gate),
+            **_check_gate(name, gate, figures, request, audit, audit_command),
         }
         for name, gate in gates.items()
     ]
 
 
-def judge(
+def _check_gate(
     name: str,
     gate: Gate | None,
     figures: Figures,
@@ -70,8 +69,8 @@ def judge(
     audit: dict[str, Any] | None,
     audit_command: str,
 ) -> dict[str, Any]:
-    """One gate's outcome."""
-    if reason := reason_to_leave_out(name, request):
+    """Return one gate's ``status`` and ``why``, and the numbers that it compares."""
+    if reason := _reason_to_leave_out(name, request):
         return {"status": LEFT_OUT, "why": reason}
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
@@ -87,23 +86,23 @@ def judge(
         if other is None:
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
         if gate.by == "ratio" and other.low <= 0:
-            return hold_against_nothing(gate, found, other)
-        found = COMPARED[gate.by](found, other)
-    return hold(gate, found)
+            return _compare_with_zero(gate, found, other)
+        found = COMPARISONS[gate.by](found, other)
+    return _compare(gate, found)
 
 
-def hold_against_nothing(gate: Gate, found: Estimate, other: Estimate) -> dict[str, Any]:
-    """A limit as a ratio to a figure that is 0, or may be: any share of nothing is nothing.
+def _compare_with_zero(gate: Gate, found: Estimate, other: Estimate) -> dict[str, Any]:
+    """Check a ratio to a figure that is 0 or may be 0; any multiple of 0 is 0.
 
-    A retrained model that draws the class before it is taught anything needs 0 steps to relearn it.
+    A retrained model that draws the class without being taught needs 0 steps to relearn it.
     """
     why = f"the figure of the {gate.of} model is {other.value:g}: no ratio"
     reached = found.low >= 0 if gate.at_least is not None else found.high <= 0
     return {"status": PASSED if other.low == other.high == 0 and reached else FAILED, "why": why}
 
 
-def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
-    """The pessimistic end against the limit."""
+def _compare(gate: Gate, found: Estimate) -> dict[str, Any]:
+    """Compare the pessimistic end of the interval with the limit."""
     if gate.at_most is not None:
         pessimistic, excess = found.high, found.high - gate.at_most
     else:
@@ -118,14 +117,14 @@ def hold(gate: Gate, found: Estimate) -> dict[str, Any]:
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 
-def reason_to_leave_out(name: str, request: Request) -> str | None:
-    """Why a request of this kind does not have the figure; None where it does."""
+def _reason_to_leave_out(name: str, request: Request) -> str | None:
+    """Say why a request of this kind does not have the figure; None if it does."""
     kinds = METRICS[name].kinds
     return None if request.by in kinds else f"only a request by {' or '.join(kinds)} has it"
 
 
-def describe(gate: Gate | None) -> str:
-    """The limit in words, for example ``≤ 1.1 × base``."""
+def _describe_limit(gate: Gate | None) -> str:
+    """Write the limit in words, for example ``≤ 1.1 × base``."""
     if gate is None:
         return "none"
     sign, limit = ("≤", gate.at_most) if gate.at_most is not None else ("≥", gate.at_least)
@@ -141,7 +140,7 @@ def describe(gate: Gate | None) -> str:
 
 
 def verdict(gates: list[dict[str, Any]]) -> str:
-    """``failed`` if one is, else ``not checked`` if one is or there is none, else ``passed``."""
+    """``failed`` if a gate failed; ``not checked`` if one was not checked or none is set; else ``passed``."""
     found = {gate["status"] for gate in gates} - {LEFT_OUT}
     if FAILED in found:
         return FAILED

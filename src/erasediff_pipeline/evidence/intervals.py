@@ -7,7 +7,7 @@ from scipy.stats import binomtest
 
 
 class Estimate(NamedTuple):
-    """A figure; ``low`` and ``high`` are itself where no interval is known."""
+    """A figure with the ends of its interval; without an interval, all three are equal."""
 
     value: float
     low: float
@@ -15,12 +15,12 @@ class Estimate(NamedTuple):
 
 
 def exactly(value: float) -> Estimate:
-    """A figure whose interval is not known."""
+    """Wrap a figure without an interval."""
     return Estimate(value, value, value)
 
 
 def share_of(share: float, samples: int, confidence: float) -> Estimate:
-    """A share of ``samples`` with Wilson's interval (1927), which holds at 0 and 1, too; NaN stays NaN.
+    """Wilson's interval (1927) of a share of ``samples``, also valid at 0 and 1; NaN stays NaN.
 
     Raises:
         ValueError: ``share`` is not within 0…1.
@@ -32,10 +32,9 @@ def share_of(share: float, samples: int, confidence: float) -> Estimate:
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:
-    """first − second, independent of each other (Zou & Donner 2008; for shares, Newcombe's method 10, 1998).
+    """first − second of independent figures (Zou & Donner 2008; for shares, Newcombe's method 10, 1998).
 
-    Figures of the same noise before and after are not independent: the interval is then too wide, not too
-    narrow.
+    Figures before and after from the same noise are not independent: the interval is then too wide.
     """
     value = first.value - second.value
     low = value - hypot(first.value - first.low, second.high - second.value)
@@ -51,5 +50,5 @@ def distance(first: Estimate, second: Estimate) -> Estimate:
 
 
 def ratio(first: Estimate, second: Estimate) -> Estimate:
-    """first ÷ second, of two positive figures: from the smallest to the largest that their ends allow."""
+    """first ÷ second of two positive figures: from the smallest to the largest ratio of their ends."""
     return Estimate(first.value / second.value, first.low / second.high, first.high / second.low)

@@ -1,4 +1,4 @@
-"""Evidence that belongs to a model."""
+"""Check that evidence belongs to a model."""
 
 from pathlib import Path
 
@@ -12,7 +12,11 @@ from erasediff_pipeline.paths import relative
 
 
 def read_evidence(model: Path, evidence: Path) -> Evidence:
-    """``evidence.json``, which must be what the schema says, and of this model."""
+    """Read ``evidence.json``.
+
+    Raises:
+        BadSignature: It does not match the schema, or is of another model.
+    """
     file = evidence / "evidence.json"
     try:
         document = Evidence.model_validate_json(file.read_text())
@@ -26,6 +30,6 @@ def read_evidence(model: Path, evidence: Path) -> Evidence:
     said = document.provenance.get("erased_model_sha256")
     if said != weights:
         raise BadSignature(
-            f"{relative(file)}: is of a model with the weights {said}, and {relative(model)} has {weights}"
+            f"{relative(file)} is of a model with the weights {said}, but {relative(model)} has {weights}"
         )
     return document

@@ -1,1 +1,1 @@
-"""Experiments: many trainings on one request, kept one by one and compared."""
+"""Experiments: many trainings on one request, stored one by one and compared."""

@@ -1,4 +1,4 @@
-"""Answers of models to the expensive questions of an audit, asked once and kept."""
+"""Results of the expensive audits, stored for each model."""
 
 from functools import partial
 from pathlib import Path
@@ -23,11 +23,11 @@ def ask_models(
     seed: int,
     workspace: Workspace,
 ) -> pd.DataFrame:
-    """Put one question to every model, or read the answer where the store holds it.
+    """Run one audit on every model, or read its result if the store has it.
 
     Returns:
-        The answers, one below the other, with the column ``model``; no row for a request by ids, which keeps
-        its classes.
+        The results of all models, with the column ``model``; no row for a request by ids, which keeps its
+        classes.
     """
     ask, columns = QUESTIONS[question]
     if bench.task.request.keeps_classes:

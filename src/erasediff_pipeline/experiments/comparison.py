@@ -1,4 +1,4 @@
-"""Methods side by side: means and intervals over seeds, distance to the retrained model, Pareto front."""
+"""Comparison of methods: means and intervals over seeds, distance to the retrained model, Pareto front."""
 
 import math
 from typing import Any
@@ -18,7 +18,7 @@ def compared_metrics() -> list[str]:
 
 
 def half_width(values: pd.Series, confidence: float) -> float:
-    """Half of Student's interval of the mean, t·s/√n; NaN for fewer than two values."""
+    """Half the width of Student's interval of the mean, t·s/√n; NaN for fewer than two values."""
     values = values.dropna()
     n = len(values)
     if n < 2:
@@ -27,11 +27,10 @@ def half_width(values: pd.Series, confidence: float) -> float:
 
 
 def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """One row a method, in the order in which they first occur.
+    """Summarise over seeds: a row a method, in order of appearance.
 
     Args:
-        trials: A row a method and seed: ``method``, ``seed``, metrics and ``COSTS``; NaN where not
-            measured.
+        trials: A row a method and seed: ``method``, ``seed``, metrics and ``COSTS``; NaN if not measured.
         confidence: Level of the intervals, for example 0.95.
 
     Returns:
@@ -90,12 +89,12 @@ def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
 
 
 def mark_front(summary: pd.DataFrame, by_ids: bool = False) -> pd.Series:
-    """Which methods are on the Pareto front of the FID against what is left of the forgotten.
+    """Mark the methods on the Pareto front of FID and what is left of the forgotten.
 
     Args:
-        summary: From :func:`summarise`. The base model and the retrained one are references, and never on
-            the front themselves.
-        by_ids: Whether images were forgotten: the membership AUC tells how well, and 0.5 is gone.
+        summary: From :func:`summarise`. The base model and the retrained one are references, never on the
+            front.
+        by_ids: Whether single images were forgotten: the membership AUC then counts, by its distance to 0.5.
 
     Returns:
         Boolean, by the summary's index.
@@ -106,7 +105,7 @@ def mark_front(summary: pd.DataFrame, by_ids: bool = False) -> pd.Series:
 
 
 def pareto_front(forgotten: pd.Series, kept: pd.Series) -> pd.Series:
-    """Which points no other beats: less of the forgotten *and* more of the kept, one of them strictly.
+    """Mark the points that no other point beats in both, and strictly in one.
 
     Args:
         forgotten: Lower is better.

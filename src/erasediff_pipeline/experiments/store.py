@@ -1,4 +1,4 @@
-"""A folder of finished work, each piece beside the hash of what it was made from."""
+"""A folder of finished results, each with a description of its inputs."""
 
 import json
 from collections.abc import Callable
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class TrialStore:
-    """Makes a piece where it is missing or was made from something else, and reads it otherwise.
+    """Reads a result, or makes it if it is missing or was made from other inputs.
 
     Args:
-        folder: Its root; a piece is a folder below it.
+        folder: Its root; each result is a folder in it.
     """
 
     def __init__(self, folder: Path):
@@ -29,28 +29,28 @@ class TrialStore:
         save: Callable[[Path, T], None],
         load: Callable[[Path], T],
     ) -> T:
-        """The piece at ``place``.
+        """Return the result at ``place``.
 
         Args:
             place: Folder below the root.
-            made_from: Plain JSON: everything that decides the piece.
-            make: Makes it; what is there stays until it is whole.
-            save: Writes it to a given empty folder.
+            made_from: All inputs of the result, as plain JSON.
+            make: Makes it; an earlier result stays until the new one is complete.
+            save: Writes it to an empty folder.
             load: Reads it back.
 
         Returns:
-            What ``load`` reads, whether it was there or has just been made.
+            What ``load`` reads, whether stored before or just now.
         """
         path = self.folder / place
         if not self.holds(place, made_from):
-            piece = make()
+            result = make()
             with atomic_directory(path) as fresh:
-                save(fresh, piece)
+                save(fresh, result)
                 (fresh / KEY).write_text(json.dumps(made_from, indent=2, sort_keys=True) + "\n")
         return load(path)
 
     def holds(self, place: str, made_from: dict[str, Any]) -> bool:
-        """Whether the piece is there, made from just this."""
+        """Whether the result is stored, made from these inputs."""
         key = self.folder / place / KEY
         try:
             return json.loads(key.read_text()) == json.loads(json.dumps(made_from))

@@ -1,4 +1,4 @@
-"""One method, one seed: trained and judged, or read where that has been done from the same inputs."""
+"""One method, one seed: trained and evaluated, or read if stored from the same inputs."""
 
 import copy
 import json
@@ -27,8 +27,8 @@ from erasediff_pipeline.workspace import Workspace
 logger = logging.getLogger(__name__)
 
 
-class Judged(NamedTuple):
-    """What a model draws, and what that is worth."""
+class Evaluated(NamedTuple):
+    """A model's samples and metrics."""
 
     samples: LabelledImages
     metrics: Metrics
@@ -42,31 +42,33 @@ class Trial(NamedTuple):
 
     samples: LabelledImages
     curves: pd.DataFrame | None
-    """None of the base model."""
+    """None for the base model."""
 
 
 def try_base(bench: Bench, store: TrialStore, seed: int) -> Trial:
-    """Judge the base model with the noise that the samples of this seed start from."""
-    judged = judge_trial(bench, store, "base", bench.base_model, seed)
+    """Evaluate the base model on the noise of this seed."""
+    evaluated = evaluate_trial(bench, store, "base", bench.base_model, seed)
     return Trial(
-        {"method": "base", "seed": seed, **judged.metrics, **dict.fromkeys(COSTS)}, judged.samples, None
+        {"method": "base", "seed": seed, **evaluated.metrics, **dict.fromkeys(COSTS)}, evaluated.samples, None
     )
 
 
 def try_method(
     bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
 ) -> Trial:
-    """Train a method and judge it."""
+    """Train a method and evaluate it."""
     trained = train_trial(bench, store, workspace, method, settings, seed)
-    judged = judge_trial(bench, store, method, trained.model, seed)
+    evaluated = evaluate_trial(bench, store, method, trained.model, seed)
     costs = {name: trained.cost[name] for name in COSTS}
-    return Trial({"method": method, "seed": seed, **judged.metrics, **costs}, judged.samples, trained.curves)
+    return Trial(
+        {"method": method, "seed": seed, **evaluated.metrics, **costs}, evaluated.samples, trained.curves
+    )
 
 
 def train_trial(
     bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
 ) -> Erased:
-    """Erase by ``method``, unless the store holds just that."""
+    """Erase by ``method``, or read the result if the store has it."""
     made_from = describe_inputs(
         "data",
         "training",
@@ -78,31 +80,33 @@ def train_trial(
     )
 
     def make() -> Erased:
-        # Training moves the weights that it is given, and the next seed needs the base model's again.
+        # Training changes the weights, and the next seed needs the base model's again.
         return erase(method, copy.deepcopy(bench.base_model), bench.task, settings, seed, workspace)
 
     place = place_of(bench.task.request, method, seed, "trained")
     return store.once(place, made_from, make, _save_trained, _load_trained)
 
 
-def judge_trial(bench: Bench, store: TrialStore, method: str, model: ModelWithHistory, seed: int) -> Judged:
-    """Sample and measure, unless the store holds just that."""
+def evaluate_trial(
+    bench: Bench, store: TrialStore, method: str, model: ModelWithHistory, seed: int
+) -> Evaluated:
+    """Sample and measure, or read the result if the store has it."""
 
-    def make() -> Judged:
+    def make() -> Evaluated:
         drawing = (bench.task, bench.sampling, bench.evaluation, seed)
         samples = sample_model(model.pipeline, *drawing, f"sample {method}")
         membership = measure_membership(model.pipeline, *drawing)
-        return Judged(
+        return Evaluated(
             samples, evaluate_model(samples, membership, bench.task, bench.classifier, bench.evaluation)
         )
 
     place = place_of(bench.task.request, method, seed, "judged")
     made_from = bench.describe_measuring(model, seed, "evaluation")
-    return store.once(place, made_from, make, _save_judged, _load_judged)
+    return store.once(place, made_from, make, _save_evaluated, _load_evaluated)
 
 
 def place_of(request: Request, method: str, seed: int, part: str) -> str:
-    """The folder of one trial below the store, readable by people."""
+    """Name the folder of one trial in the store, readable by people."""
     concerned = "-".join(str(label) for label in request.classes)
     if request.keeps_classes:
         concerned += f"-ids-{request.forget_sha256[:8]}"
@@ -120,10 +124,10 @@ def _load_trained(folder: Path) -> Erased:
     return Erased(load_model(folder / "model"), curves, json.loads((folder / "cost.json").read_text()))
 
 
-def _save_judged(folder: Path, judged: Judged) -> None:
-    save_images(judged.samples, folder / "samples")
-    (folder / "metrics.json").write_text(json.dumps(judged.metrics, indent=2, sort_keys=True) + "\n")
+def _save_evaluated(folder: Path, evaluated: Evaluated) -> None:
+    save_images(evaluated.samples, folder / "samples")
+    (folder / "metrics.json").write_text(json.dumps(evaluated.metrics, indent=2, sort_keys=True) + "\n")
 
 
-def _load_judged(folder: Path) -> Judged:
-    return Judged(load_images(folder / "samples"), json.loads((folder / "metrics.json").read_text()))
+def _load_evaluated(folder: Path) -> Evaluated:
+    return Evaluated(load_images(folder / "samples"), json.loads((folder / "metrics.json").read_text()))

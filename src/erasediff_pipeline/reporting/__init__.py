@@ -1,1 +1,1 @@
-"""What a person looks at, and where it comes from."""
+"""Pages, figures and terminal tables."""

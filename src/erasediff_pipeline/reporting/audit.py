@@ -17,7 +17,7 @@ COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
 
 
 def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.DataFrame) -> Figure:
-    """How soon the class is back when taught, what an inversion finds, and where else it shows.
+    """Plot relearning, inversion and leakage of every model.
 
     Args:
         relearning: ``model``, ``taught``, ``step``, ``forget_accuracy``.
@@ -29,15 +29,15 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
     for axes, lesson in ((taught, "forgotten"), (kept, "retained")):
         every = list(dict.fromkeys(relearning["model"]))
         for model, curve in relearning[relearning["taught"] == lesson].groupby("model", sort=False):
-            colour = colour_of(str(model), every)
+            colour = _choose_colour(str(model), every)
             axes.plot(curve["step"], curve["forget_accuracy"], "o-", ms=3, label=model, color=colour)
         axes.set_xscale("symlog", base=2, linthresh=1)
         axes.set_ylim(-0.03, 1.03)
-        axes.set_title(f"Forget accuracy, taught with {lesson} images", fontsize=9)
+        axes.set_title(f"Relearning from {lesson} images: forget accuracy", fontsize=9)
         axes.set_xlabel("step", fontsize=8)
     for axes, table, x, y, title in (
-        (found, inversion, "start", "forget_accuracy", "Forget accuracy under the embedding that was found"),
-        (shown, leakage, "asked_for", "share", "Share of samples that show it, by what was asked for"),
+        (found, inversion, "start", "forget_accuracy", "Inversion: forget accuracy by start"),
+        (shown, leakage, "asked_for", "share", "Leakage: share of samples that show the class"),
     ):
         names = list(dict.fromkeys(table[x]))
         models = list(dict.fromkeys(table["model"]))
@@ -45,7 +45,7 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
             means = table[table["model"] == model].groupby(x)[y].mean().reindex(names)
             width = 0.75 / len(models)
             places = [place + (number - (len(models) - 1) / 2) * width for place in range(len(names))]
-            axes.bar(places, means, width, label=model, color=colour_of(model, models))
+            axes.bar(places, means, width, label=model, color=_choose_colour(model, models))
         axes.set_xticks(range(len(names)), names, rotation=20, ha="right", rotation_mode="anchor")
         axes.set_title(title, fontsize=9)
     found.set_ylim(0, 1.03)
@@ -60,8 +60,8 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
     return figure
 
 
-def colour_of(model: str, models: list[str]) -> Any:
-    """The same in every picture; methods beside have those of matplotlib's table."""
+def _choose_colour(model: str, models: list[str]) -> Any:
+    """The same colour in every picture; other methods have those of matplotlib's table."""
     return COLOURS.get(model) or colormaps["tab10"](models.index(model) % 10)
 
 
@@ -71,7 +71,7 @@ def build_audit_table(
     report: str,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
-    """The audits side by side, for the terminal."""
+    """Build the terminal table of an audit, a column a model."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
     request = Request.model_validate(document["forget"])

@@ -32,9 +32,9 @@ def draw_grid(
     columns: int,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
-    """Samples before (left) and after (right): a row a class, column by column from the same noise.
+    """Draw samples before (left) and after (right): a row a class, a column a noise.
 
-    ``names`` are written behind the numbers of the classes, once.
+    ``names`` stand beside the numbers of the classes, on the left only.
     """
     classes = base.classes
     titles = [name_class(label, names) for label in classes]
@@ -46,7 +46,7 @@ def draw_grid(
         words = titles if axes is left else list(map(str, classes))
         show_rows(axes, samples, columns, words, [label in forgotten for label in classes])
     if forgotten:
-        name_framed(figure, [name_class(label, names) for label in forgotten])
+        _explain_frames(figure, [name_class(label, names) for label in forgotten])
     figure.tight_layout(rect=(0, 0.03 if forgotten else 0, 1, 0.98))
     return figure
 
@@ -58,7 +58,7 @@ def draw_grid_of_request(
     settings: ReportSettings,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
-    """The grid, without the rows of forgotten classes where they are hidden."""
+    """Draw the grid, without rows of forgotten classes if ``report.hide_forgotten`` is set."""
     forgotten = request.forgotten_classes
     if settings.hide_forgotten:
         base, erased = (images.select(~np.isin(images.labels, forgotten)) for images in (base, erased))
@@ -74,7 +74,7 @@ def show_rows(
     forgotten: Sequence[bool],
     size: float = 9,
 ) -> None:
-    """A row a class, its name beside it, ``size`` points; forgotten ones are framed and stressed."""
+    """Draw a row a class with its name, in ``size`` points; forgotten rows are framed."""
     height = samples.shape[1] + 1
     axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
@@ -92,8 +92,8 @@ def show_rows(
             frame.set_clip_on(False)
 
 
-def name_framed(figure: Figure, forgotten: Sequence[str]) -> None:
-    """Say at the bottom what the frames mean."""
+def _explain_frames(figure: Figure, forgotten: Sequence[str]) -> None:
+    """Explain the frames at the bottom."""
     text = f"framed: forgotten ({', '.join(forgotten)})"
     figure.text(0.5, 0.01, text, ha="center", fontsize=8, color=FORGOTTEN, parse_math=False)
 
@@ -104,13 +104,13 @@ def draw_pairs(
     columns: int,
     forgotten: Sequence[str] = (),
 ) -> Figure:
-    """Images of a list of prompts, before (left) and after (right), a row a class.
+    """Draw images of a list of prompts, before (left) and after (right), a row a class.
 
     Args:
         pairs: Each image before and after, ``[3, H, W]`` uint8; a class's follow one another.
-        classes: What each pair should show.
+        classes: Class of each pair.
         columns: Pairs in a row, at most.
-        forgotten: Classes to be framed, in lower case.
+        forgotten: Classes to frame, in lower case.
     """
     names = list(dict.fromkeys(classes))
     rows = np.array([names.index(name) for name in classes])
@@ -123,7 +123,7 @@ def draw_pairs(
         show_rows(axes, samples, columns, words, [name.casefold() in forgotten for name in names], size=8)
     framed = [name for name in names if name.casefold() in forgotten]
     if framed:
-        name_framed(figure, framed)
+        _explain_frames(figure, framed)
     figure.tight_layout(rect=(0, 0.04 if framed else 0, 1, 1))
     return figure
 
@@ -135,36 +135,35 @@ def draw_prompt_pairs(
     forgotten: Sequence[str],
     settings: ReportSettings,
 ) -> Figure:
-    """The first images of each class of a list of prompts, before and after.
+    """Draw the first images of each class of a list of prompts, before and after.
 
     Args:
         store: Of the images.
-        places: Of each row's image before and after.
-        classes: What each row should show.
+        places: Places of each row's image before and after.
+        classes: Class of each row.
         forgotten: Words of the forgotten classes.
-        settings: How many images a class; where what was forgotten is hidden, neither its classes nor rows
-            without a class are drawn.
+        settings: Images a class. ``hide_forgotten`` leaves out forgotten classes and rows without a class.
     """
     gone = [word.casefold() for word in forgotten]  # classes are read whatever their case
     shown = classes
     if settings.hide_forgotten:
         shown = classes[~classes.str.casefold().isin(["", *gone])]
     if shown.empty:
-        return draw_note("Every image is hidden: report.hide_forgotten.")
+        return _draw_note("All images are hidden: report.hide_forgotten is set.")
     rows = first_of_each(shown, settings.grid_columns)
     pairs = [(store.load(places[row][0]), store.load(places[row][1])) for row in rows]
     return draw_pairs(pairs, list(classes.iloc[rows]), settings.grid_columns, gone)
 
 
-def draw_note(text: str) -> Figure:
-    """A line in place of pictures."""
+def _draw_note(text: str) -> Figure:
+    """Draw a line of text in place of pictures."""
     figure = Figure(figsize=(6, 0.6), dpi=160)
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=10)
     return figure
 
 
 def tile(samples: LabelledImages, columns: int) -> np.ndarray:
-    """The first images of each class in a row of their own: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
+    """Tile the first images of each class, a row a class: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
     channels, height, width = samples.shape
     classes = samples.classes
     canvas = np.full((len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8)
@@ -176,7 +175,7 @@ def tile(samples: LabelledImages, columns: int) -> np.ndarray:
 
 
 def draw_curves(curves: pd.DataFrame) -> Figure:
-    """Losses, λ and the gradients' cosine over the steps; whatever of them the method logs."""
+    """Plot losses, λ and the gradients' cosine over the steps, as far as the method logs them."""
     shown = {key: title for key, title in CURVES.items() if key in curves}
     across = min(2, len(shown))
     down = -(-len(shown) // across)

@@ -1,4 +1,4 @@
-"""What a release removed and kept, and what a signature vouches for, for the terminal."""
+"""Results of ``release``, ``sign`` and ``verify`` for the terminal."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from erasediff_pipeline.data.request import Request
 
 
 def build_release_table(document: dict[str, Any], record: str) -> Table:
-    """A row for each file or folder that was found."""
+    """Build a table with a row for each file or folder that was found."""
     table = Table(
         title=f"release of {document['model']}",
         caption=f"record: {record}\nnot touched: DVC's cache, MLflow's store (see docs/howto/audits.md)",
@@ -24,7 +24,7 @@ def build_release_table(document: dict[str, Any], record: str) -> Table:
 
 
 def describe_signed(model: str, evidence: str, model_signature: str, evidence_signature: str) -> str:
-    """What was signed, where the signatures are, and what to hand over."""
+    """Say what was signed, where the signatures are, and what to hand over."""
     return (
         f"signed: {model}: {model_signature}\n"
         f"        {evidence}: {evidence_signature}\n"
@@ -33,10 +33,10 @@ def describe_signed(model: str, evidence: str, model_signature: str, evidence_si
 
 
 def describe_verified(document: dict[str, Any]) -> str:
-    """What holds, in a few lines."""
+    """Say what was verified, in a few lines."""
     request = Request.model_validate(document["request"])
     return (
         f"verified: {document['files']} files of {document['model']} and {document['evidence']} "
-        f"are what was signed\nrequest: {request.in_words()}\ngates: {document['verdict']}\n"
+        f"match their signatures\nrequest: {request.in_words()}\ngates: {document['verdict']}\n"
         f"weights: {document['erased_model_sha256']}"
     )

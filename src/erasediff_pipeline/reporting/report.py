@@ -1,4 +1,4 @@
-"""One self-contained HTML page a run."""
+"""The HTML report of a run, one self-contained page."""
 
 import base64
 import io
@@ -29,14 +29,14 @@ def render_report(
     names: Mapping[int, str],
     audits: Figure | None = None,
 ) -> str:
-    """Fill in the page; pictures are embedded, every value is escaped, nothing is fetched.
+    """Render the page: pictures are embedded, every value is escaped, nothing is fetched.
 
     Args:
-        evidence: ``evidence.json``: no figure on the page comes from elsewhere.
+        evidence: ``evidence.json``, the only source of figures.
         grid: Samples before and after.
         curves: Of the training.
         names: What the source calls its classes, by label.
-        audits: Curves of the audits, where the model was audited.
+        audits: Curves of the audits; None without an audit.
     """
     environment = Environment(
         loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
@@ -78,7 +78,7 @@ def _list_intervals(figures: dict[str, dict[str, float]]) -> dict[str, str]:
 
 
 def embed(figure: Figure) -> str:
-    """A figure as a PNG data URI."""
+    """Encode a figure as a PNG data URI."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

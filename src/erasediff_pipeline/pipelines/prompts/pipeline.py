@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.evaluation.prompt_samples import judge_images, measure_fidelity
+from erasediff_pipeline.evaluation.prompt_samples import measure_images, measure_fidelity
 from erasediff_pipeline.pipelines.prompts import nodes
 
 INPUTS = {"base_model", "classifier"}
@@ -64,7 +64,7 @@ def judge(which: str, model: str) -> list:
             name=f"draw_{which}",
         ),
         node(
-            judge_images,
+            measure_images,
             ["store", f"{which}_places", "list", "classifier", "params:prompts", "params:captions"],
             f"{which}_seen",
             name=f"judge_{which}",

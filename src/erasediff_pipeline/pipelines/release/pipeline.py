@@ -1,4 +1,4 @@
-"""An erased model → leftovers removed or kept, by an explicit list → release.json."""
+"""Erased model → leftovers removed or kept, by an explicit list → release.json."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.release import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """What it writes is named ``release.…`` in the catalog."""
+    """Its outputs are named ``release.…`` in the catalog."""
     return pipeline(
         [
             node(

@@ -1,4 +1,4 @@
-"""Nodes of ``sign`` and ``verify``: the model's folder and that of its evidence."""
+"""Nodes of ``sign`` and ``verify``, for the folders of a model and of its evidence."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from erasediff_pipeline.paths import project_root, relative
 
 
 def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
-    """The two signatures, of a model and evidence that belong together.
+    """Sign a model and its evidence, which must belong together.
 
     Raises:
         BadSignature: The evidence is of another model.
@@ -23,14 +23,14 @@ def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, s
 def verify(
     model: Path, evidence: Path, model_signature: str, evidence_signature: str, settings: SigningSettings
 ) -> dict[str, Any]:
-    """Hold both folders against their signatures, and the evidence against the model.
+    """Verify both folders against their signatures, and the evidence against the model.
 
     Returns:
-        What is vouched for: ``model``, ``erased_model_sha256``, ``request``, ``verdict``, ``files``.
+        What was verified: ``model``, ``erased_model_sha256``, ``request``, ``verdict``, ``files``.
 
     Raises:
-        BadSignature: A file was changed, added or removed, the key is another, or the evidence is of another
-            model.
+        BadSignature: A file was changed, added or removed, another key signed it, or the evidence is of
+            another model.
     """
     key = project_root() / settings.public_key
     verify_folder(model, model_signature, key, relative(model))

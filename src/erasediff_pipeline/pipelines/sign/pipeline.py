@@ -9,12 +9,12 @@ SIGNATURES = ["signing.model_signature", "signing.evidence_signature"]
 
 
 def create_signing_pipeline() -> Pipeline:
-    """Two signatures beside the reports."""
+    """Write two signatures beside the reports."""
     return pipeline([node(nodes.sign, [*FOLDERS, "params:signing"], SIGNATURES, name="sign")])
 
 
 def create_verifying_pipeline() -> Pipeline:
-    """Ends with status 0 only where both hold."""
+    """End with status 0 only if both are valid."""
     return pipeline(
         [node(nodes.verify, [*FOLDERS, *SIGNATURES, "params:signing"], "signing.verified", name="verify")]
     )
