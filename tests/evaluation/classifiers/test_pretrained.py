@@ -96,7 +96,7 @@ def test_the_exact_spelling_comes_first():
 def test_a_judge_for_other_words_is_refused(judge):
     check_judge(judge, WORDS)
     swapped = CaptionSettings(words={**WORDS.words, 0: ["church"], 2: ["espresso"]}, templates=["{}"])
-    with pytest.raises(InvalidParameter, match=r"captions\.words: name .*classifier was made for \['espresso', "):
+    with pytest.raises(InvalidParameter, match=r"captions\.words: name .*was made for \['espresso', "):
         check_judge(judge, swapped)
     with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: the classifier open_nsfw knows 0"):
         load_judge("open_nsfw", WORDS)
