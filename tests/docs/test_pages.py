@@ -24,6 +24,12 @@ def test_links_lead_somewhere(page):
 
 
 @every_page
+def test_files_of_code_are_there(page):
+    for name in re.findall(r"`((?:[a-z_]+/)+\w+\.py)`", page.read_text()):
+        assert (ROOT / name).exists() or (ROOT / "src/erasediff_pipeline" / name).exists(), name
+
+
+@every_page
 def test_commands_could_run(page, monkeypatch):
     monkeypatch.chdir(ROOT)
     for command in [*commands(page), *spans(page)]:
