@@ -65,3 +65,12 @@ def test_nobody_but_its_pipeline_imports_a_nodes_file():
     assert importers
     for importer, module in importers:
         assert importer == f"pipelines.{module.split('.')[1]}.pipeline"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_no_file_and_no_function_is_long(path):
+    text = path.read_text()
+    assert len(text.splitlines()) <= 300
+    functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
+    long = {f.name for f in functions if f.end_lineno - f.lineno >= 60} - {"create_pipeline"}
+    assert not long
