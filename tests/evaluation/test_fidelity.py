@@ -85,5 +85,7 @@ def test_many_images_are_compared_in_parts(monkeypatch):
 
 @pytest.mark.parametrize(("generated", "real"), [(3, 50), (50, 3)])
 def test_too_few_images_are_refused(generated, real):
-    with pytest.raises(ValueError, match=f"{generated} generated and {real} real images: expected more than 3"):
+    with pytest.raises(
+        ValueError, match=f"{generated} generated and {real} real images: expected more than 3"
+    ):
         fidelity(torch.randn(generated, 4).double(), torch.randn(real, 4).double(), 3)

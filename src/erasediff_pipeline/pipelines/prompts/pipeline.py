@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.evaluation.prompt_samples import measure_images, measure_fidelity
+from erasediff_pipeline.evaluation.prompt_samples import measure_fidelity, measure_images
 from erasediff_pipeline.pipelines.prompts import nodes
 
 INPUTS = {"base_model", "classifier"}
