@@ -2,6 +2,7 @@
 
 import pytest
 
+from erasediff_pipeline.config.metrics import METRICS
 from tests.helpers.project import ROOT, read_json
 
 
@@ -68,7 +69,7 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
     shown = rows(opened[0], "gates")
     for row, gate in zip(shown, checked, strict=True):
         interval = f"{gate['low']:.4f} to {gate['high']:.4f}" if gate["low"] != gate["high"] else ""
-        named = gate["figure"].replace("_", " ")
+        named = METRICS[gate["figure"]].label
         assert row == [named, gate["limit"], f"{gate['value']:.4f}", interval, gate["status"]]
     assert opened[0].locator("#not-checked li").count() == len(evidence["not_checked"])
 
