@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
@@ -10,6 +11,8 @@ os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("GPU_TESTS", "")
 os.environ.pop("TQDM_DISABLE", None)  # a bar that the caller has switched off is looked for, too
 os.environ["HF_HUB_OFFLINE"] = "1"  # no test asks the hub for anything
 os.environ["OMP_NUM_THREADS"] = "1"  # as many tests run at a time as there are cores
+# A shell that starts the tests in the background has Ctrl-C ignored, also by the commands of the tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PLUGINS = tuple(f"tests.helpers.{name}" for name in ("toys", "project", "servers"))
 
