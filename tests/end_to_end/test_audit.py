@@ -127,7 +127,7 @@ def test_single_images_are_audited_where_they_can_be(small, quick_run, tmp_path)
     [
         ("audit.model=esd", ["audit.erased_model: data/06_models/esd is missing"]),
         ("forget.classes=3", ["audit.model: 'erasediff'", "class 3", "class 0"]),
-        ("base=erasediff,forget.classes=1", ["base: 'erasediff' has the weights", "was made of"]),
+        ("base=erasediff,forget.classes=1", ["base: 'erasediff' has the weights", "was made from"]),
         (
             "audit.samples=10,evaluation.precision_neighbours=12",
             ["evaluation.precision_neighbours: 12", "audit.samples (10)"],
