@@ -96,7 +96,7 @@ def test_all_other_measures(own, quick_run):
     ("environment", "params", "said"),
     [
         (ENVIRONMENT, "prompts.file=docs/prompts/imagenette.csv", "class 'tench'"),
-        (ENVIRONMENT, "prompts.file=docs/prompts/coco_example.csv,prompts.measures=nsfw", "8 "),
+        (ENVIRONMENT, "prompts.file=docs/prompts/coco_example.csv,prompts.measures=nsfw", "takes 8"),
         (ENVIRONMENT, "prompts.model=esd", "prompts.erased_model: data/06_models/tiny_text_to_image/esd is"),
         (ENVIRONMENT, "prompts.measures=clip,prompts.clip=docs", "prompts.clip: 'docs' has no CLIP model"),
         ("--env=base", "prompts.file=docs/prompts/digits.csv,prompts.model=base", "text-to-image model"),
