@@ -121,7 +121,7 @@ def erased(project, quick_run):
 
 def test_the_bad_image_is_named_and_the_rest_is_there(erased):
     project, output = erased
-    assert "broken.pngisleftout" in "".join(output.split())  # however the log wraps it
+    assert "broken.pngisskipped" in "".join(output.split())  # however the log wraps it
     manifest = pd.read_parquet(project / "data/03_primary/my_model/manifest.parquet")
     assert manifest["label"].value_counts().to_dict() == {0: 8, 1: 8, 2: 8}
 
