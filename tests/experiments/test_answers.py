@@ -7,7 +7,7 @@ import pytest
 
 from erasediff_pipeline import fingerprint
 from erasediff_pipeline.audits.questions import QUESTIONS, Question
-from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.config import AuditSettings, SamplingSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.experiments.answers import ask_models
 
@@ -44,15 +44,13 @@ def put(bench, asked, store, workspace):
     return node
 
 
-def model(unet_model, seed):
-    return ModelWithHistory(unet_model(seed).to_pipeline())
-
-
 @pytest.fixture
 def models(unet_model):
-    return {
-        name: ModelWithHistory(unet_model(seed).to_pipeline()) for seed, name in enumerate(["base", "erased"])
-    }
+    return {name: model(unet_model, seed) for seed, name in enumerate(["base", "erased"])}
+
+
+def model(unet_model, seed):
+    return ModelWithHistory(unet_model(seed).to_pipeline())
 
 
 def asking(bench, **changes):
@@ -71,40 +69,27 @@ def test_a_model_is_asked_once(put, asked, models):
 
 def test_another_model_is_asked_and_the_base_model_is_not_again(put, asked, models, unet_model):
     put(models)
-    put(
-        {**models, "erased": model(unet_model, 7)},
-        SETTINGS.model_copy(update={"model": "esd"}),
-    )
+    put({**models, "erased": model(unet_model, 7)}, SETTINGS.model_copy(update={"model": "esd"}))
     put({**models, "erased": model(unet_model, 8)})
     assert asked == ["base", "erased", "erased", "erased"]
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "anew"),
     [
-        {"seed": 1},
-        {"settings": AuditSettings(samples=11)},
-        {"settings": AuditSettings(samples=10, relearning={"steps": 3})},
+        (lambda bench: {"seed": 1}, True),
+        (lambda bench: {"settings": AuditSettings(samples=11)}, True),
+        (lambda bench: {"settings": AuditSettings(samples=10, relearning={"steps": 3})}, True),
+        (lambda bench: {"settings": AuditSettings(samples=10, inversion={"steps": 3})}, False),
+        (lambda bench: {"bench": asking(bench, forget_sha256="other")}, True),
+        (lambda bench: {"bench": replace(bench, sampling=SamplingSettings(steps=9))}, True),
     ],
-    ids=["seed", "samples", "budget"],
+    ids=["seed", "samples", "budget", "budget of another audit", "request", "sampler"],
 )
-def test_what_decides_the_answer_has_it_asked_anew(put, asked, models, change):
+def test_what_decides_the_answer_has_it_asked_anew(put, asked, models, bench, change, anew):
     put(models)
-    put(models, **change)
-    assert asked == ["base", "erased"] * 2
-
-
-def test_the_budget_of_another_question_does_not(put, asked, models):
-    put(models)
-    put(models, AuditSettings(samples=10, inversion={"steps": 3}))
-    assert asked == ["base", "erased"]
-
-
-def test_another_request_or_sampler_has_it_asked_anew(put, asked, models, bench):
-    put(models)
-    put(models, bench=asking(bench, forget_sha256="other"))
-    put(models, bench=replace(bench, sampling=bench.sampling.model_copy(update={"steps": 9})))
-    assert asked == ["base", "erased"] * 3
+    put(models, **change(bench))
+    assert asked == ["base", "erased"] * (1 + anew)
 
 
 @pytest.mark.parametrize(

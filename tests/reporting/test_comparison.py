@@ -80,15 +80,12 @@ def table_of(page, name):
     return {row[0]: row[1:] for row in Reader(text).rows}
 
 
-def test_page_fetches_nothing(render):
+def test_page_fetches_nothing_and_its_pictures_are_png(render):
     page = render()
-    assert len(Reader(page).fetched) == 2
+    pictures = Reader(page).fetched
+    assert len(pictures) == 2
+    assert all(base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG") for value in pictures)
     assert_self_contained(page)
-
-
-def test_pictures_are_png(render):
-    for value in Reader(render()).fetched:
-        assert base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG")
 
 
 def test_every_method_has_its_figures(render):
@@ -279,35 +276,24 @@ def test_forgotten_rows_are_framed_in_every_grid(toy_images, forgotten):
         assert all(same_color(frame.get_edgecolor(), FORGOTTEN) and not frame.get_fill() for frame in frames)
 
 
-def test_ten_grids_fill_two_rows(toy_images):
-    samples = {f"method {n}": toy_images for n in range(10)}
-    axes = draw_grids(samples, [0], columns=2).axes
-    assert [each.get_title() for each in axes] == list(samples)
-    assert len({round(each.get_position().y0, 3) for each in axes}) == 2
-
-
-def test_rows_are_numbered_at_the_left_of_each_line_of_grids(toy_images):
-    samples = {f"method {n}": toy_images for n in range(7)}
-    numbered = [
-        [label.get_text() for label in axes.get_yticklabels()]
-        for axes in draw_grids(samples, [1], columns=2).axes[:7]
-    ]
+@pytest.mark.parametrize("number", [1, 6, 7, 10])
+def test_grids_stand_five_in_a_line_each_line_named_at_its_left(toy_images, number):
+    axes = draw_grids({f"method {n}": toy_images for n in range(number)}, [0], columns=2).axes
+    grids, empty = axes[:number], axes[number:]
+    assert [each.get_title() for each in grids] == [f"method {n}" for n in range(number)]
+    assert len({round(each.get_position().y0, 3) for each in grids}) == -(-number // 5)
     names = [str(label) for label in toy_images.classes]
-    assert numbered == [names if place in (0, 5) else [""] * len(names) for place in range(7)]
+    for place, each in enumerate(grids):
+        shown = [label.get_text() for label in each.get_yticklabels()]
+        assert shown == (names if place % 5 == 0 else [""] * len(names))
+        assert not any(spine.get_visible() for spine in each.spines.values())
+    assert not any(each.images or each.axison for each in empty)
 
 
 def test_rows_and_request_have_the_names_of_their_source(toy_images, render):
     axes = draw_grids({"base": toy_images}, [1], 2, names={1: "bag"}).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1 bag", "2"]
     assert "forget class 0 shirt (142 images)" in render(names={0: "shirt"})
-
-
-def test_empty_places_in_the_last_row_stay_white(toy_images):
-    samples = {f"method {n}": toy_images for n in range(6)}
-    axes = draw_grids(samples, [0], columns=2).axes
-    assert [len(each.images) for each in axes] == [1] * 6 + [0] * 4
-    assert not any(each.axison for each in axes[6:])
-    assert not any(spine.get_visible() for each in axes[:6] for spine in each.spines.values())
 
 
 def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():

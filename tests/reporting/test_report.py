@@ -10,17 +10,7 @@ from tests.helpers.page import Reader, assert_self_contained
 from tests.helpers.requests import answered
 from tests.reporting.test_audit import FOUND
 
-NAMES = {
-    "forget_accuracy": "forget accuracy",
-    "forget_probability": "forget probability",
-    "forget_entropy": "forget entropy",
-    "forget_membership_auc": "membership AUC",
-    "retain_accuracy": "retain accuracy",
-    "fid": "FID, retained",
-    "precision": "precision, retained",
-    "recall": "recall, retained",
-}
-
+NAMES = {name: metric.label for name, metric in METRICS.items() if metric.compared}
 INTERVAL = r"(?<=\.\d{4})\d\.\d{4} to \d\.\d{4}$"
 """As text, it follows its figure at once."""
 
@@ -188,12 +178,14 @@ def test_values_are_escaped(render, metrics, run):
     assert page.count("&lt;script&gt;") > before >= 6
 
 
-def test_page_fetches_nothing(render):
+def test_page_fetches_nothing_and_its_pictures_are_png(render):
     page = render()
-    assert len(Reader(page).fetched) == 2
+    pictures = Reader(page).fetched
+    assert len(pictures) == 2
+    assert all(base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG") for value in pictures)
     assert_self_contained(page)
 
 
-def test_pictures_are_png(render):
-    for value in Reader(render()).fetched:
-        assert base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG")
+def test_the_page_opens_with_the_verdict_and_the_picture(render):
+    page = render()
+    assert page.index('id="verdict"') < page.index("<img") < page.index("<table")
