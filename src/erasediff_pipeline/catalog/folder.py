@@ -1,13 +1,15 @@
-"""A folder as it lies there."""
+"""Folders on disk."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from kedro.io import AbstractDataset, DatasetError
 
+T = TypeVar("T")
 
-class Folder(AbstractDataset[Any, Path]):
-    """Hands its path to a node, which looks at the files themselves.
+
+class FolderDataset(AbstractDataset[T, T], Generic[T]):
+    """What the datasets share that are a folder.
 
     Args:
         filepath: The folder; relative ones are below the project's root, as kedro resolves them.
@@ -18,6 +20,13 @@ class Folder(AbstractDataset[Any, Path]):
         self._filepath = Path(filepath)
         self.metadata = metadata
 
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
+
+
+class Folder(FolderDataset[Path]):
+    """Hands its path to a node, which looks at the files themselves."""
+
     def load(self) -> Path:
         return self._filepath
 
@@ -26,6 +35,3 @@ class Folder(AbstractDataset[Any, Path]):
 
     def _exists(self) -> bool:
         return self._filepath.is_dir()
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

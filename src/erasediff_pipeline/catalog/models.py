@@ -1,10 +1,8 @@
 """Folders with models, as ``from_pretrained`` loads them."""
 
-from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
-from kedro.io import AbstractDataset
-
+from erasediff_pipeline.catalog.folder import FolderDataset, T
 from erasediff_pipeline.diffusion.io import (
     ModelWithHistory,
     load_model,
@@ -15,26 +13,12 @@ from erasediff_pipeline.diffusion.io import (
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge, Judge
 from erasediff_pipeline.files import atomic_directory
 
-T = TypeVar("T")
 
-
-class _ModelFolder(AbstractDataset[T, T], Generic[T]):
-    """A folder with a model in it.
-
-    Args:
-        filepath: The folder.
-        metadata: Kept for plugins, not read here.
-    """
-
-    def __init__(self, filepath: str, metadata: dict[str, Any] | None = None):
-        self._filepath = Path(filepath)
-        self.metadata = metadata
+class _ModelFolder(FolderDataset[T], Generic[T]):
+    """A folder with a model in it."""
 
     def _exists(self) -> bool:
         return any((self._filepath / name).exists() for name in ("model_index.json", "config.json"))
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
 
 
 class PipelineFolder(_ModelFolder[ModelWithHistory]):

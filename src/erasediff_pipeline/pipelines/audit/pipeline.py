@@ -8,8 +8,8 @@ from erasediff_pipeline.audits.tables import (
     measure_membership,
     sample_retained,
 )
-from erasediff_pipeline.evaluation.bench import build_bench
 from erasediff_pipeline.pipelines.audit import nodes
+from erasediff_pipeline.pipelines.bench import set_up_bench
 
 INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "compare.store", "workspace"}
 
@@ -20,21 +20,7 @@ def create_pipeline() -> Pipeline:
     expensive = ["bench", "store", *question[1:], "workspace"]
     chain = pipeline(
         [
-            node(
-                build_bench,
-                [
-                    "base_model",
-                    "images",
-                    "manifest",
-                    "params:forget",
-                    "params:captions",
-                    "classifier",
-                    "params:sampling",
-                    "params:evaluation",
-                ],
-                ["bench", "split", "request", "conditions"],
-                name="set_up",
-            ),
+            set_up_bench(),
             node(
                 nodes.find_models,
                 [

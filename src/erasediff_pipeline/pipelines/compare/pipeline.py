@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.evaluation.bench import build_bench
+from erasediff_pipeline.pipelines.bench import set_up_bench
 from erasediff_pipeline.pipelines.compare import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -14,21 +14,7 @@ def create_pipeline() -> Pipeline:
     trials = ["base_trials", *(f"{method}_trials" for method in METHODS)]
     chain = pipeline(
         [
-            node(
-                build_bench,
-                [
-                    "base_model",
-                    "images",
-                    "manifest",
-                    "params:forget",
-                    "params:captions",
-                    "classifier",
-                    "params:sampling",
-                    "params:evaluation",
-                ],
-                ["bench", "split", "request", "conditions"],
-                name="set_up",
-            ),
+            set_up_bench(),
             node(
                 nodes.try_base_model,
                 ["bench", "store", "params:compare", "params:seed"],

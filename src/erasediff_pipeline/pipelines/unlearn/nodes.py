@@ -28,7 +28,6 @@ from erasediff_pipeline.data.task import ForgetTask, build_task
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation import measure
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
@@ -111,17 +110,6 @@ def measure_membership(
 ) -> Metrics:
     """Membership AUC of the forgotten images."""
     return measure.measure_membership(model.pipeline, task, sampling, evaluation, seed)
-
-
-def evaluate(
-    samples: LabelledImages,
-    membership: Metrics,
-    task: ForgetTask,
-    classifier: Judge,
-    evaluation: EvaluationSettings,
-) -> Metrics:
-    """Everything that is measured of one model."""
-    return measure.evaluate_model(samples, membership, task, classifier, evaluation)
 
 
 def collect_metrics(method: str) -> Callable:

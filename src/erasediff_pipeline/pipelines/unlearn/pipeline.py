@@ -2,6 +2,7 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
+from erasediff_pipeline.evaluation.measure import evaluate_model
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -100,7 +101,7 @@ def judge(which: str, model: str) -> list:
             name=f"membership_{which}",
         ),
         node(
-            nodes.evaluate,
+            evaluate_model,
             [f"{which}_samples", f"{which}_membership", "task", "classifier", "params:evaluation"],
             f"{which}_metrics",
             name=f"evaluate_{which}",
