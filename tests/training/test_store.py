@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from erasediff_pipeline.fingerprint import VERSIONS
 from erasediff_pipeline.training import store as module
 from erasediff_pipeline.training.store import FeatureStore
 
@@ -78,6 +79,16 @@ def test_other_inputs_are_computed_and_replace_the_file(model, tmp_path, change)
     store.once("mask", model, INPUTS, earlier)
     assert earlier.calls == 2
     assert files(tmp_path) == ["mask.safetensors"]
+
+
+def test_another_version_of_the_method_or_of_the_sampling_computes_again(model, tmp_path, monkeypatch):
+    compute = Compute(model)
+    for version, calls in ((1, 1), (1, 1), (2, 2), (2, 2)):
+        FeatureStore(tmp_path, version=version).once("mask", model, INPUTS, compute)
+        assert compute.calls == calls
+    monkeypatch.setitem(VERSIONS, "sampling", 99)
+    FeatureStore(tmp_path, version=2).once("mask", model, INPUTS, compute)
+    assert compute.calls == 3
 
 
 def test_each_name_has_a_file_of_its_own(model, tmp_path):

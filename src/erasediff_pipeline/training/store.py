@@ -25,13 +25,19 @@ class FeatureStore:
     Args:
         folder: Where to keep them; None keeps nothing.
         checkpoint: Name → where a training within the preparation writes its checkpoint; None writes none.
+        version: Of the method; a result of another version is computed again.
 
     Attributes:
         reused_seconds: Wall time that earlier runs spent on reused results: a part of the method's cost.
     """
 
-    def __init__(self, folder: Path | None = None, checkpoint: Callable[[str], Path] | None = None):
-        self.folder, self._checkpoint = folder, checkpoint
+    def __init__(
+        self,
+        folder: Path | None = None,
+        checkpoint: Callable[[str], Path] | None = None,
+        version: int = 1,
+    ):
+        self.folder, self._checkpoint, self._version = folder, checkpoint, version
         self.reused_seconds = 0.0
 
     def checkpoint(self, name: str) -> Path | None:
@@ -52,7 +58,7 @@ class FeatureStore:
         Returns:
             The tensors by name, on the CPU. A file from other inputs, or a damaged one, is replaced.
         """
-        key = fingerprint("training", name=name, **inputs)
+        key = fingerprint("training", "sampling", versions={"method": self._version}, name=name, **inputs)
         path = self.folder / f"{name}.safetensors" if self.folder else None
         if path and (kept := _read(path, key)):
             tensors, evaluations, seconds = kept

@@ -57,7 +57,7 @@ def erase(
     if getattr(built, "closed_form", False):
         history, cost = edit(model, built, data)
     else:
-        store = FeatureStore(workspace.features(method), workspace.checkpoint)
+        store = FeatureStore(workspace.features(method), workspace.checkpoint, entry.version)
         place = workspace.checkpoint(method)
         history, cost = train(model, built, data, settings, seed, place, on_log, store, machine)
     erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered))
