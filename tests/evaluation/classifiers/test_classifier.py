@@ -58,7 +58,9 @@ def test_other_shapes_are_refused(judge_settings, size):
 
 
 def test_a_resnet_takes_an_odd_side(judge_settings):
-    build_classifier(judge_settings.model_copy(update={"architecture": "resnet18"}), (1, 7, 7), 2)
+    settings = judge_settings.model_copy(update={"architecture": "resnet18"})
+    resnet = build_classifier(settings, (1, 7, 7), 2).eval()
+    assert resnet(torch.zeros(3, 1, 7, 7)).shape == (3, 2)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
