@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
+from erasediff_pipeline.tracking.hooks import ON_LOG
 
 
 class SyncProcesses:
@@ -34,6 +35,7 @@ class SyncProcesses:
         else:
             for name in pipeline.all_outputs():
                 catalog[name] = MemoryDataset(copy_mode="assign")
+            catalog[ON_LOG] = MemoryDataset(lambda step, scalars: None, copy_mode="assign")
 
     @hook_impl
     def after_pipeline_run(self) -> None:

@@ -9,13 +9,16 @@ import pandas as pd
 from mlflow.entities import Metric
 
 from erasediff_pipeline.config.deciding import as_plain
-from erasediff_pipeline.tracking.hooks import send
 from erasediff_pipeline.tracking.numbers import flatten
+from erasediff_pipeline.tracking.outbox import Outbox
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
 def log_methods(
-    summary: pd.DataFrame, parameters: dict[str, Any], curves: dict[str, pd.DataFrame | None]
+    summary: pd.DataFrame,
+    parameters: dict[str, Any],
+    curves: dict[str, pd.DataFrame | None],
+    outbox: Outbox,
 ) -> None:
     """Log each method as a run below the active run; without an active run, log nothing.
 
@@ -23,6 +26,7 @@ def log_methods(
         summary: A row for each method: means over the seeds.
         parameters: All parameters.
         curves: Curves of the first seed, by method; None for the base model.
+        outbox: Sends to MLflow, now or when its server is back.
     """
     if mlflow.active_run() is None:
         return
@@ -32,7 +36,7 @@ def log_methods(
         numbers = {str(key): float(value) for key, value in row.items()}
         settings = {"method": method, **plain[METHODS[method].parameters]} if method in METHODS else {}
         points = [] if curve is None else curve.to_dict("records")
-        send(f"the run of {method}", partial(_log_method, method, numbers, flatten(settings), points))
+        outbox.send(f"the run of {method}", partial(_log_method, method, numbers, flatten(settings), points))
 
 
 def _log_method(

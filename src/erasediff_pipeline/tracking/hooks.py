@@ -8,8 +8,7 @@ from typing import Any
 import mlflow
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from kedro.framework.project import settings
-from kedro.io import CatalogProtocol
+from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from pydantic import BaseModel
@@ -19,6 +18,8 @@ from erasediff_pipeline.tracking.outbox import Outbox, is_away
 from erasediff_pipeline.tracking.store import connect_once, tracking_uri
 
 logger = logging.getLogger(__name__)
+ON_LOG, OUTBOX = "on_log", "outbox"
+"""Inputs of nodes that log while they run: ``TrackRun.log_scalars``, and the outbox itself."""
 
 
 class TrackRun(MlflowHook):
@@ -47,6 +48,9 @@ class TrackRun(MlflowHook):
         self.outbox = Outbox()
         self.owns_run = mlflow.active_run() is None
         super().before_pipeline_run(run_params, pipeline, catalog)
+        for name, value in {ON_LOG: self.log_scalars, OUTBOX: self.outbox}.items():
+            if name in pipeline.inputs():
+                catalog[name] = MemoryDataset(value, copy_mode="assign")
         for name in pipeline.all_outputs():
             dataset: Any = catalog.get(name)
             if getattr(dataset, "_logging_activated", False):
@@ -63,6 +67,11 @@ class TrackRun(MlflowHook):
         plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in given.items()}
         if plain:
             self.outbox.send("parameters", partial(mlflow.log_params, flatten(plain)))
+
+    def log_scalars(self, step: int, scalars: dict[str, float]) -> None:
+        """Log one point of each curve to the run, if there is one."""
+        if mlflow.active_run() is not None:
+            self.outbox.send("points of the curves", partial(mlflow.log_metrics, scalars, step=step))
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -96,11 +105,3 @@ class TrackRun(MlflowHook):
             save(data)
             log = partial(mlflow.log_artifact, str(dataset._filepath), dataset.artifact_path)
         self.outbox.send(name, log)
-
-
-def send(what: str, call: Callable[[], object]) -> None:
-    """Call MLflow from within a node, through the outbox of the session's hook; see ``Outbox.send``."""
-    for hook in settings.HOOKS:
-        if isinstance(hook, TrackRun):
-            return hook.outbox.send(what, call)
-    call()

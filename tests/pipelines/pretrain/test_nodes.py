@@ -44,7 +44,7 @@ def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path
     images, manifest = noise
     denoiser = DenoiserSettings(channels=(8, 8), thresholding=thresholding)
     settings = (denoiser, PretrainSettings(steps=1, batch_size=2), 0, MachineSettings(), Workspace(tmp_path))
-    pipeline = train_base_model(images, manifest, *settings).pipeline
+    pipeline = train_base_model(images, manifest, *settings, on_log=lambda *_: None).pipeline
     sampler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     assert sampler.config.thresholding is thresholding
     assert sampler.config.sample_max_value == 1

@@ -21,6 +21,7 @@ from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import Trial, try_base, try_method
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
 from erasediff_pipeline.tracking.comparison import log_methods
+from erasediff_pipeline.tracking.outbox import Outbox
 from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS, reason_to_leave_out
 from erasediff_pipeline.workspace import Workspace
@@ -97,7 +98,7 @@ def report_comparison(
     return trade_off, grids, page
 
 
-def track_methods(summary: pd.DataFrame, parameters: dict[str, Any], *trials: Trials) -> None:
+def track_methods(summary: pd.DataFrame, parameters: dict[str, Any], outbox: Outbox, *trials: Trials) -> None:
     """One MLflow run a method, below the comparison's own."""
     curves = {t[0].row["method"]: t[0].curves for t in trials if t}
-    log_methods(summary, parameters, curves)
+    log_methods(summary, parameters, curves, outbox)

@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.bench import set_up_bench
 from erasediff_pipeline.pipelines.compare import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "workspace"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "workspace", "outbox"}
 
 
 def create_pipeline() -> Pipeline:
@@ -57,7 +57,7 @@ def create_pipeline() -> Pipeline:
                 ["trade_off", "grids", "report"],
                 name="report",
             ),
-            node(nodes.track_methods, ["summary", "parameters", *trials], None, name="track"),
+            node(nodes.track_methods, ["summary", "parameters", "outbox", *trials], None, name="track"),
         ]
     )
     parameters = {name for name in chain.inputs() if name.startswith("params:")}

@@ -6,7 +6,7 @@ from erasediff_pipeline.config import DenoiserSettings, MachineSettings, Pretrai
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pretrained import check_named, load_pretrained
-from erasediff_pipeline.tracking.scalars import log_scalars
+from erasediff_pipeline.training.loop import OnLog
 from erasediff_pipeline.training.pretraining import pretrain
 from erasediff_pipeline.workspace import Workspace
 
@@ -30,9 +30,10 @@ def train_base_model(
     seed: int,
     machine: MachineSettings,
     workspace: Workspace,
+    on_log: OnLog,
 ) -> ModelWithHistory:
     """Train the base model, or load it where ``denoiser.pretrained`` names one."""
     if denoiser.pretrained is not None:
         return load_base_model(denoiser)
-    trained = pretrain(train_images, manifest, denoiser, settings, seed, machine, workspace, log_scalars)
+    trained = pretrain(train_images, manifest, denoiser, settings, seed, machine, workspace, on_log)
     return ModelWithHistory(trained)

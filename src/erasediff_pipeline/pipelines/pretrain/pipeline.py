@@ -23,6 +23,7 @@ def create_pipeline() -> Pipeline:
             "params:seed",
             "params:machine",
             "workspace",
+            "on_log",
         ],
         "base_model",
         tags=TRAINING,

@@ -35,7 +35,7 @@ from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_reque
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.tracking.numbers import MlflowMetrics, numbers_of
 from erasediff_pipeline.tracking.provenance import describe_provenance
-from erasediff_pipeline.tracking.scalars import log_scalars
+from erasediff_pipeline.training.loop import OnLog
 from erasediff_pipeline.unlearning.erase import Erased, erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
@@ -80,8 +80,9 @@ def erase_by(method: str) -> Callable:
         seed: int,
         machine: MachineSettings,
         workspace: Workspace,
+        on_log: OnLog,
     ) -> Erased:
-        return erase(method, starting_model, task, settings, seed, workspace, machine, log_scalars)
+        return erase(method, starting_model, task, settings, seed, workspace, machine, on_log)
 
     return erase_forget_set
 

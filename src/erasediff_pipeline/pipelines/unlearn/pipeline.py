@@ -7,7 +7,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
-SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "workspace"}
+SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "workspace", "on_log"}
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
@@ -24,7 +24,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.erase_by(method),
-                ["starting_model", "task", settings, "params:seed", "params:machine", "workspace"],
+                ["starting_model", "task", settings, "params:seed", "params:machine", "workspace", "on_log"],
                 ["erased_model", "curves", "cost"],
                 name="erase",
                 tags=TRAINING,
