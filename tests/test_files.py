@@ -78,3 +78,12 @@ def test_the_leftovers_of_a_killed_write_are_known_and_removed(tmp_path, write, 
     write(tmp_path / "model", "new")
     assert leftovers_of(tmp_path / "model") == []
     assert sorted(tmp_path.iterdir()) == sorted([*others, tmp_path / "model"])
+
+
+def test_a_directory_that_was_moved_aside_when_the_write_was_killed_is_put_back(tmp_path):
+    lost = tmp_path / ".model.part/earlier/weights"
+    lost.parent.mkdir(parents=True)
+    lost.touch()
+    with pytest.raises(ZeroDivisionError), atomic_directory(tmp_path / "model"):
+        raise ZeroDivisionError
+    assert (tmp_path / "model/weights").exists()

@@ -207,3 +207,8 @@ def test_null_and_no_survive_yaml():
     settings = Parameters.model_validate({"unlearn": {"forget_target": None, "mixed_precision": False}})
     assert settings.unlearn.forget_target == "null"
     assert settings.unlearn.mixed_precision == "no"
+
+
+@pytest.mark.parametrize("audit", [3, None])
+def test_a_section_that_is_no_section_is_left_to_validation(audit):
+    assert fill_in({"audit": audit})["audit"] == audit

@@ -107,3 +107,7 @@ def test_contract_of_the_places_on_disk():
     assert catalog["{method}.metrics"]["filepath"] == "data/08_reporting/{method}/metrics.json"
     assert catalog["{method}.run"]["filepath"] == "data/08_reporting/{method}/run.json"
     assert catalog["{method}.erased_model"]["filepath"] == "data/06_models/{method}"
+
+
+def test_images_that_the_base_model_draws_come_with_the_names_of_their_classes(pipelines):
+    assert "source_report" in pipelines["generate"].all_outputs()

@@ -35,8 +35,11 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_directory(path: Path) -> Iterator[Path]:
     """Give an empty temporary directory to write to, and move it to ``path`` at success.
 
-    An earlier directory at ``path`` stays as it was until then, and for good if the block raises.
+    An earlier directory at ``path`` stays as it was until then, and for good if the block raises. A write
+    that was killed between the two moves has left it in the hidden directory: it is put back first.
     """
+    if not path.exists() and (lost := _work_directory(path) / "earlier").exists():
+        lost.rename(path)
     with _working_directory(path) as work:
         fresh, earlier = work / "fresh", work / "earlier"
         fresh.mkdir()

@@ -94,6 +94,7 @@ def fill_in(parameters: dict[str, Any]) -> dict[str, Any]:
     defaults = Parameters().model_dump(mode="json")
     missing = {entry.parameters for entry in METHODS.values()} - set(parameters)
     filled = parameters | {section: defaults[section] for section in sorted(missing)}
-    if filled.get("audit", {}).get("methods") == "all":
-        filled["audit"] = filled["audit"] | {"methods": list(METHODS)}
+    audit = filled.get("audit")
+    if isinstance(audit, dict) and audit.get("methods") == "all":
+        filled["audit"] = audit | {"methods": list(METHODS)}
     return filled

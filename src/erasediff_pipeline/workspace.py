@@ -22,7 +22,8 @@ class Workspace:
         """The folder of what a method computes once and may reuse."""
         return self.data / "04_feature" / self.environment / method
 
-    def command(self, pipeline: str) -> str:
-        """The command that runs a pipeline in this environment."""
+    def command(self, pipeline: str, parameters: str = "") -> str:
+        """The command that runs a pipeline in this environment, with ``--params`` if there are any."""
         option = f"--env={self.environment.rstrip('/')} " if self.environment else ""
-        return f"kedro run {option}--pipeline={pipeline}"
+        given = f" --params={parameters}" if parameters else ""
+        return f"kedro run {option}--pipeline={pipeline}{given}"

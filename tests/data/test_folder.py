@@ -146,7 +146,7 @@ def test_a_table_brings_in_nothing_from_outside(folder, outside):
     ("table", "said"),
     [
         ({"file_name": ["cats/a.png"]}, "expected `file_name` and `text`"),
-        ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "'cats/b.jpg' and 1 more"),
+        ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "for 2 images, first 'cats/b.jpg'"),
         (
             {"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a cat", " ", "a dog"]},
             "cats/b.jpg",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from erasediff_pipeline.data.manifest import build_manifest
-from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 
 def test_one_row_an_image(toy_images):
@@ -38,3 +38,10 @@ def test_same_seed_same_split(toy_images):
 def test_other_seed_other_split(toy_images):
     first, second = (build_manifest(toy_images, 0.25, seed)["split"] for seed in (3, 4))
     assert not first.equals(second)
+
+
+@pytest.mark.parametrize(("fraction", "images"), [(0.02, 2), (0.98, 98)])
+def test_a_split_without_room_for_every_class_is_refused(toy_images, fraction, images):
+    few = toy_images.select(np.resize(np.arange(len(toy_images)), 100))
+    with pytest.raises(InvalidParameter, match=f"source.test_fraction: {fraction}: {images} of 100 images"):
+        build_manifest(few, fraction, seed=0)

@@ -62,7 +62,7 @@ def test_a_base_model_is_trained_by_two_as_by_one(project, quick_run, tmp_path):
 @pytest.mark.parametrize(
     ("pipeline", "parameter", "said"),
     [
-        ("prepare", "seed=0", "2 processes: this pipeline has 0 trainings: run it in one"),
+        ("prepare", "seed=0", "2 processes: this pipeline trains 0 models: start one process"),
         ("unlearn", "unlearn.steps=0", "unlearn.steps: 0: Input should be"),
         ("unlearn", "unlearn.batch_size=33", "unlearn.batch_size: 33: "),
     ],

@@ -55,14 +55,14 @@ def test_auc_counted_by_hand(members, unseen, auc):
 
 
 def test_memorised_images_are_told_apart(memoriser, members_and_unseen):
-    losses = [denoising_losses(memoriser, images, SETTINGS, seed=0) for images in members_and_unseen]
+    losses = [denoising_losses(memoriser, images, SETTINGS, 0, 256) for images in members_and_unseen]
     assert membership_auc(*losses) > 0.95
     assert losses[0].mean() < losses[1].mean() / 2
 
 
 def test_a_model_that_knows_nothing_tells_nothing_apart(ignorant, members_and_unseen):
     """Row i of both sets gets the same noise, so the losses are the same number."""
-    losses = [denoising_losses(ignorant, images, SETTINGS, seed=0) for images in members_and_unseen]
+    losses = [denoising_losses(ignorant, images, SETTINGS, 0, 256) for images in members_and_unseen]
     assert torch.equal(*losses)
     assert membership_auc(*losses) == pytest.approx(0.5)
     assert float(losses[0].mean()) == pytest.approx(1, abs=0.05)
@@ -76,7 +76,7 @@ def test_loss_does_not_depend_on_the_batch_size(memoriser, members_and_unseen):
 def test_noise_depends_on_the_seed_and_not_on_the_model(toy_model, members_and_unseen):
     def noise_seen(seed, factor):
         model = toy_model(lambda model, x_t, t, c: factor * x_t)
-        denoising_losses(model, members_and_unseen[0], SETTINGS, seed)
+        denoising_losses(model, members_and_unseen[0], SETTINGS, seed, 256)
         return torch.cat([call.x_t for call in model.calls])
 
     assert torch.equal(noise_seen(0, 1), noise_seen(0, 2))
@@ -85,7 +85,7 @@ def test_noise_depends_on_the_seed_and_not_on_the_model(toy_model, members_and_u
 
 def test_timesteps_are_evenly_spaced_inside(toy_model, members_and_unseen):
     model = toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
-    denoising_losses(model, members_and_unseen[0], SETTINGS, 0)
+    denoising_losses(model, members_and_unseen[0], SETTINGS, 0, 256)
     timesteps = [int(call.t[0]) for call in model.calls]
     assert all((call.t == call.t[0]).all() for call in model.calls)
     assert len(timesteps) == 5 * 2
@@ -96,7 +96,7 @@ def test_timesteps_are_evenly_spaced_inside(toy_model, members_and_unseen):
 
 def test_labels_are_the_condition(toy_model, toy_images):
     model = toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
-    denoising_losses(model, toy_images, SETTINGS, 0)
+    denoising_losses(model, toy_images, SETTINGS, 0, 256)
     assert model.calls[0].c.tolist() == toy_images.labels.tolist()
 
 

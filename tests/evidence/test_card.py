@@ -6,17 +6,16 @@ from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
 
 TASK = "unconditional-image-generation"
+AUDIT = "kedro run --pipeline=audit"
 
 
 @pytest.fixture
 def evidence(metrics, run):
-    return collect_evidence(
-        metrics, run, None, GateSettings(limits={"fid": Gate(at_most=9)}), False, "kedro run --pipeline=audit"
-    )
+    return collect_evidence(metrics, run, None, GateSettings(limits={"fid": Gate(at_most=9)}), False, AUDIT)
 
 
 def test_the_hub_reads_it(evidence):
-    card = ModelCard(write_card(evidence, "kedro run --pipeline=unlearn", TASK, {}))
+    card = ModelCard(write_card(evidence, "kedro run --pipeline=unlearn", AUDIT, TASK, {}))
     assert card.data.library_name == "diffusers"
     assert card.data.pipeline_tag == TASK
     assert card.data.tags == ["machine-unlearning"]
@@ -25,10 +24,11 @@ def test_the_hub_reads_it(evidence):
 
 
 def test_it_says_what_was_done_and_what_fails(evidence):
-    text = write_card(evidence, "kedro run --pipeline=unlearn", TASK, {})
+    text = write_card(evidence, "kedro run --pipeline=unlearn", AUDIT, TASK, {})
     for words in (
         "forget class 0 (142 images) by the method `erasediff`",
         "b" * 64,
+        f"`{AUDIT}` tests whether",
         "| FID, retained (0 is best) | 10.0000 | 10.5000 |",
         "**Gates that this model fails:** fid (≤ 9: missed by 1.5000).",
         "Not checked by the run that made the model: forget_accuracy, retain_accuracy,",
@@ -37,13 +37,13 @@ def test_it_says_what_was_done_and_what_fails(evidence):
 
 
 def test_it_names_the_classes_as_their_source_does(evidence):
-    text = write_card(evidence, "kedro run", TASK, {0: "Coat"})
+    text = write_card(evidence, "kedro run", AUDIT, TASK, {0: "Coat"})
     assert "forget class 0 Coat (142 images) by" in text
     assert ModelCard(text).data.model_name == "erasediff: class 0 Coat (142 images) forgotten"
 
 
 def test_the_same_figures_give_the_same_bytes(evidence, run):
-    first = write_card(evidence, "kedro run", TASK, {})
+    first = write_card(evidence, "kedro run", AUDIT, TASK, {})
     evidence["provenance"]["git_commit"] = "another"
     evidence["cost"]["wall_seconds"] = 99.0
-    assert write_card(evidence, "kedro run", TASK, {}) == first
+    assert write_card(evidence, "kedro run", AUDIT, TASK, {}) == first

@@ -115,7 +115,7 @@ def test_only_the_owner_reads_the_private_key(keys):
 
 
 def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):
-    with pytest.raises(MissingInput, match=r"none\.pem is missing: make it with `make keys`"):
+    with pytest.raises(MissingInput, match=r"none\.pem is missing: make it with `kedro keys --private-key="):
         sign_folder(folder, tmp_path / "none.pem", "data/model")
     with pytest.raises(MissingInput, match=r"none\.pub is missing"):
         verify_folder(folder, "{}", tmp_path / "none.pub", "data/model")

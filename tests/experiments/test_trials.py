@@ -165,3 +165,6 @@ def test_places_are_readable_and_apart(bench):
     for digest in ("01234567", "89abcdef"):
         by_ids = request.model_copy(update={"by": "ids", "forget_sha256": digest * 8})
         assert place_of(by_ids, "esd", 0, "judged") == f"esd/class-0-ids-{digest}-seed-0/judged"
+    by_words = request.model_copy(update={"by": "prompts", "prompts": ("three",)})
+    other = by_words.model_copy(update={"prompts": ("3",)})
+    assert place_of(by_words, "esd", 0, "judged") != place_of(other, "esd", 0, "judged")

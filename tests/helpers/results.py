@@ -78,7 +78,7 @@ def of_evaluation():
     roles = np.where(samples.labels == 0, "forget", "retain")
     settings = EvaluationSettings(membership_timesteps=2, membership_noises=1)
     measured = evaluate_samples(samples, roles, images.select(images.labels != 0), judge, settings)
-    losses = denoising_losses(build_toy_unet(), samples, settings, 0)
+    losses = denoising_losses(build_toy_unet(), samples, settings, 0, 256)
     return [*(v for v in measured.values() if isinstance(v, int | float)), *losses[:5].tolist()]
 
 

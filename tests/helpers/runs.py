@@ -8,7 +8,7 @@ from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
 
-STEPPED = [name for name, entry in METHODS.items() if not getattr(entry.build, "closed_form", False)]
+STEPPED = [name for name, entry in METHODS.items() if not entry.closed_form]
 """The methods that train."""
 CHEAP = {
     "salun": {"mask_batches": 2},

@@ -34,8 +34,8 @@ def test_of_two_processes_the_first_alone_writes(monkeypatch):
 @pytest.mark.parametrize(
     ("tags", "said"),
     [
-        ([], "2 processes: this pipeline has 0 trainings: run it in one"),
-        ([TRAINING, TRAINING], "has 2 trainings: run its parts one after the other"),
+        ([], "2 processes: this pipeline trains 0 models: start one process"),
+        ([TRAINING, TRAINING], "trains 2 models: train one at a time"),
     ],
 )
 def test_a_pipeline_without_exactly_one_training_is_refused(monkeypatch, tags, said):

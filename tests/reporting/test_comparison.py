@@ -313,3 +313,10 @@ def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():
         "1234.4",
         "0.000",
     ]
+
+
+def test_there_is_a_colour_for_any_number_of_methods():
+    once = summary_of()
+    renamed = [once.assign(method=once["method"] + mark) for mark in "abc"]
+    many = pd.concat([once, *renamed], ignore_index=True)
+    assert len(draw_trade_off(many).axes[0].containers) == len(many) > 20

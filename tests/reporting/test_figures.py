@@ -133,3 +133,8 @@ def test_no_row_of_a_forgotten_class_is_drawn_where_it_is_hidden(toy_images, hid
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == rows
     for axes in figure.axes:
         assert axes.images[0].get_array().shape[0] == 9 * len(rows)
+
+
+def test_a_method_that_logs_names_of_its_own_has_curves():
+    figure = draw_curves(pd.DataFrame({"step": [0, 1], "alignment": [0.5, 0.4]}))
+    assert [axes.get_title() for axes in figure.axes if axes.lines] == ["alignment"]

@@ -189,3 +189,18 @@ def test_page_fetches_nothing_and_its_pictures_are_png(render):
 def test_the_page_opens_with_the_verdict_and_the_picture(render):
     page = render()
     assert page.index('id="verdict"') < page.index("<img") < page.index("<table")
+
+
+def test_what_was_not_checked_is_said_as_it_is(evidence):
+    found = evidence()
+    found["not_checked"] = ["fid: not audited yet: kedro run --env=tiny_text_to_image --pipeline=audit"]
+    page = render_report(found, Figure(figsize=(1, 1)), Figure(figsize=(1, 1)), {})
+    assert f"<li>{found['not_checked'][0]}</li>" in page
+
+
+def test_an_audit_without_inversion_ends_no_sentence_halfway(evidence):
+    models = {name: FOUND | {"inversion": {}} for name in ("base", "erased")}
+    audit = {"samples": 100, "not_checked": [], "models": models}
+    page = render_report(evidence(audit), *(Figure(figsize=(1, 1)) for _ in range(2)), {})
+    assert "still hold:" not in page
+    assert "No audit can prove that nothing is left." in page

@@ -7,10 +7,11 @@ import torch
 from diffusers.training_utils import EMAModel
 from pydantic import ValidationError
 
-from erasediff_pipeline.config import PretrainSettings
+from erasediff_pipeline.config import MachineSettings, PretrainSettings
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.training import loop
+from erasediff_pipeline.training.checkpoint import fingerprint_run
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
@@ -335,8 +336,10 @@ def test_diverged_training_is_an_error(linear_model, data, loss):
             return {"loss": loss}
 
     settings = PretrainSettings(**small())
-    with pytest.raises(UserError, match=r"pretrain: the gradient is \S+ at step 0: lower its learning_rate"):
-        train(linear_model(), Diverged(settings), TrainingData(data.retain), settings, 0)
+    for section in (None, "audit.inversion"):
+        said = rf"{section or 'pretrain'}: the gradient is \S+ at step 0: lower its learning_rate"
+        with pytest.raises(UserError, match=said):
+            train(linear_model(), Diverged(settings), TrainingData(data.retain), settings, 0, section=section)
 
 
 def test_a_part_takes_all_of_a_batch_along():
@@ -400,3 +403,17 @@ def test_activations_computed_twice_give_the_same_curves(text_model):
         assert not model.unet.is_gradient_checkpointing
     np.testing.assert_allclose(*curves, rtol=1e-3)
     assert calls[1] > calls[0]
+
+
+def test_the_version_of_a_method_is_its_own(unet_model, data, monkeypatch):
+    class Child(Denoising):
+        """Another method, with the same name here."""
+
+    def fingerprint_of(kind):
+        settings = PretrainSettings(**small())
+        method, inputs = kind(settings), TrainingData(data.retain)
+        return fingerprint_run(unet_model(), method, inputs, settings, MachineSettings(), 1, 0)
+
+    before = fingerprint_of(Child)
+    monkeypatch.setattr(Denoising, "version", 2, raising=False)
+    assert fingerprint_of(Child) == before != fingerprint_of(Denoising)

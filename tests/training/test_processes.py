@@ -93,7 +93,7 @@ def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
     ("fault", "said"),
     [
         ("other weights", "erasediff: the processes have read different models, images or parameters"),
-        ("odd batch", "batch_size of erasediff: 3: use a multiple of 2 (2 processes, accumulation 1)"),
+        ("odd batch", "batch_size of unlearn: 3: use a multiple of 2 (2 processes, accumulation 1)"),
         (
             "other disk",
             "erasediff: the processes would continue from steps 4, 0: put data/ on one file system",

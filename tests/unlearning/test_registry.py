@@ -313,7 +313,7 @@ def test_no_other_class_is_refused(linear_model, name):
         prepared(name, linear_model(), data)
 
 
-@pytest.mark.parametrize("name", [n for n in STEPPED if getattr(METHODS[n].build, "classes_only", False)])
+@pytest.mark.parametrize("name", [n for n in STEPPED if METHODS[n].classes_only])
 def test_a_method_that_forgets_a_condition_refuses_single_images(linear_model, name):
     data = TrainingData(retain=images_of([0, 1]), forget=images_of([0]))
     with pytest.raises(InvalidRequest, match=f"{name} forgets conditions, not single images"):

@@ -55,6 +55,7 @@ def invert(
             settings,
             derive_seed(seed, "inversion", name),
             checkpoint,
+            section="audit.inversion",
         )
         rows.append((name, history[-1]["loss"], measure(attack)))
     return pd.DataFrame(rows, columns=["start", "loss", "forget_accuracy"])

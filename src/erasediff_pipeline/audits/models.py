@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from erasediff_pipeline.config import AuditSettings
+from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
@@ -80,10 +81,11 @@ def check_erased_model(
     answered = [entry.forget_sha256 for entry in erased.history][-1:]
     asked, measured_request = bench.task.request, Request.model_validate(metrics["forget"])
     if asked != measured_request or answered != [asked.forget_sha256]:
+        parameters = ",".join(filter(None, (select_model(settings.model), _as_parameter(measured_request))))
         raise InvalidRequest(
             f"audit.model: {settings.model!r} has forgotten {measured_request.in_words()}, not "
             f"{asked.in_words()}: run its pipeline for that request, or audit the other one with "
-            f"`kedro run --pipeline=audit --params={_as_parameter(measured_request)}`"
+            f"`kedro run --pipeline=audit --params={parameters}`"
         )
 
 

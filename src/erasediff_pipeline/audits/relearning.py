@@ -48,7 +48,8 @@ def relearn(
             trained.train()
 
     data = TrainingData(retain=images.select(np.arange(min(len(images), settings.images))))
-    train(trained, Denoising(settings), data, settings, seed, on_log=measure_sometimes)
+    denoising = Denoising(settings)
+    train(trained, denoising, data, settings, seed, on_log=measure_sometimes, section="audit.relearning")
     return pd.DataFrame(points, columns=["step", "forget_accuracy"])
 
 

@@ -34,11 +34,12 @@ def measure_membership(bench: Bench, models: Models, settings: AuditSettings, se
         A row a model: ``model``, ``auc``, ``low``, ``high``, ``true_positive_rate`` at 1 % false positives.
     """
     members, unseen = bench.task.forget, bench.task.unseen()
+    noise = derive_seed(seed, "evaluation")
     rows = []
     for name, model in models.items():
         asked = model_of(model.pipeline, bench.task.prompts)
         known, new = (
-            denoising_losses(asked, images, bench.evaluation, derive_seed(seed, "evaluation"))
+            denoising_losses(asked, images, bench.evaluation, noise, bench.sampling.batch_size)
             for images in (members, unseen)
         )
         low, high = membership_interval(known, new, settings.bootstrap, settings.confidence, seed)

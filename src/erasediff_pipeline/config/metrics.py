@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 Kind = Literal["classes", "ids", "prompts"]
-"""What a request names, see ``data.request``."""
+"""What a request names: classes, single training images, or words."""
 
 ALL: tuple[Kind, ...] = ("classes", "ids", "prompts")
 WHOLE: tuple[Kind, ...] = ("classes", "prompts")

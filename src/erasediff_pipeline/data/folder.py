@@ -40,9 +40,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         InvalidParameter: ``metadata.csv`` lacks a column or a caption.
     """
     if settings.path is None:
-        raise MissingInput(
-            "source.path: null: expected a folder with one folder for each class: <path>/<class>/<file>"
-        )
+        raise MissingInput(f"source.path: null: {EXPECTED}")
     root = Path(settings.path)
     try:
         classes, _ = find_classes(root)
@@ -129,6 +127,6 @@ def _read_captions(file: Path, names: list[str]) -> list[str]:
     without = [name for name in names if not texts.get(name, "").strip()]
     if without:
         raise InvalidParameter(
-            f"{file} has no text for {without[0]!r} and {len(without) - 1} more: add a row for each image"
+            f"{file} has no text for {len(without)} images, first {without[0]!r}: add a row for each image"
         )
     return [texts[name] for name in names]

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ from erasediff_pipeline.config import CaptionSettings, SourceSettings
 from erasediff_pipeline.data.captions import add_captions
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found
-from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.seeding import derive_seed
 
 
@@ -59,12 +60,19 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
 
     Raises:
         MissingInput: A class has a single image.
+        InvalidParameter: A split has fewer images than there are classes.
     """
     labels, counts = np.unique(data.labels, return_counts=True)
     if counts.min() < 2:
         raise MissingInput(
             f"source: class {labels[counts.argmin()]} has one image: expected at least 2, one of them "
             "for the test split"
+        )
+    test_images = ceil(test_fraction * len(data))  # as scikit-learn rounds
+    if not len(labels) <= test_images <= len(data) - len(labels):
+        raise InvalidParameter(
+            f"source.test_fraction: {test_fraction}: {test_images} of {len(data)} images: expected at "
+            f"least one image of each of the {len(labels)} classes in either split"
         )
     _, test = train_test_split(
         np.arange(len(data)),

@@ -1,14 +1,12 @@
 """The forget request, resolved against the data, as metrics, history and evidence carry it."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
+from erasediff_pipeline.config.metrics import Kind
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
-
-By = Literal["classes", "ids", "prompts"]
-"""What a request names: classes, single training images, or words."""
 
 
 class _Described(BaseModel):
@@ -16,7 +14,7 @@ class _Described(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    by: By
+    by: Kind
     classes: tuple[int, ...]
 
     @model_serializer(mode="wrap")
@@ -43,7 +41,7 @@ class AnsweredRequest(_Described):
 
     anchor_prompt: str | None = None
     base_model_sha256: str
-    by: By
+    by: Kind
     classes: tuple[int, ...]
     forget_sha256: str
     ids: tuple[str, ...] = ()
@@ -57,7 +55,7 @@ class AnsweredRequest(_Described):
 class Request(_Described):
     """What is to be forgotten, and the split that this makes."""
 
-    by: By
+    by: Kind
     classes: tuple[int, ...]
     """Labels of the classes concerned, ascending; a request by ids keeps them."""
 

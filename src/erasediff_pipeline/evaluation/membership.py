@@ -18,7 +18,7 @@ def denoising_losses(
     data: LabelledImages,
     settings: EvaluationSettings,
     seed: int,
-    batch_size: int = 256,
+    batch_size: int,
 ) -> Tensor:
     """Compute each image's denoising loss, averaged over evenly spaced timesteps and several noises.
 

@@ -26,7 +26,7 @@ A diffusion model that was made to forget {{ request }} by the method `{{ method
 
 ## Limits
 
-These figures describe what the model draws. `kedro run --pipeline=audit` tests whether the forgotten data can
+These figures describe what the model draws. `{{ audit }}` tests whether the forgotten data can
 be recovered from the weights; `evidence.json` and `report.html` of the audit have the results, and list what
 was not checked.
 {% if failed %}
@@ -46,12 +46,15 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 """
 
 
-def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mapping[int, str]) -> str:
+def write_card(
+    evidence: dict[str, Any], pipeline: str, audit: str, task: str, names: Mapping[int, str]
+) -> str:
     """Write the card's text: the same bytes for the same figures and names, so nothing of the run itself.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.
         pipeline: The command that ran, for example ``kedro run --pipeline=unlearn``.
+        audit: The command that audits the model.
         task: The Hub's name of the model's task, for example ``text-to-image``.
         names: What the source calls its classes, by label.
     """
@@ -84,6 +87,7 @@ def write_card(evidence: dict[str, Any], pipeline: str, task: str, names: Mappin
         request=request,
         method=evidence["method"],
         pipeline=pipeline,
+        audit=audit,
         base_sha256=evidence["provenance"]["base_model_sha256"],
         rows=[
             f"{row.label} ({row.hint}) | {format_metric(row.before)} | {format_metric(row.after)}"

@@ -85,7 +85,10 @@ def sign_folder(folder: Path, private_key: Path, name: str) -> str:
     from model_signing import signing
 
     if not private_key.exists():
-        raise MissingInput(f"signing.private_key: {private_key} is missing: make it with `make keys`")
+        raise MissingInput(
+            f"signing.private_key: {private_key} is missing: make it with "
+            f"`kedro keys --private-key={private_key}`"
+        )
     try:
         signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
     except (ValueError, TypeError):  # its message may quote what is in the file

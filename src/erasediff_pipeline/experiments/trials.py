@@ -19,7 +19,7 @@ from erasediff_pipeline.evaluation.measure import evaluate_model, measure_member
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.experiments.comparison import COSTS
 from erasediff_pipeline.experiments.store import TrialStore
-from erasediff_pipeline.fingerprint import describe_inputs
+from erasediff_pipeline.fingerprint import describe_inputs, hash_json
 from erasediff_pipeline.unlearning.erase import Erased, erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
@@ -110,6 +110,9 @@ def place_of(request: Request, method: str, seed: int, part: str) -> str:
     concerned = "-".join(str(label) for label in request.classes)
     if request.keeps_classes:
         concerned += f"-ids-{request.forget_sha256[:8]}"
+    if request.names_words:  # others may mean the same class
+        words = request.model_dump(include={"prompts", "templates", "anchor_prompt"})
+        concerned += f"-prompts-{hash_json(words)[:8]}"
     return f"{method}/class-{concerned}-seed-{seed}/{part}"
 
 

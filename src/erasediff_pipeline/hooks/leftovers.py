@@ -7,7 +7,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
-from erasediff_pipeline.evidence.leftovers import read_places
+from erasediff_pipeline.evidence.leftovers import Place, read_places
 
 PLACES = "release.places"
 
@@ -24,4 +24,6 @@ class DeclarePlaces:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Add the places to the catalog, if the pipeline asks for them."""
         if PLACES in pipeline.inputs():
-            catalog[PLACES] = MemoryDataset(read_places(self.loader.catalog_of_any_run()))
+            source = self.loader["parameters"]["source"]["name"]
+            downloads = Place(f"data/01_raw/{source}*", "images")
+            catalog[PLACES] = MemoryDataset([*read_places(self.loader.catalog_of_any_run()), downloads])

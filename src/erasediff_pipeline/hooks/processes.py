@@ -28,8 +28,8 @@ class SyncProcesses:
             return
         trainings = len(pipeline.only_nodes_with_tags(TRAINING).nodes)
         if trainings != 1:
-            remedy = "run it in one" if trainings == 0 else "run its parts one after the other"
-            raise UserError(f"{world_size()} processes: this pipeline has {trainings} trainings: {remedy}")
+            remedy = "train one at a time" if trainings else "start one process"
+            raise UserError(f"{world_size()} processes: this pipeline trains {trainings} models: {remedy}")
         if rank() == 0:
             process_state().wait_for_everyone()
         else:

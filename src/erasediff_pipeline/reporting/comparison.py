@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
@@ -17,7 +16,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.experiments.comparison import GOLD, compared_metrics, mark_front
 from erasediff_pipeline.reporting.figures import show_rows
-from erasediff_pipeline.reporting.report import embed
+from erasediff_pipeline.reporting.page import embed, render_page
 
 SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
@@ -36,7 +35,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
     axes.step(
         front[name], front["fid"], where="post", color="#999999", lw=1.2, zorder=1, label="Pareto front"
     )
-    colours = iter(colormaps["tab10"].colors)  # type: ignore[attr-defined]
+    methods = [method for method in summary["method"] if method not in SPECIAL]
     for _, row in summary.iterrows():
         marker, size = {"base": ("s", 7), GOLD: ("*", 15)}.get(row["method"], ("o", 7))
         axes.errorbar(
@@ -46,7 +45,7 @@ def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
             yerr=row["fid_interval"],
             fmt=marker,
             ms=size,
-            color=SPECIAL.get(row["method"]) or next(colours),
+            color=SPECIAL.get(row["method"]) or colormaps["tab10"](methods.index(row["method"]) % 10),
             label=row["method"],
             capsize=3,
             lw=1,
@@ -105,13 +104,11 @@ def render_comparison(
     names: Mapping[int, str] = NO_NAMES,
 ) -> str:
     """Render the page: pictures are embedded, every value is escaped, nothing is fetched."""
-    environment = Environment(
-        loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
-    )
     measured = [name for name in compared_metrics() if summary[name].notna().any()]
     has_gold = GOLD in set(summary["method"])
     rivals = summary[~summary["method"].isin(["base", GOLD])].sort_values("distance")
-    return environment.get_template("comparison.html").render(
+    return render_page(
+        "comparison.html",
         request=request.in_words(names),
         columns=[METRICS[name].label for name in measured],
         rows=[_describe_row(row, measured) for _, row in summary.iterrows()],

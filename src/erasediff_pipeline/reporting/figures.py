@@ -175,8 +175,9 @@ def tile(samples: LabelledImages, columns: int) -> np.ndarray:
 
 
 def draw_curves(curves: pd.DataFrame) -> Figure:
-    """Plot losses, λ and the gradients' cosine over the steps, as far as the method logs them."""
-    shown = {key: title for key, title in CURVES.items() if key in curves}
+    """Plot what the method logs over the steps: those of ``CURVES`` if it logs any of them, else all."""
+    logged = [str(key) for key in curves if key != "step"]
+    shown = {key: title for key, title in CURVES.items() if key in logged} or {key: key for key in logged}
     across = min(2, len(shown))
     down = -(-len(shown) // across)
     figure = Figure(figsize=(4 * across, 2.3 * down + 0.4), dpi=120)

@@ -1,18 +1,16 @@
 """The HTML report of a run, one self-contained page."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import name_class
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.audit import list_findings
+from erasediff_pipeline.reporting.page import embed, render_page
 from erasediff_pipeline.reporting.summary import (
     describe_verdict,
     doubt_base,
@@ -38,12 +36,10 @@ def render_report(
         names: What the source calls its classes, by label.
         audits: Curves of the audits; None without an audit.
     """
-    environment = Environment(
-        loader=PackageLoader("erasediff_pipeline.reporting", "templates"), autoescape=True
-    )
     audited = evidence["audits"] or {}
     findings = {which: list_findings(found, names) for which, found in audited.items()}
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         evidence=evidence,
         base=evidence["metrics"]["base"],
         erased=evidence["metrics"]["erased"],
@@ -75,10 +71,3 @@ def _list_intervals(figures: dict[str, dict[str, float]]) -> dict[str, str]:
         for name, figure in figures.items()
         if figure["low"] is not None and figure["low"] != figure["high"]
     }
-
-
-def embed(figure: Figure) -> str:
-    """Encode a figure as a PNG data URI."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"

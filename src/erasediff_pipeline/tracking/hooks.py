@@ -11,8 +11,8 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
-from pydantic import BaseModel
 
+from erasediff_pipeline.config.deciding import as_plain
 from erasediff_pipeline.tracking.numbers import flatten
 from erasediff_pipeline.tracking.outbox import Outbox, is_away
 from erasediff_pipeline.tracking.store import connect_once, tracking_uri
@@ -64,9 +64,8 @@ class TrackRun(MlflowHook):
         if mlflow.active_run() is None:  # in another thread
             mlflow.start_run(self.run_id)
         given = {name[7:]: value for name, value in inputs.items() if name.startswith("params:")}
-        plain = {k: v.model_dump() if isinstance(v, BaseModel) else v for k, v in given.items()}
-        if plain:
-            self.outbox.send("parameters", partial(mlflow.log_params, flatten(plain)))
+        if given:
+            self.outbox.send("parameters", partial(mlflow.log_params, flatten(as_plain(given))))
 
     def log_scalars(self, step: int, scalars: dict[str, float]) -> None:
         """Log one point of each curve to the run, if there is one."""

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import torch
 
+from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.paths import project_root
 
 PACKAGES = (
@@ -39,6 +40,26 @@ def describe_provenance(parameters: dict[str, Any]) -> dict[str, Any]:
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "threads": torch.get_num_threads(),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def describe_run(
+    base_model_sha256: str,
+    erased_model_sha256: str,
+    request: Request,
+    cost: dict[str, Any],
+    parameters: dict[str, Any],
+) -> dict[str, Any]:
+    """``run.json``: what a run cost and where its result comes from; it differs from run to run."""
+    return {
+        "cost": cost,
+        "provenance": {
+            "base_model_sha256": base_model_sha256,
+            "erased_model_sha256": erased_model_sha256,
+            "forget_sha256": request.forget_sha256,
+            "retain_sha256": request.retain_sha256,
+            **describe_provenance(parameters),
+        },
     }
 
 

@@ -1,5 +1,6 @@
 """Versions of erased models in MLflow's registry: what is registered, and the verdict of an audit."""
 
+import hashlib
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,10 +9,21 @@ import mlflow
 import pandas as pd
 
 import erasediff_pipeline
+from erasediff_pipeline.config import SamplingSettings, TrackingSettings
+from erasediff_pipeline.data.task import ForgetTask
 
 logger = logging.getLogger(__name__)
 CANDIDATE, ERASED = "candidate", "erased"
 """Aliases: the newest version, and the newest version of which every gate was checked and held."""
+
+PROVENANCE_TAGS = (
+    "base_model_sha256",
+    "erased_model_sha256",
+    "forget_sha256",
+    "retain_sha256",
+    "git_commit",
+    "dvc_lock_sha256",
+)
 
 
 class ModelVersion(NamedTuple):
@@ -41,6 +53,59 @@ class Verdict(NamedTuple):
     """Whether every gate was checked and held."""
 
     tags: dict[str, str]
+
+
+def describe_version(
+    evidence: dict[str, Any],
+    report: str,
+    task: ForgetTask,
+    tracking: TrackingSettings,
+    sampling: SamplingSettings,
+) -> ModelVersion:
+    """Describe an erased model to the registry.
+
+    Args:
+        evidence: ``evidence.json`` of the run that made it.
+        report: ``report.html`` of that run; its hash becomes a tag.
+        task: Its first retained condition becomes the example.
+        tracking: Names the registered model.
+        sampling: How the model draws by default.
+    """
+    number = int(task.retained_numbers[0])
+    prompt = task.prompts[number]
+    return ModelVersion(
+        name=tracking.registered_model and tracking.registered_model.replace("{method}", evidence["method"]),
+        tags={
+            **{key: str(evidence["provenance"][key]) for key in PROVENANCE_TAGS},
+            "request": task.request.in_words(),
+            "gates": evidence["verdict"],
+            "report_sha256": hashlib.sha256(report.encode()).hexdigest(),
+        },
+        sampling=sampling.model_dump(),
+        asked="prompt" if prompt else "label",
+        example=prompt or number,
+    )
+
+
+def describe_verdict(erased_model_sha256: str, verdict: str, passed: bool, report: str) -> Verdict:
+    """Describe the outcome of an audit to the registry.
+
+    Args:
+        erased_model_sha256: Weights of the audited model.
+        verdict: Of ``evidence.json``.
+        passed: Whether every gate was checked and held.
+        report: ``report.html`` of the audit; its hash becomes a tag.
+    """
+    run = mlflow.active_run()
+    return Verdict(
+        erased_model_sha256,
+        passed,
+        {
+            "gates": verdict,
+            "audit_report_sha256": hashlib.sha256(report.encode()).hexdigest(),
+            "audit_run_id": run.info.run_id if run else "none",
+        },
+    )
 
 
 def register_version(directory: Path, version: ModelVersion) -> None:

@@ -87,7 +87,8 @@ class ErasedModel(PythonModel):
         if isinstance(self.pipeline, StableDiffusionPipeline):
             prompts = list(dict.fromkeys(model_input["prompt"]))
             return model_of(self.pipeline, prompts), [prompts.index(p) for p in model_input["prompt"]]
-        model = ClassConditional.from_pipeline(self.pipeline)
+        model = model_of(self.pipeline)
+        assert isinstance(model, ClassConditional)
         highest = model.classes - 1
         labels = [int(label) for label in model_input["label"]]
         if not all(0 <= label <= highest for label in labels):

@@ -85,7 +85,7 @@ def fingerprint_run(
     """
     return fingerprint(
         "training",
-        versions={"checkpoint": FORMAT, method.name: getattr(method, "version", 1)},
+        versions={"checkpoint": FORMAT, method.name: vars(type(method)).get("version", 1)},
         method=method.name,
         seed=seed,
         settings=settings.model_dump(mode="json"),

@@ -5,7 +5,8 @@ from torch import Generator
 from erasediff_pipeline.config import TrainingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.training.gradients import backward
-from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.losses import training_loss
+from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 from diffusers.training_utils import EMAModel
 from torch import nn
@@ -27,7 +27,7 @@ from erasediff_pipeline.training.checkpoint import (
 )
 from erasediff_pipeline.training.gradients import LossScale, accumulate
 from erasediff_pipeline.training.memory import peak_memory, reset_peak_memory
-from erasediff_pipeline.training.method import Batch, M, Method, Scalars, TrainingData
+from erasediff_pipeline.training.method import Batch, ClosedForm, M, Method, Scalars, TrainingData
 from erasediff_pipeline.training.optimiser import build_schedule, match_layouts, optimiser_class
 from erasediff_pipeline.training.processes import average, check_agreement, share_of
 from erasediff_pipeline.training.reading import encode_batches
@@ -61,6 +61,7 @@ def train(
     on_log: OnLog = lambda step, scalars: None,
     store: FeatureStore | None = None,
     machine: MachineSettings = PLAIN,
+    section: str | None = None,
 ) -> tuple[list[Scalars], Cost]:
     """Train ``model`` in place; at the end it holds the running mean of its weights, if there is one.
 
@@ -78,6 +79,7 @@ def train(
         on_log: Called with the step and the scalars of each point of the curves.
         store: Keeps what ``method.prepare`` computes; by default nothing is kept.
         machine: How to compute faster.
+        section: Key of the settings, for progress and messages; by default, the method's own.
 
     Returns:
         The points of the curves, each with its ``step``, and the cost.
@@ -86,12 +88,12 @@ def train(
         InvalidParameter: The processes cannot share the batches evenly.
         UserError: The gradient is not finite, or the processes have read different things.
     """
-    training = _Training(model, method, data, settings, seed, checkpoint, machine)
+    training = _Training(model, method, data, settings, seed, checkpoint, machine, section)
     training.prepare(store or FeatureStore())
     with accelerated(model, training.machine):
         training.restore()
         steps = range(training.done, settings.steps)
-        bar = show_progress(steps, method.name, settings.steps, initial=training.done, unit="step")
+        bar = show_progress(steps, training.title, settings.steps, initial=training.done, unit="step")
         for step, (forget, retain) in zip(bar, training.batches(steps), strict=True):
             scalars = training.compute_gradients(step, forget, retain)
             scalars["gradient_norm"] = training.update_weights(step)
@@ -117,15 +119,18 @@ class _Training(Generic[M]):
         seed: int,
         checkpoint: Path | None,
         machine: MachineSettings,
+        section: str | None,
     ):
         self.started, self.evaluations_before = time.perf_counter(), model.evaluations
         reset_peak_memory()
         self.model, self.method, self.data, self.settings = model, method, data, settings
         self.seed, self.checkpoint = seed, checkpoint
+        self.title = section or method.name
+        self.section = section or vars(type(method)).get("parameters", method.name)
         self.accelerator, self.machine = start_accelerator(settings, machine)
         # Both may refuse the settings: before a preparation that may take hours.
-        self.share = share_of(self.accelerator, settings, method.name)
-        key = f"optimiser of {method.name}"
+        self.share = share_of(self.accelerator, settings, self.section)
+        key = f"optimiser of {self.section}"
         self.optimiser_class = optimiser_class(settings.optimiser, self.accelerator.device, key)
         self.fused = self.machine.fused and settings.optimiser == "adamw"
 
@@ -153,9 +158,9 @@ class _Training(Generic[M]):
         if self.checkpoint:
             progress = load_checkpoint(self.checkpoint, self.fingerprint, self.state)
         self.done, self.history = progress.step, progress.history
-        check_agreement(self.accelerator, self.method.name, self.fingerprint, self.done)
+        check_agreement(self.accelerator, self.title, self.fingerprint, self.done)
         if self.done:
-            logger.info("%s continues from step %d of %d", self.method.name, self.done, settings.steps)
+            logger.info("%s continues from step %d of %d", self.title, self.done, settings.steps)
         self.seconds_before = progress.seconds
         self.model.count(progress.evaluations)
 
@@ -186,7 +191,7 @@ class _Training(Generic[M]):
         finite = math.isfinite(norm)
         if not finite and state.scale.exhausted:
             raise UserError(
-                f"{self.method.name}: the gradient is {norm} at step {step}: lower its learning_rate "
+                f"{self.section}: the gradient is {norm} at step {step}: lower its learning_rate "
                 f"(now {settings.learning_rate})"
             )
         if finite:
@@ -231,12 +236,12 @@ class _Training(Generic[M]):
         return self.seconds_before + time.perf_counter() - self.prepared
 
 
-def edit(model: M, method: Any, data: TrainingData) -> tuple[list[Scalars], Cost]:
+def edit(model: M, method: ClosedForm[M], data: TrainingData) -> tuple[list[Scalars], Cost]:
     """Let a closed-form method change the weights in place.
 
     Args:
         model: The model to change.
-        method: One with ``closed_form = True``, see ``Method``.
+        method: Changes the weights.
         data: The retain and the forget set.
 
     Returns:

@@ -33,7 +33,7 @@ def share_of(accelerator: Accelerator, settings: TrainingSettings, name: str) ->
     Args:
         accelerator: Knows the processes.
         settings: ``batch_size`` and ``accumulation`` are used.
-        name: Of the method, for the message.
+        name: Key of the settings, for the message.
 
     Raises:
         InvalidParameter: The batch cannot be divided into so many parts.

@@ -22,7 +22,8 @@ from erasediff_pipeline.ranks import world_size
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.gradients import backward
 from erasediff_pipeline.training.loop import train
-from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.losses import training_loss
+from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore, Tensors
 from erasediff_pipeline.unlearning.retrain import Retrain
 

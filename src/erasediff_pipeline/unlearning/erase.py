@@ -54,7 +54,7 @@ def erase(
     model = model_of(start.pipeline, task.prompts)
     data = TrainingData(task.retain, task.forget, task.forgotten_before, task.anchor)
     built = entry.build(settings)
-    if getattr(built, "closed_form", False):
+    if entry.closed_form:
         history, cost = edit(model, built, data)
     else:
         store = FeatureStore(workspace.features(method), workspace.checkpoint, entry.version)

@@ -12,7 +12,7 @@ each coordinate; there this holds for the direction that Adam is given.) min_φ 
 gradient: the K inner steps of the paper's algorithm matter only for a, under ``value_gap``.
 
 ``retain_loss: distillation`` is not in the paper, and off by default. L_r then pulls to the predictions of
-the base model, see ``method.teach``. A class or prompt that is a forget target is then predicted by the base
+the base model, see ``losses.teach``. A class or prompt that is a forget target is then predicted by the base
 model, too: if both moved, target and prediction would drift away together.
 """
 
@@ -32,7 +32,8 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.gradients import gradients_of
-from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.losses import training_loss
+from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
 

@@ -18,7 +18,8 @@ from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.training.gradients import backward
-from erasediff_pipeline.training.method import Batch, TrainingData, training_loss
+from erasediff_pipeline.training.losses import training_loss
+from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes
 

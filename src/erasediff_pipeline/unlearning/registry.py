@@ -42,6 +42,15 @@ class Entry(NamedTuple):
     version: int
     """Raised when the results of the method change, see ``fingerprint``."""
 
+    classes_only: bool
+    """Works on a condition as a whole: refuses a request by ids, and a comparison by ids leaves it out."""
+
+    prompts_only: bool
+    """Needs a text-to-image model."""
+
+    closed_form: bool
+    """Has no steps: it changes the weights at once, see ``training.method.ClosedForm``."""
+
 
 def _find_method(name: str) -> Entry:
     """Import the method from its file."""
@@ -51,7 +60,8 @@ def _find_method(name: str) -> Entry:
         raise ImportError(f"unlearning/{name}.py: expected a class with name = {name!r} and a settings_class")
     own = vars(build)  # not what it inherits: a subclass is another method
     names = own.get("pipeline", name), own.get("parameters", name)
-    return Entry(build, own["settings_class"], *names, own.get("version", 1))
+    flags = (getattr(build, flag, False) for flag in ("classes_only", "prompts_only", "closed_form"))
+    return Entry(build, own["settings_class"], *names, own.get("version", 1), *flags)
 
 
 METHODS = {name: _find_method(name) for name in NAMES}
@@ -59,9 +69,9 @@ METHODS = {name: _find_method(name) for name in NAMES}
 
 def reason_to_leave_out(method: str, request: Request) -> str | None:
     """Why the method cannot answer this request; None if it can."""
-    build = METHODS[method].build
-    if request.keeps_classes and getattr(build, "classes_only", False):
+    entry = METHODS[method]
+    if request.keeps_classes and entry.classes_only:
         return "it forgets classes, not single images"
-    if not request.names_words and getattr(build, "prompts_only", False):
+    if not request.names_words and entry.prompts_only:
         return "it is for text-to-image models"
     return None

@@ -22,7 +22,8 @@ from erasediff_pipeline.diffusion.sampling import stream_samples
 from erasediff_pipeline.hashing import hash_images
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.gradients import backward
-from erasediff_pipeline.training.method import Batch, TrainingData, autocast, training_loss
+from erasediff_pipeline.training.losses import training_loss
+from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore, Tensors
 from erasediff_pipeline.unlearning.fisher import estimate_fisher
 from erasediff_pipeline.unlearning.labels import refuse_kept_classes

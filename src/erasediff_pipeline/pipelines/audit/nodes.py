@@ -1,18 +1,16 @@
 """Nodes of ``audit``: the same questions to the base model, the erased one and the retrained one."""
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
-import mlflow
 import pandas as pd
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.audits.models import check_erased_model, list_models
 from erasediff_pipeline.audits.summaries import collect_audits
 from erasediff_pipeline.audits.tables import Models
-from erasediff_pipeline.catalog.registered_model import Verdict
 from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
+from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.config.deciding import as_plain, settings_of
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
@@ -28,6 +26,7 @@ from erasediff_pipeline.experiments.trials import train_trial
 from erasediff_pipeline.reporting.audit import draw_audit
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_request
 from erasediff_pipeline.reporting.report import render_report
+from erasediff_pipeline.tracking import registry
 from erasediff_pipeline.tracking.numbers import MlflowMetrics, numbers_of
 from erasediff_pipeline.tracking.provenance import describe_provenance
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -107,7 +106,7 @@ def hold_gates(
     trained = [METHODS[m].parameters for m in ("retrain", *document["models"]) if m in METHODS]
     asked = settings_of(parameters, *trained)
     asked |= {key: value for key, value in as_plain(parameters).items() if key in ("audit", "gates")}
-    command = workspace.command("audit")
+    command = workspace.command("audit", select_model(metrics["method"]))
     return collect_evidence(
         metrics, run, document, gates, report.hide_forgotten, command, describe_provenance(asked)
     )
@@ -131,15 +130,7 @@ def write_report(
     return figure, render_report(evidence, grid, draw_curves(curves), names, figure)
 
 
-def describe_verdict(models: Models, evidence: dict[str, Any], report: str) -> Verdict:
+def describe_verdict(models: Models, evidence: dict[str, Any], report: str) -> registry.Verdict:
     """What the registry should say of this model's versions from now on."""
-    run = mlflow.active_run()
-    return Verdict(
-        hash_pipeline(models["erased"].pipeline),
-        evidence["verdict"] == PASSED,
-        {
-            "gates": evidence["verdict"],
-            "audit_report_sha256": hashlib.sha256(report.encode()).hexdigest(),
-            "audit_run_id": run.info.run_id if run else "none",
-        },
-    )
+    weights = hash_pipeline(models["erased"].pipeline)
+    return registry.describe_verdict(weights, evidence["verdict"], evidence["verdict"] == PASSED, report)

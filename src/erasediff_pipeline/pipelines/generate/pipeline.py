@@ -3,6 +3,7 @@
 from kedro.pipeline import Pipeline, node, pipeline
 
 from erasediff_pipeline.data.manifest import describe_images
+from erasediff_pipeline.data.source_report import report_source
 from erasediff_pipeline.pipelines.generate.nodes import draw_images
 
 
@@ -27,5 +28,6 @@ def create_pipeline() -> Pipeline:
                 ["images", "found", "params:source", "params:captions", "params:seed"],
                 "manifest",
             ),
+            node(report_source, ["images", "manifest", "found", "params:source"], "source_report"),
         ]
     )

@@ -1,6 +1,5 @@
 """Nodes of the unlearning chain, the same for every method."""
 
-import hashlib
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +8,6 @@ import pandas as pd
 from diffusers import StableDiffusionPipeline
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.catalog.registered_model import ModelVersion
 from erasediff_pipeline.config import (
     CaptionSettings,
     EvaluationSettings,
@@ -20,6 +18,7 @@ from erasediff_pipeline.config import (
     SamplingSettings,
     TrackingSettings,
 )
+from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.config.deciding import as_plain, settings_of
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
@@ -33,22 +32,15 @@ from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_request
 from erasediff_pipeline.reporting.report import render_report
+from erasediff_pipeline.tracking import provenance
 from erasediff_pipeline.tracking.numbers import MlflowMetrics, numbers_of
-from erasediff_pipeline.tracking.provenance import describe_provenance
+from erasediff_pipeline.tracking.registry import ModelVersion, describe_version
 from erasediff_pipeline.training.loop import OnLog
 from erasediff_pipeline.unlearning.erase import Erased, erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
 
 logger = logging.getLogger(__name__)
-VERSION_TAGS = (
-    "base_model_sha256",
-    "erased_model_sha256",
-    "forget_sha256",
-    "retain_sha256",
-    "git_commit",
-    "dvc_lock_sha256",
-)
 
 
 def take_base_model(base_model: ModelWithHistory, name: str) -> ModelWithHistory:
@@ -136,31 +128,34 @@ def describe_run(method: str) -> Callable:
         cost: dict[str, Any],
         parameters: dict[str, Any],
     ) -> dict[str, Any]:
-        """``run.json``: what it cost and where it comes from; differs from run to run."""
-        settings = settings_of(parameters, METHODS[method].parameters)
-        return {
-            "cost": cost,
-            "provenance": {
-                "base_model_sha256": hash_pipeline(starting_model.pipeline),
-                "erased_model_sha256": hash_pipeline(erased_model.pipeline),
-                "forget_sha256": request.forget_sha256,
-                "retain_sha256": request.retain_sha256,
-                **describe_provenance({**settings, "machine": as_plain(parameters)["machine"]}),
-            },
-        }
+        """``run.json``."""
+        decisive = settings_of(parameters, METHODS[method].parameters)
+        return provenance.describe_run(
+            hash_pipeline(starting_model.pipeline),
+            hash_pipeline(erased_model.pipeline),
+            request,
+            cost,
+            {**decisive, "machine": as_plain(parameters)["machine"]},
+        )
 
     return describe
 
 
-def hold_gates(
-    metrics: dict[str, Any],
-    run: dict[str, Any],
-    gates: GateSettings,
-    report: ReportSettings,
-    workspace: Workspace,
-) -> dict[str, Any]:
-    """``evidence.json``: what was measured, held against the gates that need no audit."""
-    return collect_evidence(metrics, run, None, gates, report.hide_forgotten, workspace.command("audit"))
+def hold_gates(method: str) -> Callable:
+    """The node that checks the gates; those that need an audit name the command that audits ``method``."""
+
+    def hold(
+        metrics: dict[str, Any],
+        run: dict[str, Any],
+        gates: GateSettings,
+        report: ReportSettings,
+        workspace: Workspace,
+    ) -> dict[str, Any]:
+        """``evidence.json``: what was measured, checked against the gates that need no audit."""
+        command = workspace.command("audit", select_model(method))
+        return collect_evidence(metrics, run, None, gates, report.hide_forgotten, command)
+
+    return hold
 
 
 def fill_card(method: str) -> Callable:
@@ -176,7 +171,8 @@ def fill_card(method: str) -> Callable:
         by_words = isinstance(erased_model.pipeline, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
         command = workspace.command(METHODS[method].pipeline)
-        return write_card(evidence, command, task, names_in(source_report))
+        audit_command = workspace.command("audit", select_model(method))
+        return write_card(evidence, command, audit_command, task, names_in(source_report))
 
     return fill
 
@@ -207,19 +203,4 @@ def version_model(
     sampling: SamplingSettings,
 ) -> ModelVersion:
     """What the registry should know of the erased model; model and card are saved by now."""
-    provenance = evidence["provenance"]
-    name = tracking.registered_model
-    number = int(task.retained_numbers[0])
-    prompt = task.prompts[number]
-    return ModelVersion(
-        name=name and name.replace("{method}", evidence["method"]),
-        tags={
-            **{key: str(provenance[key]) for key in VERSION_TAGS},
-            "request": task.request.in_words(),
-            "gates": evidence["verdict"],
-            "report_sha256": hashlib.sha256(report.encode()).hexdigest(),
-        },
-        sampling=sampling.model_dump(),
-        asked="prompt" if prompt else "label",
-        example=prompt or number,
-    )
+    return describe_version(evidence, report, task, tracking, sampling)

@@ -44,7 +44,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="describe",
             ),
             node(
-                nodes.hold_gates,
+                nodes.hold_gates(method),
                 ["metrics", "run", "params:gates", "params:report", "workspace"],
                 "evidence",
                 name="gates",

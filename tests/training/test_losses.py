@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.training.method import TrainingData, indifference, training_loss
+from erasediff_pipeline.training.losses import indifference, training_loss
+from erasediff_pipeline.training.method import TrainingData
 from tests.helpers.by_hand import NULL, Weights, batches, flat, generator
 from tests.helpers.runs import STEPPED, run, weights_of
 
