@@ -10,9 +10,8 @@ TASK = "unconditional-image-generation"
 
 @pytest.fixture
 def evidence(metrics, run):
-    return collect_evidence(
-        metrics, run, None, GateSettings(limits={"fid": Gate(at_most=9)}), False, "kedro run --pipeline=audit"
-    )
+    gates = GateSettings(limits={"fid": Gate(at_most=9)})
+    return collect_evidence(metrics, run, None, gates, False, "kedro run --pipeline=audit")
 
 
 def test_the_hub_reads_it(evidence):

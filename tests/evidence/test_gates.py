@@ -34,10 +34,9 @@ AS_MANY_STEPS = of("retrained", "ratio", at_least=1.0)
         # No sample of 200 shows it: with 95 % confidence, at most 1.88 % do.
         ("forget_accuracy", {"at_most": 0.019}, "passed", {"value": 0, "pessimistic": 0.0188453}),
         ("forget_accuracy", {"at_most": 0.018}, "failed", {"high": 0.0188453, "why": "missed by 0.00085"}),
-        ("forget_accuracy", {"at_most": 0.018}, "failed", {"by_how_much": 0.000845326}),
         # What should be high is held at its low end.
         ("retain_accuracy", {"at_least": 0.98}, "passed", {"low": 0.981105, "pessimistic": 0.981105}),
-        ("retain_accuracy", {"at_least": 0.985}, "failed", {"value": 0.99}),
+        ("retain_accuracy", {"at_least": 0.985}, "failed", {"value": 0.99, "by_how_much": 0.00389532}),
         # 0.99 of 900 against 1 of 900.
         ("retain_accuracy", of("base", at_least=-0.02), "passed", {"value": -0.01, "limit": "≥ base − 0.02"}),
         ("retain_accuracy", of("base", at_least=-0.012), "failed", {}),
@@ -100,38 +99,27 @@ def test_a_figure_whose_gate_was_deleted_or_is_null_is_listed(metrics):
         assert (found[name]["status"], found[name]["why"]) == ("not checked", why)
 
 
-@pytest.mark.parametrize(
-    ("by", "figure"),
-    [
-        ("ids", "forget_accuracy"),
-        ("classes", "forget_membership_auc"),
-        ("classes", "forget_accuracy_synonyms"),
-    ],
-)
-def test_what_the_request_does_not_have_is_left_out_by_name(metrics, by, figure):
-    metrics["forget"]["by"] = by
-    assert one(metrics, figure, at_most=0.5)["status"] == "left out"
+def test_what_the_request_does_not_have_is_left_out_by_name(metrics):
+    for figure in ("forget_membership_auc", "forget_accuracy_synonyms"):
+        assert one(metrics, figure, at_most=0.5)["status"] == "left out"
+    metrics["forget"]["by"] = "ids"
+    assert one(metrics, "forget_accuracy", at_most=0.5)["status"] == "left out"
 
 
-def test_an_audit_that_lacks_a_figure_fails_its_gate(metrics, audit):
-    audit["models"]["erased"]["inversion"] = {}
-    assert one(metrics, "inversion_accuracy", audit, at_most=0.5)["status"] == "failed"
-
-
-def test_inversion_beyond_the_retrained_model(metrics, audit):
+def test_inversion_beyond_the_retrained_model_or_without_a_figure_fails(metrics, audit):
     audit["models"]["erased"]["inversion"]["0"]["best"] = 0.4
     found = one(metrics, "inversion_accuracy", audit, at_most=0.1, of="retrained")
-    assert found["status"] == "failed"
-    assert found["value"] == pytest.approx(0.2)
-    assert found["high"] == pytest.approx(0.3185, abs=1e-4)
+    assert (found["status"], found["value"], found["high"]) == ("failed", 0.2, 0.318505)
+    audit["models"]["erased"]["inversion"] = {}
+    assert one(metrics, "inversion_accuracy", audit, at_most=0.5)["status"] == "failed"
 
 
 @pytest.mark.parametrize(("lesson", "steps"), [("forgotten", 4), ("retained", 16)])
 def test_relearning_in_fewer_steps_than_the_retrained_model(metrics, audit, lesson, steps):
     """Never relearnt, as the retained class by both, counts as beyond the last step, 16."""
     figure = f"relearning_steps_{lesson}"
-    found = one(metrics, figure, audit, **AS_MANY_STEPS)
-    assert (found["status"], found["value"]) == ("passed", 1.0)
+    assert one(metrics, figure, audit, **AS_MANY_STEPS)["status"] == "passed"
+    assert one(metrics, figure, audit, **AS_MANY_STEPS)["value"] == 1
     audit["models"]["erased"]["relearning"][lesson]["steps_to_half"] = steps
     found = one(metrics, figure, audit, **AS_MANY_STEPS)
     assert (found["status"], found["value"]) == ("failed", 0.5)
@@ -153,24 +141,18 @@ def test_a_retrained_model_that_draws_the_class_untaught_sets_no_limit(metrics, 
 def test_members_told_by_a_higher_loss_are_told_as_well(metrics, audit):
     audit["models"]["erased"]["membership"] |= {"auc": 0.1, "low": 0.05, "high": 0.15}
     found = one(metrics, "membership_auc", audit, at_most=0.2, of="retrained", by="distance")
-    assert (found["status"], found["limit"]) == ("failed", "within 0.2 of retrained")
-    assert found["value"] == pytest.approx(0.4)
+    assert (found["status"], found["limit"], found["value"]) == ("failed", "within 0.2 of retrained", 0.4)
     assert one(metrics, "membership_auc", audit, at_most=0.2, of="retrained")["status"] == "passed"
 
 
-@pytest.mark.parametrize(
-    ("figure", "count"),
-    [
-        ("forget_accuracy_erased_prompts", "erased_prompt_samples"),
-        ("forget_accuracy_synonyms", "synonym_samples"),
-    ],
-)
-def test_prompts_have_intervals_of_their_own_counts(metrics, figure, count):
+@pytest.mark.parametrize(("which", "count"), [("erased_prompts", "erased_prompt"), ("synonyms", "synonym")])
+def test_prompts_have_intervals_of_their_own_counts(metrics, which, count):
+    figure = f"forget_accuracy_{which}"
     metrics["forget"]["by"] = "prompts"
     metrics["erased"][figure] = 0.0
     found = one(metrics, figure, at_most=0.1)
     assert (found["status"], found["why"]) == ("failed", "the figure is missing")  # of who knows how many
-    metrics["erased"][count] = 20
+    metrics["erased"][f"{count}_samples"] = 20
     assert one(metrics, figure, at_most=0.1)["high"] == pytest.approx(0.1611, abs=1e-4)
 
 
@@ -203,27 +185,17 @@ def test_every_figure_can_be_had(metrics, audit):
 
 
 @pytest.mark.parametrize(
-    ("gate", "message"),
+    ("figure", "gate", "message"),
     [
-        ({}, "exactly one of at_most"),
-        ({"at_most": 1, "at_least": 0}, "exactly one of at_most"),
-        ({"at_most": 1, "by": "ratio"}, "by: ratio: set of"),
-        ({"at_most": 1, "by": "distance"}, "by: distance: set of"),
-        ({"at_least": 1, "by": "distance", "of": "base"}, "by: distance: set at_most"),
+        ("fid", {}, "exactly one of at_most"),
+        ("fid", {"at_most": 1, "at_least": 0}, "exactly one of at_most"),
+        ("fid", {"at_most": 1, "by": "ratio"}, "by: ratio: set of"),
+        ("fid", {"at_most": 1, "by": "distance"}, "by: distance: set of"),
+        ("fid", {"at_least": 1, "by": "distance", "of": "base"}, "by: distance: set at_most"),
+        ("fid", {"at_most": 1, "of": "retrained"}, "fid: of: retrained: only audits measure the retrained"),
+        ("fidd", {"at_most": 1}, "unknown figure 'fidd': choose from forget_accuracy, "),
     ],
 )
-def test_a_gate_has_one_limit_and_what_is_compared_a_model(gate, message):
+def test_a_gate_has_one_limit_of_a_known_figure_and_what_is_compared_a_model(figure, gate, message):
     with pytest.raises(ValidationError, match=message):
-        Gate(**gate)
-
-
-@pytest.mark.parametrize(
-    ("figure", "of", "message"),
-    [
-        ("fid", "retrained", "fid: of: retrained: only audits measure the retrained model"),
-        ("fidd", None, "unknown figure 'fidd': choose from forget_accuracy, "),
-    ],
-)
-def test_a_figure_that_nobody_measures_is_refused(figure, of, message):
-    with pytest.raises(ValidationError, match=message):
-        GateSettings(limits={figure: Gate(at_most=1, of=of)})
+        GateSettings(limits={figure: gate})
