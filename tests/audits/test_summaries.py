@@ -9,35 +9,23 @@ from erasediff_pipeline.audits.summaries import (
 
 
 def test_relearning_by_lesson():
-    curves = pd.DataFrame(
-        {
-            "taught": ["forgotten"] * 3 + ["retained"] * 3,
-            "step": [0, 1, 2] * 2,
-            "forget_accuracy": [0.0, 0.4, 0.6, 0.0, 0.1, 0.0],
-        }
-    )
+    taught, shares = ["forgotten"] * 3 + ["retained"] * 3, [0.0, 0.4, 0.6, 0.0, 0.1, 0.0]
+    curves = pd.DataFrame({"taught": taught, "step": [0, 1, 2] * 2, "forget_accuracy": shares})
     summary = summarise_relearning(curves, 1.0)
     assert summary["forgotten"] == {"steps_to_half": 2, "forget_accuracy": {"0": 0.0, "1": 0.4, "2": 0.6}}
     assert summary["retained"]["steps_to_half"] is None
 
 
 def test_the_best_of_all_starts():
-    starts = pd.DataFrame(
-        {"label": 3, "start": ["own", "random 1", "random 2"], "forget_accuracy": [0.3, 0.1, 0.2]}
-    )
-    assert summarise_inversion(starts) == {
-        "3": {"best": 0.3, "best_from_random": 0.2, "starts": {"own": 0.3, "random 1": 0.1, "random 2": 0.2}}
-    }
+    starts = {"own": 0.3, "random 1": 0.1, "random 2": 0.2}
+    table = pd.DataFrame({"label": 3, "start": starts.keys(), "forget_accuracy": starts.values()})
+    assert summarise_inversion(table) == {"3": {"best": 0.3, "best_from_random": 0.2, "starts": starts}}
 
 
 def test_leaks_by_the_worst_class():
     shares = pd.DataFrame({"asked_for": ["unconditional", "1", "2"], "share": [0.1, 0.0, 0.2]})
-    assert summarise_leakage(shares) == {
-        "unconditional": 0.1,
-        "retained": 0.1,
-        "worst": 0.2,
-        "worst_class": "2",
-    }
+    worst = {"worst": 0.2, "worst_class": "2"}
+    assert summarise_leakage(shares) == {"unconditional": 0.1, "retained": 0.1, **worst}
 
 
 def test_what_was_not_checked_is_empty():

@@ -6,36 +6,32 @@ from erasediff_pipeline.catalog import LabelledImagesDataset
 from erasediff_pipeline.data.images import LabelledImages
 
 
-def test_images_come_back(toy_images, tmp_path):
+@pytest.fixture
+def dataset(toy_images, tmp_path):
+    """It holds the toy images."""
     dataset = LabelledImagesDataset(str(tmp_path / "images"))
     assert not dataset.exists()
     dataset.save(toy_images)
     assert dataset.exists()
+    return dataset
+
+
+def test_images_come_back_memory_mapped_and_read_only(toy_images, dataset):
     loaded = dataset.load()
     assert (loaded.images == toy_images.images).all()
     assert (loaded.labels == toy_images.labels).all()
     assert (loaded.images.dtype, loaded.labels.dtype) == (np.uint8, np.int64)
-
-
-def test_images_are_memory_mapped_and_read_only(toy_images, tmp_path):
-    dataset = LabelledImagesDataset(str(tmp_path / "images"))
-    dataset.save(toy_images)
-    images = dataset.load().images
-    assert isinstance(images, np.memmap)
+    assert isinstance(loaded.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
-        images[0] = 0
+        loaded.images[0] = 0
 
 
-def test_what_was_loaded_can_be_saved_over_itself(toy_images, tmp_path):
-    dataset = LabelledImagesDataset(str(tmp_path / "images"))
-    dataset.save(toy_images)
+def test_what_was_loaded_can_be_saved_over_itself(toy_images, dataset):
     dataset.save(dataset.load().select(np.arange(10)))
     assert (dataset.load().images == toy_images.images[:10]).all()
 
 
-def test_failed_save_leaves_the_earlier_images(toy_images, tmp_path, monkeypatch):
-    dataset = LabelledImagesDataset(str(tmp_path / "images"))
-    dataset.save(toy_images)
+def test_failed_save_leaves_the_earlier_images(toy_images, dataset, tmp_path, monkeypatch):
     save = np.save
 
     def fail_at_labels(path, *args, **kwargs):
@@ -50,9 +46,7 @@ def test_failed_save_leaves_the_earlier_images(toy_images, tmp_path, monkeypatch
     assert [p.name for p in tmp_path.iterdir()] == ["images"]
 
 
-def test_pickled_array_is_refused(toy_images, tmp_path):
-    dataset = LabelledImagesDataset(str(tmp_path / "images"))
-    dataset.save(toy_images)
+def test_pickled_array_is_refused(dataset, tmp_path):
     np.save(tmp_path / "images" / "labels.npy", np.array([{}] * 120), allow_pickle=True)
     with pytest.raises(DatasetError, match="allow_pickle"):
         dataset.load()

@@ -4,28 +4,23 @@ from pydantic import ValidationError
 from erasediff_pipeline.config.explain import explain_validation
 from erasediff_pipeline.parameters import Parameters
 
-AUTOENCODER = "denoiser.text_to_image.autoencoder.stepz"
+UNKNOWN = "unknown parameter"
 
 
 @pytest.mark.parametrize(
     ("parameters", "start", "named", "unnamed"),
     [
-        (
-            {"unlearn": {"stepz": 3}},
-            "unlearn.stepz: unknown parameter",
-            ["steps", "control"],
-            ["test_fraction"],
-        ),
-        ({"unlern": {}}, "unlern: unknown parameter", ["unlearn", "sampling"], []),
+        ({"unlearn": {"stepz": 3}}, f"unlearn.stepz: {UNKNOWN}", ["steps", "control"], ["test_fraction"]),
+        ({"unlern": {}}, f"unlern: {UNKNOWN}", ["unlearn", "sampling"], []),
         (
             {"gates": {"limits": {"fid": {"atmost": 1.1}}}},
-            "gates.limits.fid.atmost: unknown parameter",
+            f"gates.limits.fid.atmost: {UNKNOWN}",
             ["at_most", "at_least"],
             [],
         ),
         (
             {"denoiser": {"text_to_image": {"autoencoder": {"stepz": 4}}}},
-            f"{AUTOENCODER}: unknown parameter",
+            f"denoiser.text_to_image.autoencoder.stepz: {UNKNOWN}",
             ["kl_weight"],
             [],
         ),

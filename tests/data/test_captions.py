@@ -11,12 +11,8 @@ MANIFEST = pd.DataFrame({"id": [f"{i:06d}" for i in range(400)], "label": [0, 1]
 
 
 def test_every_word_in_every_sentence():
-    assert prompts_of(["dog", "hound"], ["a {}", "{} at home"]) == [
-        "a dog",
-        "dog at home",
-        "a hound",
-        "hound at home",
-    ]
+    expected = ["a dog", "dog at home", "a hound", "hound at home"]
+    assert prompts_of(["dog", "hound"], ["a {}", "{} at home"]) == expected
 
 
 def test_each_image_gets_one_of_its_class():

@@ -21,6 +21,10 @@ def of(folder, **changes):
     return SourceSettings(name="image_folder", path=str(folder), **{"side": 4, "rgb": True, **changes})
 
 
+def caption(folder, **columns):
+    pd.DataFrame(columns).to_csv(folder / "metadata.csv", index=False)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Two classes, three images."""
@@ -36,11 +40,8 @@ def test_classes_and_files_are_in_order(folder):
     assert images.labels.tolist() == [0, 0, 1]
     assert images.images[0, :, 0, 0].tolist() == [0, 255, 0]
     assert images.images[2, :, 0, 0].tolist() == [255, 0, 0]
-    assert found.names == ["cats", "dogs"]
-    assert found.sizes == {"12×8": 3}
-    assert not found.captions
-    assert not found.split
-    assert not found.skipped
+    assert (found.names, found.sizes) == (["cats", "dogs"], {"12×8": 3})
+    assert not any([found.captions, found.split, found.skipped])
 
 
 def test_the_middle_is_kept(tmp_path):
@@ -90,27 +91,21 @@ def test_sixteen_bits_become_eight(tmp_path):
 
 @pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder", "chunk"])
 def test_a_bad_file_is_named_and_the_rest_is_read(folder, bad, caplog):
-    file = folder / "cats/c.png"
+    file, good = folder / "cats/c.png", (folder / "cats/a.png").read_bytes()
     if bad == "folder":
         file.mkdir()
     else:
-        good = (folder / "cats/a.png").read_bytes()
-        place = good.index(b"IDAT")
-        content = {
-            "chunk": good[: place - 4] + b"\0\0\0\4b\xadnk" + good[place - 4 :],
-            "text": b"no image",
-            "truncated": (folder / "cats/a.png").read_bytes()[:40],
-            "empty": b"",
-        }
-        file.write_bytes(content[bad])
+        place = good.index(b"IDAT") - 4
+        chunk = good[:place] + b"\0\0\0\4b\xadnk" + good[place:]
+        file.write_bytes({"chunk": chunk, "text": b"no image", "truncated": good[:40], "empty": b""}[bad])
     with caplog.at_level(logging.WARNING):
         images, found = read_folder(of(folder))
     assert len(images) == 3
     assert list(found.skipped) == ["cats/c.png"]
-    (record,) = caplog.records
-    assert record.getMessage().endswith(found.skipped["cats/c.png"])
-    assert str(file) in record.getMessage()
-    assert "\n" not in record.getMessage()
+    (message,) = caplog.messages
+    assert message.endswith(found.skipped["cats/c.png"])
+    assert str(file) in message
+    assert "\n" not in message
 
 
 def test_an_image_may_be_laid_on_black_instead(tmp_path):
@@ -124,8 +119,8 @@ def test_an_image_may_be_laid_on_black_instead(tmp_path):
 
 
 def test_captions_are_read_by_file_name(folder):
-    rows = {"dogs/a.png": "a dog", "cats/b.jpg": "a cat, lying", "cats/a.png": "a cat", "old.png": "gone"}
-    pd.DataFrame(rows.items(), columns=["file_name", "text"]).to_csv(folder / "metadata.csv", index=False)
+    files = ["dogs/a.png", "cats/b.jpg", "cats/a.png", "old.png"]
+    caption(folder, file_name=files, text=["a dog", "a cat, lying", "a cat", "gone"])
     assert SOURCES["image_folder"](of(folder))[1].captions == ["a cat", "a cat, lying", "a dog"]
 
 
@@ -134,9 +129,8 @@ def test_a_table_brings_in_nothing_from_outside(folder, outside):
     """It names what is below the folder; a path that leads out of it is no image, and no class."""
     other = folder.parent / "outside/a.png"
     paint(other, (9, 9, 9))
-    path = str(other) if outside == "absolute" else outside
-    rows = {"dogs/a.png": "a dog", "cats/b.jpg": "a cat", "cats/a.png": "a cat", path: "a secret"}
-    pd.DataFrame(rows.items(), columns=["file_name", "text"]).to_csv(folder / "metadata.csv", index=False)
+    files = ["dogs/a.png", "cats/b.jpg", "cats/a.png", str(other) if outside == "absolute" else outside]
+    caption(folder, file_name=files, text=["a dog", "a cat", "a cat", "a secret"])
     images, found = read_folder(of(folder))
     assert len(images) == 3
     assert found.captions == ["a cat", "a cat", "a dog"]
@@ -147,14 +141,11 @@ def test_a_table_brings_in_nothing_from_outside(folder, outside):
     [
         ({"file_name": ["cats/a.png"]}, "expected `file_name` and `text`"),
         ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "for 2 images, first 'cats/b.jpg'"),
-        (
-            {"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a cat", " ", "a dog"]},
-            "cats/b.jpg",
-        ),
+        ({"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a", " ", "a"]}, "cats/b.jpg"),
     ],
 )
 def test_captions_that_are_missing_are_named(folder, table, said):
-    pd.DataFrame(table).to_csv(folder / "metadata.csv", index=False)
+    caption(folder, **table)
     with pytest.raises(InvalidParameter, match=said):
         read_folder(of(folder))
 
@@ -171,7 +162,8 @@ def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
 
 
 def test_a_folder_needs_a_path_and_a_side():
-    with pytest.raises(ValidationError, match="needs side, in pixels"):
-        SourceSettings(name="image_folder", path="images")
+    for name in ("image_folder", "imagenette"):
+        with pytest.raises(ValidationError, match=f"{name} needs side, in pixels"):
+            SourceSettings(name=name, path="images")
     with pytest.raises(MissingInput, match=r"source\.path: null: expected a folder"):
         read_folder(SourceSettings(name="image_folder", side=4))

@@ -17,17 +17,19 @@ from tests.helpers.requests import answered
 CAPTIONS = CaptionSettings(words={0: ["tench"], 1: ["church", "chapel"]}, templates=["{}"])
 
 
-def write(tmp_path, text):
-    path = tmp_path / "list.csv"
-    path.write_text(text)
-    return str(path)
+@pytest.fixture
+def read(tmp_path):
+    """``read(text, seed)``: the list in this file, with guidance 2 where it says nothing."""
+
+    def read_text(text, seed=0, **options):
+        (tmp_path / "list.csv").write_text(text)
+        return read_prompt_list(str(tmp_path / "list.csv"), seed, 2.0, **options)
+
+    return read_text
 
 
-def test_a_list_of_objects(tmp_path):
-    path = write(
-        tmp_path, "case_number,prompt,evaluation_seed,class\n7,a church,41,church\n9,a tench,0,tench\n"
-    )
-    table = read_prompt_list(path, 3, 2.0)
+def test_a_list_of_objects(read):
+    table = read("case_number,prompt,evaluation_seed,class\n7,a church,41,church\n9,a tench,0,tench\n", 3)
     assert table.to_dict("list") == {
         "case_number": [7, 9],
         "prompt": ["a church", "a tench"],
@@ -37,25 +39,22 @@ def test_a_list_of_objects(tmp_path):
     }
 
 
-def test_guidance_is_diffusers_scale(tmp_path):
+def test_guidance_is_diffusers_scale(read):
     """I2P's columns; theirs is 1 + w."""
-    path = write(tmp_path, "prompt,sd_seed,sd_guidance_scale\na dog,4294967295,7.5\na cat,1,1\n")
-    table = read_prompt_list(path, 0, 2.0)
+    table = read("prompt,sd_seed,sd_guidance_scale\na dog,4294967295,7.5\na cat,1,1\n")
     assert table["guidance_scale"].tolist() == [6.5, 0.0]
     assert table["seed"].tolist() == [4294967295, 1]
 
 
-def test_a_prompt_alone_is_enough(tmp_path):
-    path = write(tmp_path, "prompt\na dog\na cat\n")
-    table = read_prompt_list(path, 5, 2.0)
+def test_a_prompt_alone_is_enough(read):
+    table = read("prompt\na dog\na cat\n", 5)
     assert table["case_number"].tolist() == [0, 1]
     assert table["seed"].tolist() == [derive_seed(5, "prompts", 0), derive_seed(5, "prompts", 1)]
     assert table["class"].tolist() == ["", ""]
 
 
-def test_only_the_top_of_the_list(tmp_path):
-    path = write(tmp_path, "prompt\na dog\na cat\na bird\n")
-    assert read_prompt_list(path, 0, 2.0, limit=2)["prompt"].tolist() == ["a dog", "a cat"]
+def test_only_the_top_of_the_list(read):
+    assert read("prompt\na dog\na cat\na bird\n", limit=2)["prompt"].tolist() == ["a dog", "a cat"]
 
 
 @pytest.mark.parametrize(
@@ -65,25 +64,19 @@ def test_only_the_top_of_the_list(tmp_path):
         ("text\na dog\n", "has the columns ['text']: expected a `prompt` column"),
         ("prompt\n", "has no rows: expected at least one"),
         ("prompt,class\na dog,\n  ,dog\n", "line 3: expected a prompt, found none"),
-        (
-            "prompt,evaluation_seed\na dog,1\na cat,x\n",
-            "line 3: evaluation_seed 'x': expected a whole",
-        ),
+        ("prompt,evaluation_seed\na dog,1\na cat,x\n", "line 3: evaluation_seed 'x': expected a whole"),
         ("prompt,sd_seed\na dog,-1\n", "line 2: sd_seed '-1'"),
         ("prompt,seed\na dog,1.5\n", "line 2: seed '1.5'"),
-        (
-            "prompt,sd_guidance_scale\na dog,0.5\n",
-            "line 2: sd_guidance_scale '0.5': expected a number from 1 on",
-        ),
+        ("prompt,sd_guidance_scale\na,0.5\n", "line 2: sd_guidance_scale '0.5': expected a number from 1 on"),
         ("prompt,seed\na dog,9223372036854775808\n", "line 2: seed '9223372036854775808'"),
         ("prompt,sd_guidance_scale\na dog,inf\n", "line 2: sd_guidance_scale 'inf'"),
         ("prompt\na cat, sleeping\n", "more fields than the 1 columns: put text with commas in quotes"),
         ("prompt,case_number\na dog,4\na cat,4\n", "case_number 4 occurs twice: use each number once"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_line(tmp_path, text, said):
+def test_what_cannot_be_drawn_is_one_line(read, text, said):
     with pytest.raises(InvalidParameter) as error:
-        read_prompt_list(write(tmp_path, text), 0, 2.0)
+        read(text)
     assert said in error.value.message
     assert "\n" not in error.value.message.strip()
 

@@ -11,7 +11,6 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 from PIL import Image
-from pydantic import ValidationError
 from torchvision.datasets import STL10
 
 from erasediff_pipeline.config import SourceSettings
@@ -20,6 +19,8 @@ from erasediff_pipeline.data.published import ARCHIVES, DEBIAN, read_published
 from erasediff_pipeline.errors import MissingInput
 from tests.helpers.archives import RNG, write_cifar, write_idx
 from tests.helpers.project import ENABLE
+
+every_data_set = pytest.mark.parametrize("name", [*published.OPEN])
 
 
 @pytest.fixture(autouse=True)
@@ -46,21 +47,23 @@ def test_cifar(tmp_path, name):
     assert found.sizes == {"32×32": len(pixels)}
 
 
-def test_cifar_that_is_torn_is_not_read(tmp_path):
+@pytest.mark.parametrize(
+    ("name", "damage", "said"),
+    [
+        ("data_batch_3", lambda rows: rows[:-1], r"batch_3\.bin has 9218 bytes, no multiple of 3073.*failed"),
+        (
+            "test_batch",
+            lambda rows: rows[:3073] + b"\xc8" + rows[3074:],
+            r"image 1 of its test split in .* label 200, expected 0 to 9",
+        ),
+    ],
+    ids=["torn", "a label that no class has"],
+)
+def test_damaged_cifar_is_refused(tmp_path, name, damage, said):
     write_cifar(tmp_path, "cifar10", 3)
-    file = tmp_path / "cifar-10-batches-bin/data_batch_3.bin"
-    file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(MissingInput, match=r"data_batch_3.bin has 9218 bytes, no multiple of 3073.*failed"):
-        read_published(of("cifar10", tmp_path))
-
-
-def test_a_label_that_no_class_has_is_refused(tmp_path):
-    write_cifar(tmp_path, "cifar10", 3)
-    file = tmp_path / "cifar-10-batches-bin/test_batch.bin"
-    content = bytearray(file.read_bytes())
-    content[3073] = 200
-    file.write_bytes(content)
-    with pytest.raises(MissingInput, match=r"image 1 of its test split in .* label 200, expected 0 to 9"):
+    file = tmp_path / f"cifar-10-batches-bin/{name}.bin"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(MissingInput, match=said):
         read_published(of("cifar10", tmp_path, rgb=True))
 
 
@@ -155,20 +158,15 @@ def test_stl10(tmp_path, monkeypatch):
     folder = tmp_path / STL10.base_folder
     folder.mkdir()
     (folder / STL10.class_names_file).write_text("airplane\nbird\ncar")
-    pixels = {"train": RNG.integers(0, 256, (3, 3, 96, 96), dtype=np.uint8)}
-    pixels["test"] = RNG.integers(0, 256, (2, 3, 96, 96), dtype=np.uint8)
-    for part, images in pixels.items():
+    pixels = RNG.integers(0, 256, (5, 3, 96, 96), dtype=np.uint8)
+    for part, images in {"train": pixels[:3], "test": pixels[3:]}.items():
         images.transpose(0, 1, 3, 2).tofile(folder / f"{part}_X.bin")  # column by column
         np.arange(1, len(images) + 1, dtype=np.uint8).tofile(folder / f"{part}_y.bin")
-    for part in ("train_list", "test_list"):
-        sums = [
-            [name, hashlib.md5((folder / name).read_bytes()).hexdigest()]
-            for name, _ in getattr(STL10, part)
-            if (folder / name).exists()
-        ]
-        monkeypatch.setattr(STL10, part, sums)
+        files = [folder / f"{part}_{kind}.bin" for kind in "Xy"]
+        sums = [[file.name, hashlib.md5(file.read_bytes()).hexdigest()] for file in files]
+        monkeypatch.setattr(STL10, f"{part}_list", sums)
     images, found = read_published(of("stl10", tmp_path, rgb=True))
-    np.testing.assert_array_equal(images.images, np.concatenate(list(pixels.values())))
+    np.testing.assert_array_equal(images.images, pixels)
     assert images.labels.tolist() == [0, 1, 2, 0, 1]
     assert found.names == ["airplane", "bird", "car"]
 
@@ -186,12 +184,7 @@ def test_imagenette(tmp_path):
     assert images.images[:, 0].mean(axis=(1, 2)).round(-1).tolist() == [250, 250, 0, 0]
 
 
-def test_imagenette_needs_a_side():
-    with pytest.raises(ValidationError, match="imagenette needs side, in pixels"):
-        SourceSettings(name="imagenette")
-
-
-@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"])
+@every_data_set
 def test_without_files_and_network_one_line_says_so(tmp_path, name):
     with pytest.raises(MissingInput) as refused:
         read_published(of(name, tmp_path / "own", side=8))
@@ -213,7 +206,7 @@ def answer_with(monkeypatch, found):
     monkeypatch.setattr("urllib.request.urlopen", answer)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10", "cifar100", "stl10", "imagenette"])
+@every_data_set
 def test_a_download_of_other_bytes_is_refused(tmp_path, monkeypatch, name):
     answer_with(monkeypatch, b"not the archive")
     said = rf"source.name: {name}: .*the download failed \(.*File not found or corrupted"

@@ -21,14 +21,8 @@ def test_a_request_in_words(changes, words):
 
 
 def test_only_what_was_set_is_written():
-    assert set(request().to_json()) == {
-        "by",
-        "classes",
-        "forget_images",
-        "retain_images",
-        "forget_sha256",
-        "retain_sha256",
-    }
+    sizes = {f"{side}_{what}" for side in ("forget", "retain") for what in ("images", "sha256")}
+    assert set(request().to_json()) == {"by", "classes", *sizes}
     later = request(earlier=[answered(1, by="ids", ids=["7"])])
     assert type(later).model_validate(later.to_json()) == later
     assert later.to_json()["earlier"][0]["ids"] == ["7"]

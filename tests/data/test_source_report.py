@@ -21,15 +21,13 @@ def test_what_was_found_is_reported(toy_images, found, caplog):
     manifest = describe_images(toy_images, found, SETTINGS, CaptionSettings(), 0)
     with caplog.at_level(logging.INFO):
         report = report_source(toy_images, manifest, found, SETTINGS)
+    counts = {"test": 8, "train": 32}
     assert report == {
         "source": "image_folder",
         "images": 120,
         "shape": [1, 8, 8],
         "sizes": {"8×8": 100, "12×8": 20},
-        "classes": [
-            {"label": label, "name": name, "test": 8, "train": 32}
-            for label, name in enumerate(["cats", "dogs", "owls"])
-        ],
+        "classes": [{"label": n, "name": name, **counts} for n, name in enumerate(found.names)],
         "skipped": {"cats/c.png": "broken"},
     }
     assert "class 1 is 'dogs': 32 images to train on, 8 unseen" in caplog.messages

@@ -12,34 +12,22 @@ CAPTIONS = CaptionSettings(
 )
 REQUEST = ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt="an animal")
 COUNTS = EvaluationSettings(forget_samples=4, retain_samples=5, precision_neighbours=3)
+IDS = [f"{row:06d}" for row in range(12)]
+CAPTIONED = [
+    CAPTIONS.templates[i % 3].replace("{}", words[i % len(words)])
+    for words in CAPTIONS.words.values()
+    for i in range(4)
+]
+LABELS = np.arange(12) // 4
+SPLIT = ["train", "train", "train", "test"] * 3
+MANIFEST = pd.DataFrame({"id": IDS, "label": LABELS, "sha256": IDS, "split": SPLIT, "prompt": CAPTIONED})
+"""Twelve images in three classes, the last one of each unseen; captions in turn."""
+IMAGES = LabelledImages(np.arange(12, dtype=np.uint8).repeat(3 * 4).reshape(12, 3, 2, 2), LABELS)
+NO_CAPTIONS = CaptionSettings()
 
 
-@pytest.fixture
-def manifest():
-    """Twelve images in three classes, the last one of each unseen; captions in turn."""
-    rows = []
-    for label, words in CAPTIONS.words.items():
-        for i in range(4):
-            prompt = CAPTIONS.templates[i % 3].replace("{}", words[i % len(words)])
-            rows.append((f"{4 * label + i:06d}", label, "test" if i == 3 else "train", prompt))
-    table = pd.DataFrame(rows, columns=["id", "label", "split", "prompt"])
-    return table.assign(sha256=table["id"])
-
-
-@pytest.fixture
-def images():
-    pixels = np.arange(12, dtype=np.uint8).repeat(3 * 4).reshape(12, 3, 2, 2)
-    return LabelledImages(pixels, np.arange(12) // 4)
-
-
-@pytest.fixture
-def task_of(images):
-    """``task_of(manifest, …)``: a request on these images."""
-
-    def build(manifest, request=REQUEST, earlier=(), captions=CAPTIONS):
-        return build_task(images, manifest, request, captions, earlier)
-
-    return build
+def task_of(request=REQUEST, earlier=(), captions=CAPTIONS, manifest=MANIFEST):
+    return build_task(IMAGES, manifest, request, captions, earlier)
 
 
 def roles(task):
@@ -47,14 +35,14 @@ def roles(task):
     return dict(zip(conditions["prompt"], conditions["role"], strict=True))
 
 
-def test_a_class_is_its_own_number(task_of, manifest):
-    conditions = task_of(manifest, ForgetRequest(classes=[1]), captions=CaptionSettings()).conditions
+def test_a_class_is_its_own_number():
+    conditions = task_of(ForgetRequest(classes=[1]), captions=NO_CAPTIONS).conditions
     assert conditions["label"].tolist() == conditions.index.tolist() == [0, 1, 2]
     assert conditions["role"].tolist() == ["retain", "forget", "retain"]
 
 
-def test_each_prompt_has_its_role(task_of, manifest):
-    task = task_of(manifest)
+def test_each_prompt_has_its_role():
+    task = task_of()
     assert (task.request.by, task.request.classes) == ("prompts", (1,))
     assert roles(task) == {
         **dict.fromkeys(["a cat", "the cat", "cat", "a cow", "the cow", "cow"], "retain"),
@@ -68,19 +56,19 @@ def test_each_prompt_has_its_role(task_of, manifest):
     assert task.conditions["label"][task.anchor] == -1
 
 
-def test_a_sentence_that_the_data_does_not_have_may_be_erased_in(task_of, manifest):
-    task = task_of(manifest, ForgetRequest(prompts=["dog"], templates=["my {}"]))
+def test_a_sentence_that_the_data_does_not_have_may_be_erased_in():
+    task = task_of(ForgetRequest(prompts=["dog"], templates=["my {}"]))
     assert (roles(task)["my dog"], roles(task)["a dog"]) == ("erase", "forget")
 
 
-def test_an_anchor_may_be_a_retained_prompt(task_of, manifest):
-    task = task_of(manifest, ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt="a cat"))
+def test_an_anchor_may_be_a_retained_prompt():
+    task = task_of(ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt="a cat"))
     assert roles(task)["a cat"] == "retain"
     assert task.conditions["label"][task.anchor] == 0
 
 
-def test_forget_images_are_under_the_prompts_of_the_request(task_of, manifest):
-    task = task_of(manifest, ForgetRequest(prompts=["dog"], templates=["a {}", "my {}"]))
+def test_forget_images_are_under_the_prompts_of_the_request():
+    task = task_of(ForgetRequest(prompts=["dog"], templates=["a {}", "my {}"]))
     for forget in (task.forget, task.forget_of(1)):
         assert task.conditions["prompt"][forget.labels].tolist() == ["a dog", "my dog", "a dog"]
         assert forget.images[:, 0, 0, 0].tolist() == [4, 5, 6]
@@ -88,8 +76,8 @@ def test_forget_images_are_under_the_prompts_of_the_request(task_of, manifest):
     assert len(task.forget_of(0)) == 0
 
 
-def test_retained_and_unseen_images_are_under_their_captions(task_of, manifest):
-    task = task_of(manifest)
+def test_retained_and_unseen_images_are_under_their_captions():
+    task = task_of()
     captions = ["a cat", "the cat", "cat", "a cow", "the cow", "cow"]
     assert task.conditions["prompt"][task.retain.labels].tolist() == captions
     for retained in (task.retain, task.real):
@@ -99,34 +87,34 @@ def test_retained_and_unseen_images_are_under_their_captions(task_of, manifest):
     assert task.unseen().images[:, 0, 0, 0].tolist() == [7]
 
 
-def test_without_captions_labels_stay(task_of, manifest):
-    plain = manifest.drop(columns="prompt")
-    task = task_of(plain, ForgetRequest(classes=[1]), captions=CaptionSettings())
+def test_without_captions_labels_stay():
+    plain = MANIFEST.drop(columns="prompt")
+    task = task_of(ForgetRequest(classes=[1]), captions=NO_CAPTIONS, manifest=plain)
     assert (task.forget.classes, task.retain.classes, task.anchor) == ([1], [0, 2], None)
 
 
-def test_a_later_request_knows_the_earlier_one(task_of, manifest):
-    first = task_of(manifest)
+def test_a_later_request_knows_the_earlier_one():
+    first = task_of()
     entry = first.request.answered("erasediff", "f00", first.forget_ids)
-    later = task_of(manifest, ForgetRequest(prompts=["cow"], templates=["a {}"]), [entry])
+    later = task_of(ForgetRequest(prompts=["cow"], templates=["a {}"]), [entry])
     assert set(later.split["id"]) == {"000000", "000001", "000002", "000008", "000009", "000010"}
     assert (roles(later)["the dog"], roles(later)["a hound"]) == ("forget", "synonym")
     before = later.conditions["prompt"][later.forgotten_before]
     assert sorted(before) == sorted(["a dog", "the dog", "dog", "a hound", "the hound", "hound"])
     with pytest.raises(InvalidRequest, match="this model has forgotten it before"):
-        task_of(manifest, REQUEST, [entry])
+        task_of(REQUEST, [entry])
 
 
-def test_images_with_captions_of_their_own(task_of, manifest):
-    own = manifest.assign(prompt=[f"picture {name}" for name in manifest["id"]])
-    by_words, by_class = task_of(own), task_of(own, ForgetRequest(classes=[1]))
+def test_images_with_captions_of_their_own():
+    own = MANIFEST.assign(prompt=[f"picture {name}" for name in IDS])
+    by_words, by_class = (task_of(asked, manifest=own) for asked in (REQUEST, ForgetRequest(classes=[1])))
     assert roles(by_words)["picture 000004"] == "synonym"
     assert roles(by_words)["picture 000000"] == "retain"
     assert roles(by_class)["picture 000004"] == "forget"
 
 
-def test_samples_take_turns_between_the_prompts_of_a_class(task_of, manifest):
-    task = task_of(manifest)
+def test_samples_take_turns_between_the_prompts_of_a_class():
+    task = task_of()
     plan = task.plan(COUNTS)
     drawn = plan.assign(prompt=task.conditions["prompt"][plan["number"]].to_numpy())
     groups = {key: g["prompt"].tolist() for key, g in drawn.groupby(["label", "role"], sort=False)}
@@ -139,8 +127,8 @@ def test_samples_take_turns_between_the_prompts_of_a_class(task_of, manifest):
     }
 
 
-def test_samples_of_classes_are_drawn_class_by_class(task_of, manifest):
-    task = task_of(manifest, ForgetRequest(classes=[1]), captions=CaptionSettings())
+def test_samples_of_classes_are_drawn_class_by_class():
+    task = task_of(ForgetRequest(classes=[1]), captions=NO_CAPTIONS)
     assert task.plan(COUNTS)["number"].tolist() == [0] * 5 + [1] * 4 + [2] * 5
     assert task.judged_numbers(1).tolist() == [1]
     assert task.retained_numbers.tolist() == [0, 2]
@@ -156,7 +144,7 @@ def test_samples_of_classes_are_drawn_class_by_class(task_of, manifest):
     ],
     ids=["a caption of two classes", "no captions", "unknown word", "every word"],
 )
-def test_what_cannot_be_answered_is_refused(task_of, manifest, change, asked, said):
-    data = manifest.drop(columns="prompt") if change is None else manifest.assign(**change)
+def test_what_cannot_be_answered_is_refused(change, asked, said):
+    data = MANIFEST.drop(columns="prompt") if change is None else MANIFEST.assign(**change)
     with pytest.raises(InvalidRequest, match=said):
-        task_of(data, asked)
+        task_of(asked, manifest=data)

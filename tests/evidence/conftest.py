@@ -2,6 +2,8 @@ import copy
 
 import pytest
 
+from tests.helpers.requests import request
+
 FOUND = {
     "sha256": "e" * 64,
     "relearning": {
@@ -39,14 +41,7 @@ def measured(**changes):
 def metrics():
     return {
         "method": "erasediff",
-        "forget": {
-            "by": "classes",
-            "classes": [0],
-            "forget_images": 142,
-            "retain_images": 1295,
-            "forget_sha256": "f" * 64,
-            "retain_sha256": "a" * 64,
-        },
+        "forget": request().to_json(),
         "base": measured(forget_accuracy=1.0, retain_accuracy=1.0, fid=10.0),
         "erased": measured(),
     }
@@ -55,10 +50,8 @@ def metrics():
 @pytest.fixture
 def run():
     cost = {"steps": 100, "denoiser_evaluations": 38400, "wall_seconds": 20.5, "peak_memory_bytes": 2**30}
-    return {
-        "cost": cost,
-        "provenance": {"parameters": {"seed": 0}, "base_model_sha256": "b" * 64, "git_commit": "0123abcd"},
-    }
+    made_of = {"parameters": {"seed": 0}, "base_model_sha256": "b" * 64, "git_commit": "0123abcd"}
+    return {"cost": cost, "provenance": made_of}
 
 
 @pytest.fixture

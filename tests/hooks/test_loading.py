@@ -27,14 +27,13 @@ def test_a_base_model_is_loaded_once_a_run_and_freed_after_its_last_reader(unet_
         cached.append(bool(catalog["base_model"].load.cache_info().currsize))
         return "done"
 
-    chain = pipeline(
-        [
-            node(read, "base_model", "first", name="first"),
-            node(read_nothing, "first", "between", name="between"),
-            node(read, ["base_model", "between"], "second", name="second"),
-            node(read_nothing, "second", "after", name="after"),
-        ]
-    )
+    steps = [
+        (read, "base_model", "first"),
+        (read_nothing, "first", "between"),
+        (read, ["base_model", "between"], "second"),
+        (read_nothing, "second", "after"),
+    ]
+    chain = pipeline([node(*step, name=step[-1]) for step in steps])
     check = CheckInputs()
     check.parameters, check.environment = Parameters(), ""
     manager = _create_hook_manager()

@@ -1,6 +1,7 @@
 import os
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from erasediff_pipeline.hooks import RollBack
 
 EARLIER = {"model/weights": "earlier", "metrics.json": "earlier"}
 NEW = {"model/weights": "new", "metrics.json": "new", "fresh.json": "new"}
+NAMES = ("model", "metrics.json", "fresh.json")
 
 
 class Runs:
@@ -22,7 +24,7 @@ class Runs:
         self.data = root / "project/data"
         for name in EARLIER:
             self.write(self.data / name, "earlier")
-        self.files = {name: self.data / name for name in ("model", "metrics.json", "fresh.json")}
+        self.files = {name: self.data / name for name in NAMES}
         self.files["outside"] = root / "elsewhere/metrics.json"
         self.hook = self.new_hook()
         self.start(self.hook)
@@ -57,6 +59,9 @@ class Runs:
     def fail(self):
         self.hook.on_pipeline_error()
 
+    def interrupt(self):
+        self.hook.roll_back_if_running()
+
     def contents(self):
         files = (path for path in self.data.rglob("*") if path.is_file() and path.name != ".lock")
         return {str(path.relative_to(self.data)): path.read_text() for path in files}
@@ -67,23 +72,31 @@ def runs(tmp_path):
     return Runs(tmp_path)
 
 
+@contextmanager
+def stopped(monkeypatch, error, renamed=0):
+    """This error ends the block after so many files have been renamed."""
+    rename, left = Path.rename, [renamed]
+
+    def limited(self, target):
+        left[0] -= 1
+        if left[0] < 0:
+            raise error
+        return rename(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", limited)
+        with pytest.raises(error):
+            yield
+
+
 def test_success_keeps_the_new(runs):
-    runs.save("model", "metrics.json", "fresh.json")
+    runs.save(*NAMES)
     runs.hook.after_pipeline_run()
     assert runs.contents() == NEW
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        [],
-        ["model"],
-        ["metrics.json"],
-        ["model", "metrics.json", "fresh.json"],
-        ["metrics.json", "metrics.json"],
-    ],
-)
-@pytest.mark.parametrize("end", ["fail", "kill"])
+@pytest.mark.parametrize("names", [[], ["model"], ["metrics.json"], NAMES, ["metrics.json"] * 2])
+@pytest.mark.parametrize("end", ["fail", "kill", "interrupt"])
 def test_a_run_that_fails_or_is_killed_leaves_the_earlier_result(runs, names, end):
     runs.save(*names)
     getattr(runs, end)()
@@ -115,10 +128,8 @@ def test_a_run_killed_at_its_very_end_is_not_undone_by_the_next(runs, monkeypatc
     runs.save("metrics.json")
     runs.hook.record.unlink()
     runs.kill()
-    with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", lambda self, target: pytest.fail("killed before"))
-        with pytest.raises(pytest.fail.Exception):
-            runs.hook.before_dataset_saved("metrics.json")
+    with stopped(monkeypatch, KeyboardInterrupt):
+        runs.hook.before_dataset_saved("metrics.json")
     runs.hook.restore()
     assert runs.contents()["metrics.json"] == "new"
 
@@ -151,14 +162,8 @@ def test_an_earlier_result_outside_the_project_is_put_back_too(runs, first):
 
 def test_failure_to_set_aside_loses_nothing(runs, monkeypatch):
     """Recorded, but not moved yet: what stands there is still the earlier one."""
-
-    def refuse(self, target):
-        raise PermissionError(13, "Permission denied")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", refuse)
-        with pytest.raises(PermissionError):
-            runs.hook.before_dataset_saved("metrics.json")
+    with stopped(monkeypatch, PermissionError):
+        runs.hook.before_dataset_saved("metrics.json")
     runs.fail()
     assert runs.contents() == EARLIER
 
@@ -166,18 +171,8 @@ def test_failure_to_set_aside_loses_nothing(runs, monkeypatch):
 def test_a_rollback_that_was_cut_short_is_repeated(runs, monkeypatch):
     """Killed after the first of two was put back: the next run must not take it for a new one."""
     runs.save("model", "metrics.json")
-    rename, calls = Path.rename, []
-
-    def once(self, target):
-        if calls:
-            raise KeyboardInterrupt
-        calls.append(1)
-        return rename(self, target)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", once)
-        with pytest.raises(KeyboardInterrupt):
-            runs.fail()
+    with stopped(monkeypatch, KeyboardInterrupt, renamed=1):
+        runs.fail()
     runs.kill()
     assert runs.contents() == EARLIER
 
@@ -194,12 +189,6 @@ def test_a_second_run_is_refused_at_once(runs):
     runs.start(other)
     other.roll_back_if_running()
     assert runs.contents() == {"model/weights": "earlier", "metrics.json": "new"}
-
-
-def test_ctrl_c_puts_all_back(runs):
-    runs.save("model", "metrics.json")
-    runs.hook.roll_back_if_running()
-    assert runs.contents() == EARLIER
 
 
 def test_the_lock_goes_with_the_process_not_with_those_that_it_has_forked(runs):

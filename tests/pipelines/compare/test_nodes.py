@@ -1,4 +1,6 @@
+import copy
 import json
+from functools import cache
 from types import SimpleNamespace
 
 import mlflow
@@ -19,9 +21,9 @@ REQUEST = request(forget_images=40, retain_images=80)
 METRICS_OF = {"base": 4.0, "esd": 6.0, "retrain": 5.0}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trials(toy_images):
-    """Trials of the base model and two methods; a third was left out of the comparison."""
+    """Trials of the base model and two methods; a third was left out of the comparison; read only."""
 
     def trial(method, seed, fid):
         measured = {**dict.fromkeys(compared_metrics()), "forget_accuracy": 0.5, "fid": fid + seed}
@@ -43,43 +45,37 @@ def bench(pipeline=None, **changes):
 
 
 @pytest.mark.parametrize(
-    ("chosen", "tried"), [(None, True), (["esd"], True), (["retrain", "esd"], True), (["retrain"], False)]
+    ("method", "by", "chosen", "tried"),
+    [
+        *(("esd", "classes", chosen, True) for chosen in (None, ["esd"], ["retrain", "esd"])),
+        ("esd", "classes", ["retrain"], False),
+        *((name, "ids", None, False) for name in ("esd", "selective_amnesia")),
+        *((name, "ids", None, True) for name in ("salun", "erasediff")),
+    ],
 )
-def test_a_method_is_tried_where_the_comparison_names_it_or_names_none(monkeypatch, chosen, tried):
+def test_a_method_is_tried_where_it_can_be_and_is_named(monkeypatch, method, by, chosen, tried):
+    """Or the comparison names none; by ids there is nothing to try for what forgets classes only."""
     calls = []
     monkeypatch.setattr(nodes, "try_method", lambda *given: calls.append(given[3::2]))
     compare = CompareSettings(methods=chosen, seeds=2)
-    nodes.try_each_seed("esd")(bench(), "store", compare, Parameters().esd, 5, "workspace")
-    assert calls == ([("esd", 5), ("esd", 6)] if tried else [])
-
-
-@pytest.mark.parametrize(
-    ("method", "tried"), [("esd", False), ("selective_amnesia", False), ("salun", True), ("erasediff", True)]
-)
-def test_a_comparison_by_ids_leaves_out_what_forgets_classes_only(monkeypatch, method, tried):
-    calls = []
-    monkeypatch.setattr(nodes, "try_method", lambda *given: calls.append(given[3]))
-    nodes.try_each_seed(method)(bench(by="ids"), "store", CompareSettings(), None, 0, "workspace")
-    assert calls == ([method] if tried else [])
+    nodes.try_each_seed(method)(bench(by=by), "store", compare, Parameters().esd, 5, "workspace")
+    assert calls == ([(method, 5), (method, 6)] if tried else [])
 
 
 def test_tables_have_a_row_a_trial_and_a_row_a_method(trials):
     rows, summary, _ = nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)
     assert list(rows.columns) == ["method", "seed", *compared_metrics(), *COSTS]
-    assert list(zip(rows["method"], rows["seed"], strict=True)) == [
-        (name, seed) for name in METRICS_OF for seed in (0, 1)
-    ]
-    assert dict(zip(summary["method"], summary["fid"], strict=True)) == {
-        name: fid + 0.5 for name, fid in METRICS_OF.items()
-    }
+    assert rows["method"].tolist() == [name for name in METRICS_OF for _ in (0, 1)]
+    assert rows["seed"].tolist() == [0, 1] * 3
+    means = {name: fid + 0.5 for name, fid in METRICS_OF.items()}
+    assert summary.set_index("method")["fid"].to_dict() == means
 
 
 def test_entropy_is_taken_relative_to_the_classes_that_the_judge_knows(trials):
-    for trial in trials[1]:
-        trial.row["forget_entropy"] = 1.0
-    for trial in trials[2]:
-        trial.row["forget_entropy"] = 0.0
-    _, summary, _ = nodes.tabulate(bench(), CompareSettings(), *trials)
+    base, esd, retrain, _ = copy.deepcopy(trials)
+    for trial, entropy in zip([*esd, *retrain], [1.0, 1.0, 0.0, 0.0], strict=True):
+        trial.row["forget_entropy"] = entropy
+    _, summary, _ = nodes.tabulate(bench(), CompareSettings(), base, esd, retrain)
     distances = summary.set_index("method")["forget_entropy_distance"]
     assert distances["esd"] == pytest.approx(1 / 1.0986123)  # ln 3
 
@@ -90,54 +86,44 @@ def test_the_document_is_json_without_nan(trials):
     assert document["forget"] == REQUEST.to_json()
     assert [row["method"] for row in document["methods"]] == ["retrain", "base", "esd"]  # by distance
     base = document["methods"][1]
-    assert base["precision"] is None
-    assert base["wall_seconds"] is None
-    assert base["fid"] == 4.5
+    assert (base["precision"], base["wall_seconds"], base["fid"]) == (None, None, 4.5)
     assert set(base) == set(summary.columns)
 
 
-def test_report_is_of_the_first_seed_and_of_what_was_tried(trials, unet_model):
-    summary = nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)[1]
-    trade_off, grids, page = nodes.report_comparison(
-        summary,
-        bench(base := unet_model().to_pipeline()),
-        CompareSettings(seeds=2),
-        ReportSettings(grid_columns=2),
-        {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}},
-        {"classes": [{"label": 0, "name": "zero"}]},
-        *trials,
-    )
+@pytest.fixture(scope="module")
+def report(trials, unet_model):
+    """``report(…)``: trade-off, grids and page of these trials, with these settings of the report."""
+    base, compare = bench(unet_model().to_pipeline()), CompareSettings(seeds=2)
+    settings = {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}}
+    names = {"classes": [{"label": 0, "name": "zero"}]}
+
+    @cache
+    def make(**changes):
+        summary = nodes.tabulate(base, compare, *trials)[1]
+        shown = ReportSettings(grid_columns=2, **changes)
+        return nodes.report_comparison(summary, base, compare, shown, settings, names, *trials)
+
+    return make
+
+
+def test_report_is_of_the_first_seed_and_of_what_was_tried(report, unet_model):
+    trade_off, grids, page = report()
     titles = [axes.get_title() for axes in grids.axes]
     assert titles == list(METRICS_OF)
     assert "FID" in trade_off.axes[0].get_ylabel()
     assert page.startswith("<!doctype html>")
     assert grids.axes[0].get_yticklabels()[0].get_text() == "0 zero"
-    for told in ("class 0 zero", "f0f0", "1e1e", hash_weights(base.unet), "negative_guidance", "sampling"):
+    weights = hash_weights(unet_model().to_pipeline().unet)
+    for told in ("class 0 zero", "f0f0", "1e1e", weights, "negative_guidance", "sampling"):
         assert told in page
     assert "mask_fraction" not in page  # of a method that was not tried
 
 
-def test_forgotten_rows_can_be_left_out(trials, unet_model):
-    summary = nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)[1]
-    heights = [
-        nodes.report_comparison(
-            summary,
-            bench(unet_model().to_pipeline()),
-            CompareSettings(seeds=2),
-            ReportSettings(grid_columns=2, hide_forgotten=hidden),
-            {},
-            {"classes": []},
-            *trials,
-        )[1]
-        .axes[0]
-        .images[0]
-        .get_array()
-        .shape[0]
-        for hidden in (False, True)
-    ]
-    classes = trials[0][0].samples.classes
-    assert set(REQUEST.classes) < set(classes)
-    assert heights[1] * len(classes) == heights[0] * (len(classes) - len(REQUEST.classes))
+def test_forgotten_rows_can_be_left_out(report):
+    """Class 0 of three."""
+    grids = (report()[1], report(hide_forgotten=True)[1])
+    whole, rest = (figure.axes[0].images[0].get_array().shape[0] for figure in grids)
+    assert rest * 3 == whole * 2
 
 
 def test_without_a_run_nothing_is_tracked(trials):
