@@ -51,7 +51,7 @@ def room_of(module):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_imports_from_a_room_above(path):
     own = LEVELS[room_of(name_of(path))]
-    above = {module for module in imported_by(path) if LEVELS.get(room_of(module), 0) > own}
+    above = {module for module in imported_by(path) if LEVELS[room_of(module)] > own}
     assert not above
 
 

@@ -15,7 +15,6 @@ NAMES = ("seen", "model", "metrics")
 def start(monkeypatch, rank, *tags):
     """Start a pipeline in one of two processes; whether each dataset is still on disk."""
     monkeypatch.setattr(processes, "world_size", lambda: 2)
-    monkeypatch.setattr(processes, "rank", lambda: rank)
     state = SimpleNamespace(wait_for_everyone=lambda: None)
     monkeypatch.setattr(processes, "process_state", lambda: state)
     chain = pipeline(

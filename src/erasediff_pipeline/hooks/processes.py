@@ -5,7 +5,7 @@ from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.ranks import TRAINING, process_state, rank, world_size
+from erasediff_pipeline.ranks import TRAINING, process_state, world_size
 from erasediff_pipeline.tracking.hooks import ON_LOG
 
 
@@ -23,19 +23,14 @@ class SyncProcesses:
 
     @hook_impl(trylast=True)
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Start together."""
+        """Start together: the first process has checked the inputs by now."""
         if world_size() == 1:
             return
         trainings = len(pipeline.only_nodes_with_tags(TRAINING).nodes)
         if trainings != 1:
             remedy = "train one at a time" if trainings else "start one process"
             raise UserError(f"{world_size()} processes: this pipeline trains {trainings} models: {remedy}")
-        if rank() == 0:
-            process_state().wait_for_everyone()
-        else:
-            for name in pipeline.all_outputs():
-                catalog[name] = MemoryDataset(copy_mode="assign")
-            catalog[ON_LOG] = MemoryDataset(lambda step, scalars: None, copy_mode="assign")
+        process_state().wait_for_everyone()
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -52,3 +47,10 @@ class FollowFirstProcess(SyncProcesses):
     def after_context_created(self) -> None:
         """Let the first process check, and report what is wrong, once."""
         process_state().wait_for_everyone()
+
+    @hook_impl(trylast=True)
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Keep outputs in memory, and log nothing."""
+        for name in pipeline.all_outputs():
+            catalog[name] = MemoryDataset(copy_mode="assign")
+        catalog[ON_LOG] = MemoryDataset(lambda step, scalars: None, copy_mode="assign")

@@ -1,0 +1,25 @@
+"""What a setting may be, and the table that the code looks it up in, name the same."""
+
+from typing import get_args
+
+import pytest
+
+from erasediff_pipeline.config import ClassifierSettings, evaluation, methods, prompt_list, release
+from erasediff_pipeline.diffusion import class_conditional, text_to_image
+from erasediff_pipeline.diffusion.sampling import SCHEDULERS
+from erasediff_pipeline.evaluation.classifiers.backbones import BACKBONES
+from erasediff_pipeline.evaluation.prompt_images import LOOKS
+
+
+@pytest.mark.parametrize(
+    ("choices", "table"),
+    [
+        (evaluation.Sampler, set(SCHEDULERS)),
+        (methods.Subset, {*class_conditional.SUBSETS, *text_to_image.SUBSETS}),
+        (prompt_list.Measure, {*LOOKS, "fid"}),  # FID needs all images
+        (release.Leftover, set(release.KINDS)),
+        (get_args(ClassifierSettings.model_fields["pretrained"].annotation)[0], {*BACKBONES, "open_nsfw"}),
+    ],
+)
+def test_each_choice_is_in_its_table(choices, table):
+    assert set(get_args(choices)) == table
