@@ -4,6 +4,7 @@ import json
 import math
 import sys
 from contextlib import nullcontext
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -28,18 +29,20 @@ RETAIN_ONLY = ["finetune", "retrain"]
 every_method = pytest.mark.parametrize("name", STEPPED)
 
 
+def result_of(name, model, data, **options):
+    """The weights, curves and evaluations of a run, its cost and the method."""
+    history, cost, method = run(name, model, data, steps=4, **options)
+    return (weights_of(model), json.dumps(history), cost.denoiser_evaluations), cost, method
+
+
 @pytest.fixture(scope="module")
 def whole(unet_model, data):
     """``whole(name)``: the weights, curves and evaluations of one undisturbed run, with dropout."""
-    runs = {}
 
+    @cache
     def get(name):
-        if name not in runs:
-            torch.manual_seed(1)
-            model = unet_model(dropout=0.3)
-            history, cost, _ = run(name, model, data, steps=4)
-            runs[name] = weights_of(model), json.dumps(history), cost.denoiser_evaluations
-        return runs[name]
+        torch.manual_seed(1)
+        return result_of(name, unet_model(dropout=0.3), data)[0]
 
     return get
 
@@ -59,28 +62,21 @@ def test_a_file_without_its_method_is_named(monkeypatch):
         _find_method("empty")
 
 
-def resume(name, unet_model, data, checkpoint, folder):
-    """Kill a run ahead of its last update, with a checkpoint after the second, and finish it."""
-    killed, model = unet_model(dropout=0.3), unet_model(dropout=0.3)
+@pytest.mark.parametrize(("name", "folder"), [*((n, None) for n in STEPPED), *((n, "kept") for n in KEEPERS)])
+def test_killed_and_resumed_is_the_same_byte_for_byte(unet_model, data, tmp_path, whole, name, folder):
+    """Killed ahead of its last update, with a checkpoint after the second; also with what it has kept."""
+    checkpoint, folder = tmp_path / "c.safetensors", folder and tmp_path / folder
+    options = {"checkpoint": checkpoint, "store": FeatureStore(folder), "steps": 4}
     with pytest.raises(Killed):
-        run(name, killed, data, checkpoint, before_step=kill_at(4), store=FeatureStore(folder), steps=4)
+        run(name, unet_model(dropout=0.3), data, before_step=kill_at(4), **options)
     assert checkpoint.exists()
-    history, cost, method = run(name, model, data, checkpoint, store=FeatureStore(folder), steps=4)
+    assert folder is None or list(folder.iterdir())
+    result, _, method = result_of(
+        name, unet_model(dropout=0.3), data, checkpoint=checkpoint, store=FeatureStore(folder)
+    )
+    assert result == whole(name)
     assert len(method.calls) == 2
     assert not checkpoint.exists()
-    return weights_of(model), json.dumps(history), cost.denoiser_evaluations
-
-
-@every_method
-def test_killed_and_resumed_is_the_same_byte_for_byte(unet_model, data, tmp_path, whole, name):
-    assert resume(name, unet_model, data, tmp_path / "c.safetensors", folder=None) == whole(name)
-
-
-@pytest.mark.parametrize("name", KEEPERS)
-def test_resumed_with_what_the_killed_run_has_kept(unet_model, data, tmp_path, whole, name):
-    kept = tmp_path / "kept"
-    assert resume(name, unet_model, data, tmp_path / "c.safetensors", folder=kept) == whole(name)
-    assert list(kept.iterdir())
 
 
 @every_method
@@ -88,8 +84,7 @@ def test_same_seed_same_bytes_whatever_the_global_generators(unet_model, data, w
     model = unet_model(dropout=0.3)
     torch.manual_seed(12345)
     np.random.seed(12345)
-    history, cost, _ = run(name, model, data, steps=4)
-    assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
+    assert result_of(name, model, data)[0] == whole(name)
 
 
 @every_method
@@ -107,9 +102,9 @@ def test_reuse_changes_neither_the_result_nor_the_count_of_evaluations(
     unet_model, data, tmp_path, whole, name
 ):
     for reused in (False, True):
-        model, store = unet_model(dropout=0.3), FeatureStore(tmp_path / "kept")
-        history, cost, _ = run(name, model, data, store=store, steps=4)
-        assert (weights_of(model), json.dumps(history), cost.denoiser_evaluations) == whole(name)
+        store = FeatureStore(tmp_path / "kept")
+        result, cost, _ = result_of(name, unet_model(dropout=0.3), data, store=store)
+        assert result == whole(name)
         assert (store.reused_seconds > 0) == reused
         assert cost.wall_seconds > store.reused_seconds
 
@@ -127,8 +122,7 @@ def test_others_keep_nothing(unet_model, data, tmp_path, name):
 def test_only_the_subset_moves(unet_model, data, name, subset):
     model = unet_model()
     before = weights_of(model)
-    changes = {} if name == "retrain" else {"subset": subset}
-    run(name, model, data, steps=2, **changes)
+    run(name, model, data, steps=2, **({} if name == "retrain" else {"subset": subset}))
     after = weights_of(model)
     moved = {n.removeprefix("unet.") for n in before if before[n] != after[n]}
     allowed = set(model.trainable("full" if name == "retrain" else subset))
@@ -306,17 +300,21 @@ def test_what_has_other_inputs_is_computed_again_and_nothing_else(
         assert store.reused_seconds > 0
 
 
-@pytest.mark.parametrize("name", ["random_label", "salun"])
-def test_no_other_class_is_refused(linear_model, name):
-    data = TrainingData(retain=images_of([1, 1]), forget=images_of([1]))
-    with pytest.raises(InvalidRequest, match=f"{name} needs a retained class other than"):
-        prepared(name, linear_model(), data)
+CLASSES_ONLY = [name for name in STEPPED if getattr(METHODS[name].build, "classes_only", False)]
 
 
-@pytest.mark.parametrize("name", [n for n in STEPPED if getattr(METHODS[n].build, "classes_only", False)])
-def test_a_method_that_forgets_a_condition_refuses_single_images(linear_model, name):
-    data = TrainingData(retain=images_of([0, 1]), forget=images_of([0]))
-    with pytest.raises(InvalidRequest, match=f"{name} forgets conditions, not single images"):
+@pytest.mark.parametrize(
+    ("name", "retained", "said"),
+    [
+        *((name, [1], "needs a retained class other than") for name in ("random_label", "salun")),
+        *((name, [1, 2], "forgets conditions, not single images") for name in CLASSES_ONLY),
+    ],
+)
+def test_single_images_of_the_only_class_or_of_a_whole_condition_are_refused(
+    linear_model, name, retained, said
+):
+    data = TrainingData(retain=images_of(retained), forget=images_of([1]))
+    with pytest.raises(InvalidRequest, match=f"{name} {said}"):
         prepared(name, linear_model(), data)
 
 
