@@ -50,5 +50,3 @@ def test_both_models_see_the_same_noised_forget_images_and_nothing_else(linear_m
         assert call.c.tolist() == [c] * 4
         assert not call.grad
     assert step.retain is None
-    assert (model.bias.grad[1:] == 0).all()
-    assert model.bias.grad[0].abs().min() > 0

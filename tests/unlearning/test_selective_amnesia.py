@@ -52,16 +52,14 @@ def test_surrogate_is_uniform_noise_under_the_forgotten_condition(linear_model):
     assert (call.c == 0).all()
 
 
-@pytest.mark.parametrize("changed", ["retain", "forget"])
-def test_pixels_of_neither_batch_are_read(linear_model, changed):
-    updates = []
-    for shift in (0.0, 5.0):
+def test_pixels_of_neither_batch_are_read(linear_model):
+    updates = set()
+    for shifts in ((0, 0), (5, 0), (0, 5)):
         model = linear_model()
-        given = dict(zip(("forget", "retain"), batches(0), strict=True))
-        given[changed] = given[changed]._replace(x0=given[changed].x0 + shift)
-        prepared(model).gradients(model, given["forget"], given["retain"], generator())
-        updates.append(flat(p.grad for p in model.parameters()))
-    assert updates[0].tobytes() == updates[1].tobytes()
+        given = [b._replace(x0=b.x0 + shift) for b, shift in zip(batches(0), shifts, strict=True)]
+        prepared(model).gradients(model, *given, generator())
+        updates.add(flat(p.grad for p in model.parameters()).tobytes())
+    assert len(updates) == 1
 
 
 def test_replay_is_a_batch_of_the_replayed_images_under_their_labels(linear_model, alpha_bar):
@@ -141,6 +139,6 @@ def test_a_heavier_penalty_stays_nearer_to_the_base_model(unet_model, data):
     for weight in (0.0, 1e6):
         model, base = unet_model(), unet_model()
         run("selective_amnesia", model, data, ewc_weight=weight, steps=6)
-        pairs = zip(model.parameters(), base.parameters(), strict=True)
-        distances.append(sum(float((p - q).detach().square().sum()) for p, q in pairs) ** 0.5)
+        before, after = (flat(p.detach() for p in each.parameters()) for each in (base, model))
+        distances.append(np.linalg.norm(after - before))
     assert distances[1] < 0.7 * distances[0]
