@@ -30,15 +30,12 @@ def by_method(*trials):
         ([4, 8], 0.95, 12.706205 * math.sqrt(8) / math.sqrt(2)),
         ([2, 4, 4, 4, 5, 5, 7, 9], 0.99, 3.499483 * math.sqrt(32 / 7) / math.sqrt(8)),
         ([5, 5, 5], 0.95, 0),
+        *((values, 0.95, math.nan) for values in ([], [3], [math.nan, 3])),
     ],
 )
-def test_interval_is_students(values, confidence, expected):
-    assert half_width(pd.Series(values, dtype=float), confidence) == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("values", [[], [3], [math.nan, 3]])
-def test_fewer_than_two_values_have_no_interval(values):
-    assert math.isnan(half_width(pd.Series(values, dtype=float), 0.95))
+def test_interval_is_students_and_none_of_fewer_than_two_values(values, confidence, expected):
+    found = half_width(pd.Series(values, dtype=float), confidence)
+    assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
 def test_mean_and_interval_of_each_method():

@@ -90,7 +90,8 @@ def test_estimate_in_parts_is_that_of_whole_batches(unet_model, toy_images, opti
     assert max(float(fisher.max()) for fisher in whole.values()) > 1e-3
 
 
-def test_no_more_than_a_part_has_gradients_at_a_time(linear_model, monkeypatch):
+def test_no_more_than_a_part_has_gradients_at_a_time_and_every_image_counts(linear_model, monkeypatch):
+    """Batches that together are as many as the set hold each image once."""
     sizes = []
 
     def watched(model, subset, noised, c):
@@ -98,21 +99,15 @@ def test_no_more_than_a_part_has_gradients_at_a_time(linear_model, monkeypatch):
         return squared_gradients(model, subset, noised, c)
 
     monkeypatch.setattr(module, "squared_gradients", watched)
-    model = linear_model()
-    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, parts=2)
+    model, images = linear_model(), images_of([0] * 10)
+    estimate_fisher(model, "full", images, batches=2, batch_size=5, seed=0, parts=2)
     assert sizes == [3, 2] * 2
-    model.calls.clear()
-    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, one_by_one=True)
-    assert [len(call.x_t) for call in model.calls] == [1] * 10
-
-
-def test_every_image_counts(linear_model):
-    """Batches that together are as many as the set hold each image once."""
-    model, images = linear_model(), images_of([0] * 6)
-    estimate_fisher(model, "full", images, batches=2, batch_size=3, seed=0)
     seen = torch.cat(model.noised).flatten(1)
     expected = model.encode(torch.from_numpy(images.images)).flatten(1)
     assert sorted(seen.tolist()) == sorted(expected.tolist())
+    model.calls.clear()
+    estimate_fisher(model, "full", images, batches=2, batch_size=5, seed=0, one_by_one=True)
+    assert [len(call.x_t) for call in model.calls] == [1] * 10
 
 
 def test_estimate_works_on_the_real_model(unet_model, toy_images):

@@ -23,9 +23,7 @@ def drawn_labels(step, aim):
 
 @pytest.mark.parametrize("aim", AIMS)
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
-def test_update_pulls_to_what_the_retained_conditions_predict_or_denoises_under_them(
-    linear_model, alpha_bar, aim, beta
-):
+def test_update_predicts_or_denoises_as_under_retained_conditions(linear_model, alpha_bar, aim, beta):
     """The retained condition is a fixed target: no gradient flows through its prediction."""
     for seed in range(5):
         model = linear_model(seed)
@@ -42,10 +40,8 @@ def test_update_pulls_to_what_the_retained_conditions_predict_or_denoises_under_
 
 @pytest.mark.parametrize("aim", AIMS)
 @pytest.mark.parametrize("retained", [RETAINED, [0, 1, 2]])
-def test_labels_are_drawn_at_each_step_from_the_retained_ones_and_never_the_own(
-    linear_model, alpha_bar, aim, retained
-):
-    """By classes, and by ids, where the own class is retained."""
+def test_labels_are_drawn_anew_from_retained_ones_but_the_own(linear_model, alpha_bar, aim, retained):
+    """At each step; by classes, and by ids, where the own class is retained."""
     model = linear_model()
     data = TrainingData(retain=images_of(retained), forget=images_of([0, 0]))
     method = prepared("random_label", model, data, aim=aim)
