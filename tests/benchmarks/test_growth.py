@@ -1,7 +1,7 @@
 import pandas as pd
 
 import growth
-from erasediff_pipeline.config import DenoiserSettings
+from erasediff_pipeline.config import DenoiserSettings, SamplingSettings
 
 
 def test_a_wider_model_has_more_parameters_and_takes_more_memory(monkeypatch):
@@ -24,7 +24,8 @@ def test_the_plot_is_drawn(tmp_path):
     assert (tmp_path / "growth.png").stat().st_size > 5000
 
 
-def test_what_a_gpu_would_run_runs_here_on_a_small_model():
+def test_what_a_gpu_would_run_runs_here_on_a_small_model(monkeypatch):
+    monkeypatch.setattr(growth, "SamplingSettings", lambda: SamplingSettings(steps=2, batch_size=8))
     parameters = {
         "denoiser": {"channels": [8, 16], "attention": [8]},
         "unlearn": {"batch_size": 8, "forget_target": "uniform_noise"},

@@ -6,13 +6,8 @@ import pytest
 import runs
 from runs import describe_origin, made_by, read_rows
 
-ROW = {
-    "digit": 4,
-    "commit": "0123456789ab",
-    "settings": "123456789012",
-    "machine": "a CPU",
-    "date": "2026-01-02",
-}
+ORIGIN = {"commit": "0123456789ab", "settings": "123456789012", "machine": "a CPU", "date": "2026-01-02"}
+ROW = {"digit": 4, **ORIGIN}
 SETTINGS = {"erasediff": "123456789012"}
 
 
@@ -21,12 +16,9 @@ def write(path, *changes):
     return path
 
 
-def test_no_rows_where_there_is_no_table(tmp_path):
-    assert read_rows(tmp_path / "table.csv", SETTINGS).empty
-
-
 def test_rows_of_these_settings_are_read(tmp_path):
-    """Also where the hash looks like a number."""
+    """Also where the hash looks like a number; there are none without a table."""
+    assert read_rows(tmp_path / "table.csv", SETTINGS).empty
     for settings in ("123456789012", "12e456789012"):
         rows = read_rows(write(tmp_path / "table.csv", {"settings": settings}), {"erasediff": settings})
         assert rows.to_dict("records") == [{**ROW, "settings": settings}]
@@ -52,15 +44,12 @@ def test_rows_of_each_method_have_settings_of_their_own(tmp_path):
 
 
 def test_origin_names_what_is_of_more_than_one_kind():
+    """Where each method has its settings, the CSV tells them."""
     rows = pd.DataFrame([ROW, {**ROW, "date": "2026-01-03"}, {**ROW, "date": "2026-01-03"}])
     assert describe_origin("make sweep", rows) == (
         "`make sweep` on a CPU; 2026-01-02, 2026-01-03; commit 0123456789ab; settings 123456789012."
     )
-
-
-def test_where_each_method_has_its_settings_the_csv_tells_them():
-    rows = pd.DataFrame([{**ROW, "settings": str(number)} for number in range(3)])
-    assert describe_origin("make sweep", rows).endswith("; settings in the CSV.")
+    assert describe_origin("make sweep", rows.assign(settings=list("012"))).endswith("; settings in the CSV.")
 
 
 @pytest.mark.parametrize(

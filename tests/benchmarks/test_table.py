@@ -1,6 +1,7 @@
 import json
 import sys
 from dataclasses import replace
+from itertools import combinations
 
 import pandas as pd
 import pytest
@@ -79,15 +80,10 @@ AUDIT = GOLD | {f"gold_{name}": value for name, value in GOLD.items()}
 @pytest.mark.parametrize(
     ("limits", "good", "change", "missed"),
     [
-        *(
-            (limits, good, {}, "")
-            for limits, good in (
-                (erased.SWEEP_LIMITS, SWEEP),
-                (erased.WORD_LIMITS, WORD),
-                (erased.FASHION_LIMITS, FASHION),
-                (audited.LIMITS, AUDIT),
-            )
-        ),
+        (erased.SWEEP_LIMITS, SWEEP, {}, ""),
+        (erased.WORD_LIMITS, WORD, {}, ""),
+        (erased.FASHION_LIMITS, FASHION, {}, ""),
+        (audited.LIMITS, AUDIT, {}, ""),
         (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.025}, "forget accuracy"),
         (erased.SWEEP_LIMITS, SWEEP, {"retain_accuracy": 0.9889}, "retain accuracy"),
         (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.5, "fid_ratio": 1.1001}, "forget accuracy, FID"),
@@ -115,9 +111,8 @@ def test_limits(limits, good, change, missed):
 def test_a_page_says_that_it_is_unfinished():
     row = SWEEP | {"digit": 4, "base_fid": 16.0, "fid": 8.0}
     page = page_of("sweep", [row | {"seed": 1, "fid_ratio": 1.5}, row | {"seed": 0}])
-    assert (
-        "`make sweep` on a CPU; 2026-01-02; commit 0123; settings 4567. Unfinished, runs missing: 28." in page
-    )
+    origin = "`make sweep` on a CPU; 2026-01-02; commit 0123; settings 4567."
+    assert f"{origin} Unfinished, runs missing: 28." in page
     assert "1 of 2 runs meet every limit: forget accuracy ≤ 0.02, retain accuracy ≥ 0.99, FID ≤ 1.1 ×" in page
     assert page.splitlines()[-2:] == [
         "| 4 | 0 | 0.020 | 0.9900 | 16.00 | 8.00 | 1.100 |  |",
@@ -230,6 +225,8 @@ def missing(target, done, **chosen):
 
 
 TRIED = [m for m in METHODS if m != "uce"]
+ESD = {"digit": [3], "method": ["esd"]}
+FIRST = {"digit": [0]}
 
 
 @pytest.mark.parametrize(
@@ -240,19 +237,10 @@ TRIED = [m for m in METHODS if m != "uce"]
         ("sequence", {"digit": [4, 7]}, [(4,)], [(4, "base"), (7, "erasediff")]),
         # The base model, EraseDiff's and the retrained one are audited together.
         *(
-            (
-                "audits",
-                {"digit": [3], "method": ["esd"]},
-                [(3, model) for model in models],
-                [(3, "erasediff")],
-            )
-            for models in (
-                ("base", "retrain", "esd"),
-                ("base", "erasediff", "esd"),
-                ("erasediff", "retrain", "esd"),
-            )
+            ("audits", ESD, [(3, model) for model in (*two, "esd")], [(3, "erasediff")])
+            for two in combinations(("base", "erasediff", "retrain"), 2)
         ),
-        ("audits", {"digit": [3], "method": ["esd"]}, [], [(3, "erasediff"), (3, "esd")]),
+        ("audits", ESD, [], [(3, "erasediff"), (3, "esd")]),
         # Whole digits first, then methods that came later, then more seeds of the digit 0.
         (
             "compare-digits",
@@ -262,16 +250,11 @@ TRIED = [m for m in METHODS if m != "uce"]
         ),
         (
             "compare-digits",
-            {"digit": [0]},
+            FIRST,
             [(0, method, 0) for method in ("base", *TRIED)],
             [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))],
         ),
-        (
-            "compare-digits",
-            {"digit": [0]},
-            [(0, method, seed) for method in ("base", *TRIED) for seed in (0, 2)],
-            [],
-        ),
+        ("compare-digits", FIRST, [(0, m, seed) for m in ("base", *TRIED) for seed in (0, 2)], []),
         ("compare-words", {}, [(method, 0) for method in METHODS], []),
         ("compare-words", {}, [(method, 0) for method in TRIED], [()]),
     ],
@@ -281,13 +264,10 @@ def test_only_what_is_missing_is_run(target, chosen, done, expected):
 
 
 def test_a_method_that_is_not_compared_is_not_run(monkeypatch):
-    monkeypatch.setattr(
-        compared,
-        "read_parameters",
-        lambda environment: {"forget": {}, "compare": {"methods": ["retrain", "esd"]}},
-    )
+    parameters = {"forget": {}, "compare": {"methods": ["retrain", "esd"]}}
+    monkeypatch.setattr(compared, "read_parameters", lambda environment: parameters)
     done = [(0, "base", 0), (0, "retrain", 0)]
-    assert missing("compare-digits", done, digit=[0]) == [(0, "esd", (0,)), (0, "retrain", (1, 2))]
+    assert missing("compare-digits", done, **FIRST) == [(0, "esd", (0,)), (0, "retrain", (1, 2))]
 
 
 @pytest.fixture
@@ -304,9 +284,8 @@ def ran(monkeypatch):
 
     monkeypatch.setitem(TABLES, "audits", replace(TABLES["audits"], run=run))
     monkeypatch.setattr(table, "copy_reference", lambda: None)
-    monkeypatch.setattr(
-        table, "hash_settings", lambda *_: {name: f"of {name}" for name in ("base", *METHODS)}
-    )
+    hashes = {name: f"of {name}" for name in ("base", *METHODS)}
+    monkeypatch.setattr(table, "hash_settings", lambda *_: hashes)
     return cells
 
 

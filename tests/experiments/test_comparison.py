@@ -13,17 +13,13 @@ from erasediff_pipeline.experiments.comparison import (
 )
 
 NOWHERE = dict.fromkeys(compared_metrics() + COSTS)
+DISTANCE = [*(f"{name}_distance" for name in compared_metrics()), "distance"]
 
 
-def table(*trials):
-    """``(method, seed, {name: value})``: what is not named was not measured."""
-    return pd.DataFrame(
-        [{"method": method, "seed": seed, **NOWHERE, **measured} for method, seed, measured in trials]
-    )
-
-
-def by_method(summary):
-    return summary.set_index("method")
+def by_method(*trials):
+    """The summary of ``(method, seed, {name: value})``: what is not named was not measured."""
+    table = [{"method": method, "seed": seed, **NOWHERE, **measured} for method, seed, measured in trials]
+    return add_distances(summarise(pd.DataFrame(table), 0.95), classes=10).set_index("method")
 
 
 @pytest.mark.parametrize(
@@ -34,109 +30,68 @@ def by_method(summary):
         ([4, 8], 0.95, 12.706205 * math.sqrt(8) / math.sqrt(2)),
         ([2, 4, 4, 4, 5, 5, 7, 9], 0.99, 3.499483 * math.sqrt(32 / 7) / math.sqrt(8)),
         ([5, 5, 5], 0.95, 0),
+        *((values, 0.95, math.nan) for values in ([], [3], [math.nan, 3])),
     ],
 )
-def test_interval_is_students(values, confidence, expected):
-    assert half_width(pd.Series(values, dtype=float), confidence) == pytest.approx(expected, rel=1e-6)
-
-
-@pytest.mark.parametrize("values", [[], [3], [math.nan, 3]])
-def test_fewer_than_two_values_have_no_interval(values):
-    assert math.isnan(half_width(pd.Series(values, dtype=float), 0.95))
+def test_interval_is_students_and_none_of_fewer_than_two_values(values, confidence, expected):
+    found = half_width(pd.Series(values, dtype=float), confidence)
+    assert found == pytest.approx(expected, rel=1e-6, nan_ok=True)
 
 
 def test_mean_and_interval_of_each_method():
-    trials = table(
+    rows = by_method(
         ("retrain", 0, {"fid": 1.0, "wall_seconds": 10}),
         ("esd", 0, {"fid": 4.0, "wall_seconds": 1}),
         ("retrain", 1, {"fid": 2.0, "wall_seconds": 30}),
         ("esd", 1, {"fid": 8.0, "wall_seconds": 1}),
         ("retrain", 2, {"fid": 3.0, "wall_seconds": 20}),
+        ("neggrad", 0, {"fid": 4.0, "wall_seconds": 5}),
     )
-    summary = summarise(trials, 0.95)
-    assert list(summary["method"]) == ["retrain", "esd"]  # in the order of the trials
-    assert list(summary["seeds"]) == [3, 2]
-    rows = by_method(summary)
-    assert list(rows["fid"]) == [2, 6]
-    assert list(rows["fid_interval"]) == pytest.approx([2.484138, 25.412410], rel=1e-6)
-    assert list(rows["wall_seconds"]) == [20, 1]
-    assert list(rows["wall_seconds_interval"]) == pytest.approx([24.84138, 0], rel=1e-6)
-
-
-def test_one_seed_has_a_mean_and_no_interval():
-    row = summarise(table(("esd", 0, {"fid": 4.0})), 0.95).iloc[0]
-    assert row["fid"] == 4
-    assert math.isnan(row["fid_interval"])
+    assert list(rows.index) == ["retrain", "esd", "neggrad"]  # in the order of the trials
+    assert list(rows["seeds"]) == [3, 2, 1]
+    assert list(rows["fid"]) == [2, 6, 4]
+    assert list(rows["wall_seconds"]) == [20, 1, 5]
+    for name, expected in (("fid", [2.484138, 25.412410]), ("wall_seconds", [24.84138, 0])):
+        found = list(rows[f"{name}_interval"])
+        assert found == pytest.approx([*expected, math.nan], rel=1e-6, nan_ok=True)  # none of one seed
 
 
 def test_what_was_not_measured_is_nan_everywhere():
-    summary = add_distances(summarise(table(("base", 0, {}), ("retrain", 0, {})), 0.95), classes=10)
-    for name in compared_metrics() + COSTS:
-        assert summary[[name, f"{name}_interval"]].isna().all(axis=None)
-    assert summary[[*(f"{name}_distance" for name in compared_metrics()), "distance"]].isna().all(axis=None)
+    rows, measured = by_method(("base", 0, {}), ("retrain", 0, {})), compared_metrics() + COSTS
+    assert rows[[*measured, *(f"{name}_interval" for name in measured), *DISTANCE]].isna().all(axis=None)
 
 
-GOLD = {
-    "forget_accuracy": 0.10,
-    "forget_entropy": 2.0,
-    "forget_membership_auc": 0.5,
-    "fid": 4.0,
-    "precision": 0.9,
-    "wall_seconds": 100.0,
+MEASURED = {
+    "forget_accuracy": (0.10, 0.04, 0.06),  # shares as they are
+    "forget_membership_auc": (0.5, 0.7, 0.2),
+    "precision": (0.9, 0.95, 0.05),
+    "forget_entropy": (2.0, 1.0, 1 / math.log(10)),  # of its largest value
+    "fid": (4.0, 5.0, 0.25),  # relative to the retrained model's
 }
-OTHER = {
-    "forget_accuracy": 0.04,
-    "forget_entropy": 1.0,
-    "forget_membership_auc": 0.7,
-    "fid": 5.0,
-    "precision": 0.95,
-    "wall_seconds": 1.0,
-}
-DISTANCES = {
-    "forget_accuracy": 0.06,  # shares as they are
-    "forget_membership_auc": 0.2,
-    "precision": 0.05,
-    "forget_entropy": 1 / math.log(10),  # of its largest value
-    "fid": 0.25,  # relative to the retrained model's
-}
+"""Figures of the retrained model and of another, and their distance; three metrics were not measured."""
+GOLD, OTHER, DISTANCES = ({name: row[place] for name, row in MEASURED.items()} for place in range(3))
 
 
-@pytest.fixture
-def distances():
-    summary = summarise(table(("esd", 0, OTHER), ("retrain", 0, GOLD)), 0.95)
-    return by_method(add_distances(summary, classes=10))
-
-
-def test_distances_are_without_a_unit(distances):
-    row = distances.loc["esd"]
-    assert {name: row[f"{name}_distance"] for name in DISTANCES} == pytest.approx(DISTANCES)
-
-
-def test_distance_is_the_mean_of_what_was_measured(distances):
-    """Three metrics were not measured, and costs are no distance."""
-    assert distances.loc["esd", "distance"] == pytest.approx(sum(DISTANCES.values()) / 5)
-    assert not [name for name in distances.columns if name.startswith("wall") and "distance" in name]
-
-
-def test_the_retrained_model_is_at_no_distance_from_itself(distances):
-    assert distances.loc["retrain", "distance"] == 0
-    assert all(distances.loc["retrain", f"{name}_distance"] == 0 for name in DISTANCES)
+def test_distances_are_without_a_unit_and_the_mean_is_of_what_was_measured():
+    """Costs are no distance, and the retrained model is at none from itself."""
+    trials = ("esd", 0, OTHER | {"wall_seconds": 1.0}), ("retrain", 0, GOLD | {"wall_seconds": 100.0})
+    rows = by_method(*trials)
+    found = {name: rows.loc["esd", f"{name}_distance"] for name in DISTANCES}
+    assert found == pytest.approx(DISTANCES)
+    assert rows.loc["esd", "distance"] == pytest.approx(sum(DISTANCES.values()) / 5)
+    assert not [name for name in rows.columns if name.startswith("wall") and "distance" in name]
+    assert all(rows.loc["retrain", name] == 0 for name in ("distance", *(f"{n}_distance" for n in DISTANCES)))
 
 
 def test_distances_are_between_means():
-    trials = table(
-        *(("retrain", seed, {"fid": fid}) for seed, fid in enumerate([3.0, 5.0])),
-        *(("esd", seed, {"fid": fid}) for seed, fid in enumerate([2.0, 6.0])),
-    )
-    summary = by_method(add_distances(summarise(trials, 0.95), classes=10))
-    assert summary.loc["esd", "fid_distance"] == 0
+    fids = {("retrain", 0): 3.0, ("retrain", 1): 5.0, ("esd", 0): 2.0, ("esd", 1): 6.0}
+    assert by_method(*((*key, {"fid": fid}) for key, fid in fids.items())).loc["esd", "fid_distance"] == 0
 
 
 def test_without_a_retrained_model_there_are_no_distances():
-    summary = add_distances(summarise(table(("base", 0, OTHER), ("esd", 0, OTHER)), 0.95), classes=10)
-    columns = [*(f"{name}_distance" for name in compared_metrics()), "distance"]
-    assert summary[columns].isna().all(axis=None)
-    assert list(summary["fid"]) == [5, 5]
+    rows = by_method(("base", 0, OTHER), ("esd", 0, OTHER))
+    assert rows[DISTANCE].isna().all(axis=None)
+    assert list(rows["fid"]) == [5, 5]
 
 
 POINTS = {
@@ -151,12 +106,9 @@ POINTS = {
 
 
 def test_pareto_front_of_a_known_case():
-    names = list(POINTS)
-    forgotten = pd.Series([POINTS[name][0] for name in names], index=names)
-    kept = pd.Series([POINTS[name][1] for name in names], index=names)
-    assert pareto_front(forgotten, kept).to_dict() == {name: POINTS[name][2] for name in names}
-    shuffled = names[::-1]
-    assert pareto_front(forgotten[shuffled], kept[shuffled]).to_dict() == {n: POINTS[n][2] for n in names}
+    points = pd.DataFrame.from_dict(POINTS, orient="index", columns=["forgotten", "kept", "on the front"])
+    for rows in (points, points[::-1]):
+        assert pareto_front(rows["forgotten"], rows["kept"]).to_dict() == points["on the front"].to_dict()
 
 
 def test_pareto_front_of_one_or_none():

@@ -49,19 +49,15 @@ def test_what_is_missing_is_made_once_and_read_back(workshop):
     assert Workshop(workshop.store.folder).once("b") == "a"  # in another process
 
 
-def test_from_something_else_it_is_made_anew(workshop):
-    assert [workshop.once("a"), workshop.once("b", SECOND), workshop.once("c", SECOND)] == ["a", "b", "b"]
-    assert [workshop.once("d"), workshop.once("e", SECOND)] == ["d", "e"]  # only the last one is kept
-
-
-def test_a_result_made_anew_leaves_nothing_of_the_earlier_one(workshop):
+def test_from_something_else_it_is_made_anew_and_nothing_is_left_of_the_earlier_one(workshop):
     def write_more(folder, text):
         write(folder, text)
         (folder / "more").write_text(text)
 
     workshop.once("a", save=write_more)
-    workshop.once("b", SECOND)
+    assert [workshop.once("b", SECOND), workshop.once("c", SECOND)] == ["b", "b"]
     assert {path.name for path in (workshop.store.folder / PLACE).iterdir()} == {"text", KEY}
+    assert [workshop.once("d"), workshop.once("e", SECOND)] == ["d", "e"]  # only the last one is kept
 
 
 def test_results_do_not_disturb_each_other(workshop):

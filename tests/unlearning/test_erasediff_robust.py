@@ -4,7 +4,7 @@ import torch
 
 from erasediff_pipeline.diffusion.objective import Noised
 from tests.helpers.by_hand import DATA, RETAINED, batches, flat, generator
-from tests.helpers.runs import prepared
+from tests.helpers.runs import prepared, weights_of
 
 
 def build(model, **settings):
@@ -52,8 +52,7 @@ def test_attack_steps_down_the_denoising_loss(linear_model, alpha_bar, steps):
     model = linear_model()
     method = build(model, radius=1.5, attack_steps=steps)
     forget, _ = batches(0)
-    start = torch.zeros(len(forget.x0), 4)
-    found = method.attack(model, forget, forget.labels, start, generator(5))
+    found = method.attack(model, forget, forget.labels, torch.zeros(len(forget.x0), 4), generator(5))
 
     g = generator(5)
     t = torch.randint(0, 1000, (len(forget.x0),), generator=g)
@@ -61,8 +60,7 @@ def test_attack_steps_down_the_denoising_loss(linear_model, alpha_bar, steps):
     a = alpha_bar[t].view(-1, 1, 1, 1)
     x_t = (a.sqrt() * forget.x0.double() + (1 - a).sqrt() * eps).flatten(1).numpy()
     weight, bias = (p.detach().double().numpy() for p in (model.weight, model.bias))
-    delta = np.zeros(4)
-    losses = []
+    delta, losses = np.zeros(4), []
     for _ in range(steps):
         residual = x_t @ weight.T + bias[0] + delta - eps.flatten(1).numpy()
         losses.append((residual**2).mean())
@@ -83,8 +81,7 @@ def test_attack_is_part_of_what_is_asked(linear_model):
 
 def test_attack_leaves_the_weights_alone(linear_model):
     model = linear_model()
-    before = [p.detach().clone() for p in model.parameters()]
-    forget, _ = batches(0)
-    build(model, attack_steps=3).predictor(model, forget, generator())
-    assert all(torch.equal(one, two) for one, two in zip(before, model.parameters(), strict=True))
+    before = weights_of(model)
+    build(model, attack_steps=3).predictor(model, batches(0)[0], generator())
+    assert weights_of(model) == before
     assert all(p.grad is None for p in model.parameters())

@@ -9,51 +9,34 @@ from tests.helpers.by_hand import generator, images_of
 from tests.helpers.runs import weights_of
 
 
-def noised_images(model, images, n, seed=0):
-    pixels, labels = images.tensors(slice(0, n))
-    return noise_batch(model, model.encode(pixels), generator(seed)), model.condition(labels)
-
-
 def one_by_one(model, subset, noised, c):
     """Σ over images of the squared gradient of the image's own loss, by plain autograd."""
-    total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
+    chosen = model.trainable(subset)
+    total = {name: torch.zeros_like(p) for name, p in chosen.items()}
     for i in range(len(c)):
         prediction = model.denoise(noised.x_t[i : i + 1], noised.t[i : i + 1], c[i : i + 1])
         loss = ((prediction - noised.target[i : i + 1]) ** 2).mean()
-        for name, p in model.trainable(subset).items():
-            total[name] += torch.autograd.grad(loss, p, retain_graph=True)[0] ** 2
+        for name, gradient in zip(chosen, torch.autograd.grad(loss, list(chosen.values())), strict=True):
+            total[name] += gradient**2
     return total
 
 
 @pytest.mark.parametrize("subset", ["full", "selfattn", "class_embedding"])
 def test_squares_are_those_of_one_image_at_a_time(unet_model, toy_images, subset):
+    """Each image is one evaluation, and the model is left alone."""
     model = unet_model()
-    noised, c = noised_images(model, toy_images, 5)
-    squares, expected = squared_gradients(model, subset, noised, c), one_by_one(model, subset, noised, c)
+    before = weights_of(model)
+    pixels, labels = toy_images.tensors(slice(0, 5))
+    noised, c = noise_batch(model, model.encode(pixels), generator()), model.condition(labels)
+    squares = squared_gradients(model, subset, noised, c)
+    assert model.evaluations == 5
+    assert weights_of(model) == before
+    assert all(p.grad is None and p.requires_grad for p in model.parameters())
+    expected = one_by_one(model, subset, noised, c)
     assert list(squares) == list(expected)
     for name, square in squares.items():
         torch.testing.assert_close(square, expected[name], rtol=1e-3, atol=1e-12)
     assert max(float(square.max()) for square in expected.values()) > 1e-4
-
-
-def test_squares_are_not_the_square_of_the_batch_gradient(linear_model):
-    """Opposite gradients add up here and cancel there."""
-    model = linear_model()
-    noised, c = noised_images(model, images_of([0, 0]), 2)
-    with torch.no_grad():
-        prediction = model.denoise(noised.x_t, noised.t, c)
-    side = torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
-    squares = squared_gradients(model, "full", noised._replace(target=prediction + side), c)
-    torch.testing.assert_close(squares["bias"][0], torch.full((4,), 2 * (2 / 4) ** 2))
-
-
-def test_squares_count_one_evaluation_an_image_and_leave_the_model_alone(unet_model, toy_images):
-    model = unet_model()
-    before = weights_of(model)
-    squared_gradients(model, "full", *noised_images(model, toy_images, 5))
-    assert model.evaluations == 5
-    assert weights_of(model) == before
-    assert all(p.grad is None and p.requires_grad for p in model.parameters())
 
 
 def exact_fisher(model, images, alpha_bar):
@@ -84,43 +67,31 @@ def exact_fisher(model, images, alpha_bar):
     return {"weight": fisher_weight, "bias": fisher_bias}
 
 
-def test_estimate_is_the_expectation_over_images_timesteps_and_noise(linear_model):
+@pytest.mark.parametrize(("batches", "size"), [(20, 10_000), (2, 50_000), (100, 1000)])
+def test_estimate_is_the_expectation_over_images_timesteps_and_noise(linear_model, batches, size):
     """200,000 draws leave an error of about half a percent of each entry."""
-    options = {"num_train_timesteps": 4, "beta_start": 0.1, "beta_end": 0.6}
-    model = linear_model(**options)
-    alpha_bar = np.cumprod(1 - np.linspace(0.1, 0.6, 4))
+    model = linear_model(num_train_timesteps=4, beta_start=0.1, beta_end=0.6)
     images = images_of([0, 0, 0, 1, 1, 2, 2, 2])
-    fisher = estimate_fisher(model, "full", images, batches=20, batch_size=10_000, seed=0)
-    expected = exact_fisher(model, images, alpha_bar)
+    fisher = estimate_fisher(model, "full", images, batches, size, seed=0)
+    expected = exact_fisher(model, images, np.cumprod(1 - np.linspace(0.1, 0.6, 4)))
     for name, exact in expected.items():
         np.testing.assert_allclose(fisher[name].numpy(), exact, rtol=0.03)
     assert (expected["bias"][3] == 0).all()
     assert (expected["bias"][:3] > 0).all()
 
 
-def test_estimate_is_a_mean_over_batches_of_any_size(linear_model):
-    model, images = linear_model(num_train_timesteps=3, beta_end=0.3), images_of([0, 1, 2, 2])
-    few, many = (
-        estimate_fisher(model, "full", images, batches=b, batch_size=n, seed=0)
-        for b, n in ((2, 20_000), (40, 1000))
-    )
-    for name in few:
-        torch.testing.assert_close(few[name], many[name], rtol=0.1, atol=0.01)
-
-
 @pytest.mark.parametrize("options", [{"parts": 2}, {"parts": 9}, {"one_by_one": True}])
 def test_estimate_in_parts_is_that_of_whole_batches(unet_model, toy_images, options):
     """Five images in two parts, in more parts than there are images, and each by plain autograd."""
-    whole, parted = (
-        estimate_fisher(unet_model().eval(), "full", toy_images, 3, 5, 0, **changes)
-        for changes in ({}, options)
-    )
+    sets = ({}, options)
+    whole, parted = (estimate_fisher(unet_model().eval(), "full", toy_images, 3, 5, 0, **o) for o in sets)
     for name, fisher in whole.items():
         torch.testing.assert_close(parted[name], fisher, rtol=1e-3, atol=1e-9)
     assert max(float(fisher.max()) for fisher in whole.values()) > 1e-3
 
 
-def test_no_more_than_a_part_has_gradients_at_a_time(linear_model, monkeypatch):
+def test_no_more_than_a_part_has_gradients_at_a_time_and_every_image_counts(linear_model, monkeypatch):
+    """Batches that together are as many as the set hold each image once."""
     sizes = []
 
     def watched(model, subset, noised, c):
@@ -128,29 +99,22 @@ def test_no_more_than_a_part_has_gradients_at_a_time(linear_model, monkeypatch):
         return squared_gradients(model, subset, noised, c)
 
     monkeypatch.setattr(module, "squared_gradients", watched)
-    model = linear_model()
-    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, parts=2)
+    model, images = linear_model(), images_of([0] * 10)
+    estimate_fisher(model, "full", images, batches=2, batch_size=5, seed=0, parts=2)
     assert sizes == [3, 2] * 2
-    model.calls.clear()
-    estimate_fisher(model, "full", images_of([0] * 5), 2, 5, 0, one_by_one=True)
-    assert [len(call.x_t) for call in model.calls] == [1] * 10
-
-
-def test_every_image_counts(linear_model):
-    """Batches that together are as many as the set hold each image once."""
-    model, images = linear_model(), images_of([0] * 6)
-    estimate_fisher(model, "full", images, batches=2, batch_size=3, seed=0)
     seen = torch.cat(model.noised).flatten(1)
     expected = model.encode(torch.from_numpy(images.images)).flatten(1)
     assert sorted(seen.tolist()) == sorted(expected.tolist())
+    model.calls.clear()
+    estimate_fisher(model, "full", images, batches=2, batch_size=5, seed=0, one_by_one=True)
+    assert [len(call.x_t) for call in model.calls] == [1] * 10
 
 
 def test_estimate_works_on_the_real_model(unet_model, toy_images):
     model = unet_model().eval()
     fisher = estimate_fisher(model, "full", toy_images, batches=2, batch_size=6, seed=0)
-    assert {name: f.shape for name, f in fisher.items()} == {
-        name: p.shape for name, p in model.trainable("full").items()
-    }
+    shapes, expected = ({n: p.shape for n, p in each.items()} for each in (fisher, model.trainable("full")))
+    assert shapes == expected
     assert all(f.isfinite().all() and (f >= 0).all() and not f.requires_grad for f in fisher.values())
     assert np.mean([float((f > 0).float().mean()) for f in fisher.values()]) > 0.95
     assert (fisher["class_embedding.weight"][3] == 0).all()  # no image is under the null condition

@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 
@@ -12,39 +14,24 @@ from erasediff_pipeline.unlearning.labels import (
 from tests.helpers.by_hand import generator, images_of
 
 
-def retained_of(retained, forgotten):
-    return retained_classes(TrainingData(retain=images_of(retained), forget=images_of(forgotten)), "asker")
+def data_of(retained, forgotten=None):
+    return TrainingData(images_of(retained), images_of(forgotten) if forgotten else None)
 
 
-@pytest.mark.parametrize("forgotten", [0, 4, 9])
-def test_other_class_by_class_is_uniform_over_the_retained(forgotten):
-    retained = torch.tensor([label for label in range(10) if label != forgotten])
-    for seed in range(20):
-        drawn = draw_other_class(torch.full((4500,), forgotten), retained, generator(seed))
-        counts = torch.bincount(drawn, minlength=10)
-        assert counts[forgotten] == 0
-        assert counts[retained].min() > 380
-        assert counts[retained].max() < 620
-
-
-def test_other_class_by_ids_is_uniform_over_all_but_its_own():
+@pytest.mark.parametrize(
+    ("labels", "retained"),
+    [*(([n], {*range(10)} - {n}) for n in (0, 4, 9)), (range(5), {*range(5)}), ([0, 2, 5], {2, 5, 7})],
+    ids=["class 0", "class 4", "class 9", "ids", "some labels are retained and some are not"],
+)
+def test_other_class_is_uniform_over_the_retained_ones_but_its_own(labels, retained):
     """A request by ids keeps its classes, so the own class is among the retained ones."""
-    labels, retained = torch.arange(5).repeat(2000), torch.arange(5)
+    own = torch.tensor([label for label in labels for _ in range(500 * len(retained - {label}))])
     for seed in range(20):
-        drawn = draw_other_class(labels, retained, generator(seed))
-        assert not (drawn == labels).any()
-        table = torch.zeros(5, 5).index_put((labels, drawn), torch.ones(len(labels)), accumulate=True)
-        others = table[~torch.eye(5, dtype=torch.bool)]
-        assert others.min() > 400
-        assert others.max() < 600
-
-
-def test_other_class_where_some_labels_are_retained_and_some_are_not():
-    labels, retained = torch.tensor([0, 2, 5] * 3000), torch.tensor([2, 5, 7])
-    drawn = draw_other_class(labels, retained, generator())
-    assert set(drawn[labels == 0].tolist()) == {2, 5, 7}
-    assert set(drawn[labels == 2].tolist()) == {5, 7}
-    assert set(drawn[labels == 5].tolist()) == {2, 7}
+        drawn = draw_other_class(own, torch.tensor(sorted(retained)), generator(seed))
+        for label in labels:
+            counts = Counter(drawn[own == label].tolist())
+            assert counts.keys() == retained - {label}
+            assert 400 < min(counts.values()) <= max(counts.values()) < 600
 
 
 def test_same_generator_same_draw():
@@ -54,18 +41,15 @@ def test_same_generator_same_draw():
     assert not torch.equal(first, other)
 
 
-def test_retained_classes_are_those_that_the_retain_set_shows():
-    classes = retained_of([7, 2, 5, 2, 7], [0])
-    assert classes.tolist() == [2, 5, 7]
+@pytest.mark.parametrize(
+    ("retained", "forgotten", "expected"),
+    [([7, 2, 5, 2, 7], [0], [2, 5, 7]), ([1, 1], [0], [1]), ([0, 1, 1], [0, 1], [0, 1]), ([1], None, [1])],
+    ids=["by classes", "one is enough where it is another", "by ids the own one stays", "nothing forgotten"],
+)
+def test_retained_classes_are_those_that_the_retain_set_shows(retained, forgotten, expected):
+    classes = retained_classes(data_of(retained, forgotten), "asker")
+    assert classes.tolist() == expected
     assert classes.dtype == torch.int64
-
-
-def test_one_class_is_enough_where_it_is_another():
-    assert retained_of([1, 1], [0]).tolist() == [1]
-
-
-def test_by_ids_the_own_class_stays_among_them():
-    assert retained_of([0, 1, 1], [0, 1]).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -85,18 +69,10 @@ def test_next_class_is_the_retained_one_after_it(labels, retained, expected):
 @pytest.mark.parametrize(("retained", "forgotten"), [([1, 1], [1]), ([2], [0, 2]), ([], [0])])
 def test_no_other_class_is_refused_in_the_name_of_the_asker(retained, forgotten):
     with pytest.raises(InvalidRequest, match=rf"^asker needs .* the retain set has \{sorted(set(retained))}"):
-        retained_of(retained, forgotten)
+        retained_classes(data_of(retained, forgotten), "asker")
 
 
-def test_without_a_forget_set_there_is_nothing_to_refuse():
-    assert retained_classes(TrainingData(retain=images_of([1])), "asker").tolist() == [1]
-
-
-def test_a_condition_that_is_kept_cannot_be_forgotten():
-    data = TrainingData(retain=images_of([0, 1, 2]), forget=images_of([1]))
+def test_a_condition_that_is_kept_cannot_be_forgotten_and_others_can():
+    refuse_kept_classes(data_of([0, 2], [1]), "esd")
     with pytest.raises(InvalidRequest, match=r"esd forgets conditions, .* class 1 is also retained"):
-        refuse_kept_classes(data, "esd")
-
-
-def test_a_condition_that_is_not_kept_can():
-    refuse_kept_classes(TrainingData(retain=images_of([0, 2]), forget=images_of([1])), "esd")
+        refuse_kept_classes(data_of([0, 1, 2], [1]), "esd")

@@ -14,10 +14,8 @@ def test_update_descends_the_retain_loss_and_ascends_the_forget_loss(linear_mode
         step = step_of(linear_model(seed), alpha_bar, beta, seed)
         (retain_loss, g_retain), (forget_loss, g_forget) = step.retain_loss(), step.forget_loss()
         assert_update(step, beta * g_retain - (1 - beta) * g_forget)
-        assert step.scalars == {
-            "retain_loss": pytest.approx(retain_loss, rel=1e-4),
-            "forget_loss": pytest.approx(forget_loss, rel=1e-4),
-        }
+        losses = {"retain_loss": retain_loss, "forget_loss": forget_loss}
+        assert step.scalars == pytest.approx(losses, rel=1e-4)
 
 
 def test_without_a_retain_weight_it_is_ascent_alone(linear_model, alpha_bar):

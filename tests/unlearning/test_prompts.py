@@ -10,8 +10,7 @@ from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.unlearning import erasediff
 from erasediff_pipeline.unlearning.erasediff import find_lambda
-from erasediff_pipeline.unlearning.salun import Salun
-from tests.helpers.by_hand import generator, images_of
+from tests.helpers.by_hand import flat, generator, images_of
 from tests.helpers.runs import STEPPED, prepared, run, weights_of
 
 PROMPTS = ["a cat", "a dog", "a cow", "an animal"]
@@ -30,42 +29,42 @@ def data():
     return TrainingData(retain=retain, forget=forget, anchor=ANIMAL)
 
 
-def moved(before, model):
-    return {name for name, value in weights_of(model).items() if value != before[name]}
-
-
 @pytest.mark.parametrize(
-    ("name", "subset"),
+    ("name", "changes"),
     [
-        *((name, "full") for name in STEPPED),
-        *(("erasediff", s) for s in ("xattn", "noxattn", "selfattn", "notime")),
+        *((name, {}) for name in STEPPED),
+        *(("erasediff", {"subset": s}) for s in ("xattn", "noxattn", "selfattn", "notime")),
+        *(("erasediff", {"control": c}) for c in ("value_gap", "cosine", "fixed")),
     ],
+    ids=str,
 )
-def test_the_subset_of_the_unet_moves_and_nothing_else(model, data, name, subset):
+def test_the_subset_of_the_unet_moves_and_nothing_else(model, data, name, changes):
     before = weights_of(model)
-    history, cost, _ = run(name, model, data, steps=2, **({} if name == "retrain" else {"subset": subset}))
-    allowed = {f"unet.{name}" for name in model.trainable(subset)}
-    assert moved(before, model) <= allowed
-    assert len(moved(before, model)) > 0.6 * len(allowed)
+    history, cost, _ = run(name, model, data, steps=2, **changes)
+    allowed = {f"unet.{name}" for name in model.trainable(changes.get("subset", "full"))}
+    after = weights_of(model)
+    moved = {name for name in before if after[name] != before[name]}
+    assert moved <= allowed
+    assert len(moved) > 0.6 * len(allowed)
     assert len(history) == 2
     assert cost.denoiser_evaluations > 0
+    if name == "erasediff":
+        assert all(0 <= point["lambda"] < np.inf for point in history)
 
 
 def test_a_weight_outside_the_saliency_mask_does_not_move(model, data):
     """And the mask is needed: without it, most of these weights move."""
-    before = {name: p.detach().clone() for name, p in model.trainable("xattn").items()}
-    settings = {"subset": "xattn", "mask_fraction": 0.3, "mask_batches": 2}
-    _, _, method = run("salun", model, data, steps=3, **settings)
-    assert isinstance(method, Salun)
-    kept = 0
-    for name, weight in model.trainable("xattn").items():
-        outside = ~method.mask[name]
-        assert torch.equal(weight[outside], before[name][outside]), name
-        kept += int(outside.sum())
-    assert kept == pytest.approx(0.7 * sum(p.numel() for p in before.values()), rel=0.01)
+
+    def weights():
+        return flat(p.detach() for p in model.trainable("xattn").values())
+
+    before = weights()
+    _, _, method = run("salun", model, data, steps=3, subset="xattn", mask_fraction=0.3)
+    outside = ~flat(method.mask[name] for name in model.trainable("xattn")).astype(bool)
+    assert (weights() == before)[outside].all()
+    assert outside.mean() == pytest.approx(0.7, rel=0.01)
     run("random_label", model, data, steps=3, subset="xattn")
-    free = [(p != before[name])[~method.mask[name]] for name, p in model.trainable("xattn").items()]
-    assert torch.cat(free).double().mean() > 0.5
+    assert (weights() != before)[outside].mean() > 0.5
 
 
 @pytest.mark.parametrize(
@@ -78,19 +77,8 @@ def test_the_target_is_the_prediction_under_another_prompt(model, data, target, 
     noised = method.noise_with_target(model, batch, generator())
     with torch.no_grad():
         under = [model.denoise(noised.x_t, noised.t, model.condition(torch.full((5,), n))) for n in range(5)]
-    drawn = [
-        next(n for n in range(5) if torch.allclose(noised.target[i], under[n][i], atol=1e-5))
-        for i in range(5)
-    ]
-    assert set(drawn) == prompts
-
-
-@pytest.mark.parametrize("control", ["grad_norm", "value_gap", "cosine", "fixed"])
-def test_every_control_steps(model, data, control):
-    before = weights_of(model)
-    history, _, _ = run("erasediff", model, data, steps=2, control=control)
-    assert all(np.isfinite(point["lambda"]) and point["lambda"] >= 0 for point in history)
-    assert moved(before, model)
+    same = [[torch.allclose(noised.target[i], under[n][i], atol=1e-5) for n in range(5)] for i in range(5)]
+    assert {row.index(True) for row in same} == prompts
 
 
 def test_without_an_anchor_none_can_be_aimed_at(model, data):

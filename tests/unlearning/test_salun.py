@@ -7,7 +7,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.salun import Salun, SalunSettings, mean_forget_gradient, most_salient
 from tests.helpers import runs
-from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, flat, images_of, noise_in
+from tests.helpers.by_hand import RETAINED, Step, Weights, assert_update, flat, generator, images_of, noise_in
 from tests.helpers.runs import run, small, weights_of
 
 PIXELS = np.array([10, 80, 200, 255], dtype=np.uint8).reshape(1, 2, 2)
@@ -20,9 +20,8 @@ def alike():
     return TrainingData(retain=images_of(RETAINED * 3), forget=forget)
 
 
-def prepared(model, data, store=None, seed=0, **settings):
-    defaults = {"batch_size": 5, "mask_batches": 3}
-    return runs.prepared("salun", model, data, store, seed, **{**defaults, **settings})
+def prepared(model, data, seed=0, **settings):
+    return runs.prepared("salun", model, data, seed=seed, **{"batch_size": 5, "mask_batches": 3, **settings})
 
 
 def flat_mask(method, model):
@@ -30,33 +29,21 @@ def flat_mask(method, model):
     return flat(method.mask[name] for name in model.trainable(method.subset)).astype(bool)
 
 
-def saliency_by_hand(model, alpha_bar):
-    """∇L_f, averaged over the batches that the mask was found on."""
-    x0 = torch.from_numpy(PIXELS).double() / 127.5 - 1
-    weights, calls = Weights(model), [call for call in model.calls if len(call.x_t) == 5]
-    return len(calls), np.mean([weights.solve(c, noise_in(c, x0, alpha_bar))[1] for c in calls], axis=0)
-
-
 @pytest.mark.parametrize("fraction", [0.1, 0.3, 0.5])
 @pytest.mark.parametrize("batches", [1, 3])
 def test_mask_is_of_the_largest_mean_forget_gradients(linear_model, alike, alpha_bar, fraction, batches):
+    """Under the forgotten condition; each batch has timesteps of its own; the retain set plays no part."""
     for seed in range(5):
         model = linear_model(seed)
         method = prepared(model, alike, seed=seed, mask_fraction=fraction, mask_batches=batches)
         mask = flat_mask(method, model)
-        calls, gradient = saliency_by_hand(model, alpha_bar)
-        assert calls == batches
+        assert [call.c.tolist() for call in model.calls] == [[0] * 5] * batches
+        assert len({tuple(call.t.tolist()) for call in model.calls}) == batches
+        x0, weights = torch.from_numpy(PIXELS).double() / 127.5 - 1, Weights(model)
+        gradients = [weights.solve(call, noise_in(call, x0, alpha_bar))[1] for call in model.calls]
         expected = np.zeros(len(mask), dtype=bool)
-        expected[np.argsort(-np.abs(gradient))[: round(fraction * len(mask))]] = True
+        expected[np.argsort(-np.abs(np.mean(gradients, axis=0)))[: round(fraction * len(mask))]] = True
         np.testing.assert_array_equal(mask, expected)
-
-
-def test_the_forget_gradient_is_under_the_forgotten_condition(linear_model, alike):
-    """Each batch has timesteps of its own; the retain set plays no part."""
-    model = linear_model()
-    prepared(model, alike)
-    assert [call.c.tolist() for call in model.calls] == [[0] * 5] * 3
-    assert len({tuple(call.t.tolist()) for call in model.calls}) == 3
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.6])
@@ -76,7 +63,7 @@ def test_update_is_that_of_random_labels_under_the_mask(linear_model, alike, alp
 
 @pytest.mark.parametrize("fraction", [0.001, 0.1, 0.5, 0.9, 1.0])
 def test_mask_has_exactly_its_fraction_and_one_threshold_for_all_tensors(fraction):
-    g = torch.Generator().manual_seed(0)
+    g = generator()
     gradient = {"small": torch.randn(20, 30, generator=g) / 100, "large": torch.randn(400, generator=g)}
     mask = most_salient(gradient, fraction)
     inside = torch.cat([gradient[name][mask[name]].abs() for name in gradient])
@@ -98,16 +85,13 @@ def test_mask_of_batches_in_parts_is_that_of_whole_ones(linear_model, alike, par
     """And no more than a part goes through the model at a time."""
     for seed in range(3):
         whole, parted = linear_model(seed), linear_model(seed)
-        masks = [
-            flat_mask(prepared(model, alike, seed=seed, batch_size=6, accumulation=n), model)
-            for model, n in ((whole, 1), (parted, parts))
-        ]
+        ways, options = ((whole, 1), (parted, parts)), {"seed": seed, "batch_size": 6}
+        masks = [flat_mask(prepared(m, alike, accumulation=n, **options), m) for m, n in ways]
         np.testing.assert_array_equal(*masks)
         assert {len(call.x_t) for call in whole.calls} == {6}
         assert {len(call.x_t) for call in parted.calls} == {6 // parts}
         assert whole.evaluations == parted.evaluations
-        images = [torch.cat([call.x_t for call in model.calls]) for model in (whole, parted)]
-        assert torch.equal(*images)
+        assert torch.equal(*(torch.cat([call.x_t for call in model.calls]) for model in (whole, parted)))
 
 
 @pytest.mark.parametrize(
@@ -122,19 +106,17 @@ def test_forget_gradient_differs_by_rounding_where_memory_is_spared(unet_model, 
     assert 0 < np.linalg.norm(spared - whole) < rounding * np.linalg.norm(whole)
 
 
-def moved(model, before):
+def moved(model, base):
     """Boolean, one entry a weight."""
-    after = flat(p.detach() for p in model.trainable("full").values())
+    after, before = (flat(p.detach() for p in each.trainable("full").values()) for each in (model, base))
     return after != before
 
 
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_only_the_mask_moves_in_training(unet_model, data, ema_decay):
     model = unet_model()
-    before = flat(p.detach() for p in model.trainable("full").values())
     _, _, method = run("salun", model, data, mask_fraction=0.3, ema_decay=ema_decay)
-    mask = flat_mask(method, model)
-    changed = moved(model, before)
+    mask, changed = flat_mask(method, model), moved(model, unet_model())
     assert int(mask.sum()) == round(0.3 * len(mask))
     assert not changed[~mask].any()
     assert changed[mask].mean() > 0.99
@@ -144,11 +126,10 @@ def test_whole_mask_is_random_label(unet_model, data, monkeypatch):
     """Byte for byte, once the draws of both have the same name; then nearly all weights move."""
     monkeypatch.setattr(Salun, "name", "random_label")
     masked, plain = unet_model(), unet_model()
-    before = flat(p.detach() for p in plain.trainable("full").values())
     run("salun", masked, data, mask_fraction=1.0)
     run("random_label", plain, data)
     assert weights_of(masked) == weights_of(plain)
-    assert moved(plain, before).mean() > 0.99
+    assert moved(plain, unet_model()).mean() > 0.99
 
 
 @pytest.mark.parametrize("decay", [0.01, 1.0])

@@ -1,0 +1,3 @@
+"""The benchmarks erase a class of the toy images, as the methods do."""
+
+from tests.unlearning.conftest import data  # noqa: F401
