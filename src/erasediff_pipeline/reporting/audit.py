@@ -116,7 +116,7 @@ def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) ->
     membership = found["membership"]
     rows += [
         Finding(METRICS["membership_auc"].label, format_metric(membership["auc"])),
-        Finding("… its interval", f"{membership['low']:.3f}–{membership['high']:.3f}"),
+        Finding("membership AUC, interval", f"{membership['low']:.3f}–{membership['high']:.3f}"),
         _find("membership_true_positive_rate", format_metric(membership["true_positive_rate"])),
     ]
     if leakage := found["leakage"]:

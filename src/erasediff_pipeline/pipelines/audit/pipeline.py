@@ -1,4 +1,4 @@
-"""A model that has forgotten → is it really gone? → audit.json and one report."""
+"""Erased model → audits → gates → audit.json and one report."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

@@ -90,7 +90,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
 
 
 def judge(which: str, model: str) -> list:
-    """The nodes that draw from one model and measure it; the same for before and after."""
+    """Nodes that sample one model and measure it; the same for the base and the erased model."""
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [
         node(nodes.sample(which), [model, "task", *drawing], f"{which}_samples", name=f"sample_{which}"),
