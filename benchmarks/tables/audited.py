@@ -96,7 +96,7 @@ def _mark_missed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _body(rows: pd.DataFrame) -> list[str]:
-    """How often each model misses which limit; then a table a digit."""
+    """How often each model misses each limit; then one table per digit."""
     order = ["base", GOLD, *AUDITED_METHODS]
     rows = _mark_missed(rows).sort_values(
         ["digit", "model"], key=lambda c: c.map(order.index) if c.name == "model" else c

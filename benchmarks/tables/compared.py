@@ -93,7 +93,7 @@ def _compare_digit(cell: Cell) -> list[dict[str, Any]]:
 
 
 def _by_digit(every: pd.DataFrame, column: str, order: pd.Index) -> pd.DataFrame:
-    """A row a method, a column a digit."""
+    """One row per method, one column per digit."""
     return every.pivot(index="method", columns="digit", values=column).reindex(order)
 
 

@@ -97,7 +97,7 @@ def describe(limits: Sequence[Limit]) -> str:
 
 
 def grid(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]) -> list[str]:
-    """How many rows meet every limit, then a line a row."""
+    """How many rows meet every limit, then one line per row."""
     missed = [misses(row, limits) for _, row in rows.iterrows()]
     cells = [
         [*(column.show(row) for column in columns), names]

@@ -31,7 +31,10 @@ def measure_damage(
         neighbours: k of precision and recall.
 
     Returns:
-        A row a class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+        One row per class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+
+    Raises:
+        ValueError: A class has no more images than ``neighbours``.
     """
     images, labels = samples.tensors()
     right = (class_probabilities(classifier, images).argmax(dim=1) == labels).double()

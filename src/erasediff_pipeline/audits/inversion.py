@@ -43,7 +43,7 @@ def invert(
         checkpoint: Where a training writes its checkpoint.
 
     Returns:
-        One row a start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
+        One row per start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
     """
     rows = []
     for name, start in _list_starts(model, images, retained, settings.restarts, seed).items():

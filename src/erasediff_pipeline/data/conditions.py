@@ -22,12 +22,15 @@ def list_conditions(manifest: pd.DataFrame, request: Request, captions: CaptionS
     """List every condition of a request; the index is its number.
 
     Args:
-        manifest: A row an image.
+        manifest: One row per image.
         request: The request, resolved against the manifest.
         captions: Words and sentences; without words, conditions are classes, numbered by their label.
 
     Returns:
         ``label`` (int64; −1 for none), ``prompt`` (empty for a class), ``role``.
+
+    Raises:
+        InvalidRequest: A caption belongs to two classes, or the images were prepared without captions.
     """
     gone = request.forgotten_classes
     if not captions.words:
@@ -90,7 +93,7 @@ def plan_samples(conditions: pd.DataFrame, settings: EvaluationSettings) -> pd.D
     The samples of a class take turns between its prompts.
 
     Returns:
-        ``number``, and ``label`` and ``role`` as in ``conditions``; a row a sample.
+        ``number``, and ``label`` and ``role`` as in ``conditions``; one row per sample.
     """
     parts = []
     for label in sorted(set(conditions["label"]) - {-1}):

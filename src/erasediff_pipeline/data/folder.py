@@ -1,4 +1,4 @@
-"""Your own images: one folder a class, with captions if there is a ``metadata.csv``."""
+"""Your own images: one folder per class, with captions if there is a ``metadata.csv``."""
 
 import logging
 from collections import Counter

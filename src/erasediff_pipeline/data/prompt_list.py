@@ -18,7 +18,7 @@ GUIDANCE = ("evaluation_guidance", "sd_guidance_scale", "guidance_scale")
 
 
 def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | None = None) -> pd.DataFrame:
-    """Read a list with one row an image.
+    """Read a list with one row per image.
 
     Args:
         path: CSV with a ``prompt`` column. Optional columns: ``case_number``, the number of the image (the

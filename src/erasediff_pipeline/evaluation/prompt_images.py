@@ -88,7 +88,16 @@ def build_looks(settings: PromptListSettings, classifier: Judge, captions: Capti
 
 
 def look_at(batches: Iterator[Tensor], prompt_list: pd.DataFrame, looks: list[Look]) -> pd.DataFrame:
-    """Measure each image; a row an image, in the order of the list."""
+    """Measure each image; one row per image, in the order of the list.
+
+    Args:
+        batches: Images ``[≤ batch, 3, H, W]`` uint8, in the order of the list.
+        prompt_list: One row per image.
+        looks: From :func:`build_looks`.
+
+    Returns:
+        The rows of the list, joined with the columns of the measures.
+    """
     parts, start = [pd.DataFrame(index=prompt_list.index[:0])], 0
     for images in batches:
         rows = prompt_list.iloc[start : start + len(images)]

@@ -44,7 +44,7 @@ def check_gates(
         audit_command: The command that audits it.
 
     Returns:
-        A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
+        One dictionary per gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
         compared with its limit, ``value``, ``low``, ``high`` (of the figure, or of its difference, distance
         or ratio to the other model's), ``pessimistic``, and ``by_how_much``, positive if the limit is missed.
     """

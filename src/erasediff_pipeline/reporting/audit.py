@@ -61,7 +61,7 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
 
 
 def _choose_colour(model: str, models: list[str]) -> Any:
-    """The same colour in every picture; other methods have those of matplotlib's table."""
+    """Choose the colour of a model, the same in every picture; other methods use matplotlib's ``tab10``."""
     return COLOURS.get(model) or colormaps["tab10"](models.index(model) % 10)
 
 
@@ -71,7 +71,7 @@ def build_audit_table(
     report: str,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
-    """Build the terminal table of an audit, a column a model."""
+    """Build the terminal table of an audit, one column per model."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
     request = Request.model_validate(document["forget"])

@@ -33,7 +33,7 @@ def pretrain(
 
     Args:
         train_images: Images of the train split.
-        manifest: A row an image; ``prompt`` is read for a text-to-image model.
+        manifest: One row per image; ``prompt`` is read for a text-to-image model.
         denoiser: Architecture and noise schedule.
         settings: Settings of the training.
         seed: Seed of every random draw.

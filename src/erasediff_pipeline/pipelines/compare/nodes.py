@@ -1,4 +1,4 @@
-"""Nodes of the comparison: a trial a method and seed, then one table, one plot, one page."""
+"""Nodes of the comparison: one trial per method and seed, then one table, one plot, one page."""
 
 import logging
 from collections.abc import Callable

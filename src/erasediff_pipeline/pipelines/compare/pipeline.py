@@ -1,4 +1,4 @@
-"""Every method on one request: task → a trial a method and seed → table → plot → page."""
+"""Every method on one request: task → one trial per method and seed → table → plot → page."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
