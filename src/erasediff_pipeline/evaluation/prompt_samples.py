@@ -39,7 +39,12 @@ def draw_prompts(
     """Draw the images that the store lacks, each row with its own seed and guidance.
 
     Args:
-        title: Of the progress bar.
+        pipeline: The model.
+        prompt_list: From ``read_prompt_list``.
+        store: Keeps the images.
+        sampling: Sampler, steps and batch size.
+        settings: Whether long prompts are cut.
+        title: Title of the progress bar.
 
     Returns:
         The place of each row's image in the store.

@@ -102,7 +102,7 @@ class Finding(NamedTuple):
 
 
 def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Finding]:
-    """List one model's figures; ``names`` are what the source calls its classes."""
+    """List one model's figures; ``names`` are the names of the classes, by label."""
     rows = []
     for taught, lesson in found["relearning"].items():
         steps, last = lesson["steps_to_half"], max(map(int, lesson["forget_accuracy"]))

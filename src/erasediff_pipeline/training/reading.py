@@ -57,7 +57,7 @@ def read_batches(
         sampler=steps,  # type: ignore[arg-type]
         num_workers=machine.workers,
         pin_memory=machine.pin_memory,
-        generator=Generator(),  # the loader draws a seed for its workers: not from the global generator
+        generator=Generator(),  # the seed of the workers must not come from the global generator
     )
     return iter(loader)
 

@@ -9,7 +9,7 @@ INPUTS = {"base_model", "classifier"}
 
 
 def create_pipeline() -> Pipeline:
-    """The whole chain; what it writes is named ``prompts.…`` in the catalog."""
+    """Build the whole chain; its outputs are named ``prompts.…`` in the catalog."""
     chain = pipeline(
         [
             node(nodes.read_list, ["params:prompts", "params:sampling", "params:seed"], "list", name="read"),

@@ -11,7 +11,7 @@ SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "wo
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
-    """The whole chain; what it writes is named ``<method>.…`` in the catalog."""
+    """Build the whole chain; its outputs are named ``<method>.…`` in the catalog."""
     settings = f"params:{METHODS[method].parameters}"
     chain = pipeline(
         [
