@@ -54,7 +54,7 @@ def read_places(catalog: Mapping[str, Any]) -> list[Place]:
     """Read what each entry of a catalog may hold of the forgotten data.
 
     Raises:
-        UserError: An entry does not declare it, or lies outside ``data``.
+        UserError: An entry does not say it, or lies outside ``data``.
     """
     places = []
     for name, entry in catalog.items():
@@ -63,7 +63,7 @@ def read_places(catalog: Mapping[str, Any]) -> list[Place]:
         holds: Any = (entry.get("metadata") or {}).get("holds")
         if holds not in (NOTHING, *KINDS):
             raise UserError(
-                f"catalog: {name}: metadata.holds: {holds!r}: declare what forgotten data it may hold: "
+                f"catalog: {name}: metadata.holds: {holds!r}: say what forgotten data it may hold: "
                 f"choose from {', '.join((NOTHING, *KINDS))}"
             )
         if holds != NOTHING:
