@@ -40,7 +40,7 @@ def invert(
         measure: Model → share of its samples that show the class, in [0, 1].
         settings: The budget: restarts and steps.
         seed: Seed of starts, batches and noise.
-        checkpoint: Where a training writes its checkpoint.
+        checkpoint: Path of the checkpoint of a training.
 
     Returns:
         One row per start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.

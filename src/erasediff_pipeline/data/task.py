@@ -1,4 +1,4 @@
-"""A forget request on a data set: which images go, which stay, and under which conditions."""
+"""A forget request on a data set: its forget set, its retain set and its conditions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ class ForgetTask:
 
     @property
     def real(self) -> LabelledImages:
-        """The retain set under its class labels: what FID, precision and recall compare with."""
+        """The retain set under its class labels: the reference of FID, precision and recall."""
         return self.images.select(self._side("retain").to_numpy())
 
     def unseen(self) -> LabelledImages:

@@ -1,4 +1,4 @@
-"""Gates: is the pessimistic end of each figure's interval within the limit?"""
+"""Gates: compare the pessimistic end of each figure's interval with its limit."""
 
 from math import isfinite
 from typing import Any
@@ -118,7 +118,7 @@ def _compare(gate: Gate, found: Estimate) -> dict[str, Any]:
 
 
 def _reason_to_leave_out(name: str, request: Request) -> str | None:
-    """Say why a request of this kind does not have the figure; None if it does."""
+    """Return why a request of this kind does not have the figure; None if it does."""
     kinds = METRICS[name].kinds
     return None if request.by in kinds else f"only a request by {' or '.join(kinds)} has it"
 

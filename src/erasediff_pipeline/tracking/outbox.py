@@ -1,4 +1,4 @@
-"""Calls to MLflow that wait while its server is away."""
+"""Calls to MLflow, queued while its server does not answer."""
 
 import logging
 import time
@@ -35,7 +35,7 @@ class Outbox:
             self.deliver()
 
     def deliver(self) -> None:
-        """Make the calls that wait, up to the first that the server does not answer."""
+        """Make the queued calls, up to the first one that the server does not answer."""
         late = len(self._waiting) > 1
         while self._waiting:
             what, call = self._waiting.popleft()

@@ -1,4 +1,4 @@
-"""The classifier that judges samples: a small CNN or a ResNet, trained on the same images."""
+"""The classifier of samples: a small CNN or a ResNet, trained on the same images."""
 
 from typing import Any, TypeVar
 

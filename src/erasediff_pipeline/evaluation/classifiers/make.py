@@ -1,4 +1,4 @@
-"""Make the classifier that judges samples, and measure it on unseen images."""
+"""Make the classifier of samples, and measure it on unseen images."""
 
 import pandas as pd
 
