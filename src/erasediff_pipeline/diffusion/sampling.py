@@ -1,4 +1,4 @@
-"""Guided sampling with the schedulers of diffusers; ``DDPMPipeline`` cannot pass a class."""
+"""Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
 from collections.abc import Iterator
 
