@@ -26,7 +26,7 @@ RUNS = 3
 
 
 def print_split(rows: int) -> None:
-    """Split so many images of a thousand classes by two of them; print the seconds and MiB it takes."""
+    """Split a manifest of a thousand classes by two of them; print seconds and MiB."""
     numbers = np.arange(rows)
     manifest = pd.DataFrame(
         {
@@ -106,7 +106,7 @@ def split_of_a_million() -> list[Measured]:
 
 
 def two_processes() -> Measured:
-    """Steps a second of the same short training in one process and in two, one thread each."""
+    """Steps per second of the same short training in one process and in two, one thread each."""
     name = "steps a second on two processes ÷ on one"
     if (os.cpu_count() or 1) < 2:
         return Measured(name, None, None, "not measured: one core")

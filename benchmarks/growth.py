@@ -96,7 +96,7 @@ def draw_growth(table: pd.DataFrame, path: Path) -> None:
 
 
 def on_a_gpu(environment: str = "cifar10", side: int = 32) -> list[Measured]:
-    """A step, and samples a second, of CIFAR-10's model (35.8 M parameters)."""
+    """Seconds per step, and samples per second, of CIFAR-10's model (35.8 M parameters)."""
     names = ("seconds of an unlearning step of CIFAR-10's model", "its samples a second")
     if not torch.cuda.is_available():
         return [Measured(name, None, None, "not measured: no GPU here") for name in names]

@@ -109,12 +109,12 @@ def measure_autoencoder(model: TextToImage, images: Tensor) -> Rows:
 
 
 def _cells(found: pd.DataFrame) -> list[str]:
-    """Peak and seconds, a cell a way."""
+    """Peak and seconds, one cell per way."""
     return [f"{found['peak_gb'][way]:.1f} ({found['seconds_a_step'][way]:.2f} s)" for way in WAYS]
 
 
 def write_table(rows: pd.DataFrame, path: Path) -> None:
-    """A row a subset, a column a way; then larger batches."""
+    """Write one row per subset and one column per way; then larger batches."""
     single = {name: found.set_index("way") for name, found in rows[rows["batch_size"] == 1].groupby("subset")}
     by_subset = [
         [f"`{name}`", f"{single[name]['by_count_gb']['32 bits']:.1f}", *_cells(single[name])]

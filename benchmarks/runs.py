@@ -1,4 +1,4 @@
-"""What the benchmarks share: runs apart from the reference result, and rows that name what made them."""
+"""Shared by the benchmarks: runs apart from the reference result, and rows with their provenance."""
 
 import hashlib
 import json
@@ -87,7 +87,7 @@ def hash_file(path: Path) -> str:
 
 
 def made_by(settings: str | pd.Series) -> dict[str, Any]:
-    """Where a row, or several, come from: commit, settings, machine and date."""
+    """Provenance of rows: commit, settings, machine and date."""
     told = describe_provenance({})
     return {
         "commit": f"{told['git_commit'] or 'none'}"[:12] + ("" if told["git_clean"] else " with changes"),

@@ -1,6 +1,7 @@
 """The rooms of the package: no module imports from a room above its own, and nodes are leaves."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,13 @@ def test_no_module_imports_from_a_room_above(path):
     own = LEVELS[room_of(name_of(path))]
     above = {module for module in imported_by(path) if LEVELS[room_of(module)] > own}
     assert not above
+
+
+def test_the_page_lists_the_rooms_from_the_highest_to_the_lowest():
+    page = (PACKAGE.parents[1] / "docs/explanation/architecture.md").read_text()
+    table = page.partition("| room |")[2].partition("\n\n")[0]
+    rows = re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)/?`", row)) for row in rows] == ROOMS[::-1]
 
 
 def test_nobody_but_its_pipeline_imports_a_nodes_file():

@@ -21,9 +21,9 @@ AUDITED_METHODS = [
     *(m for m in METHODS if m not in (FIRST, GOLD) and forgets_classes(m)),
 ]
 COLUMNS = (
-    Column("steps to relearn half", "relearning_steps_forgotten", ".0f"),
+    Column("relearning steps to half accuracy", "relearning_steps_forgotten", ".0f"),
     Column("… from retained images", "relearning_steps_retained", ".0f"),
-    Column("inversion, best", "inversion_accuracy", ".3f"),
+    Column("inversion accuracy, best", "inversion_accuracy", ".3f"),
     Column("… from random starts", "inversion_accuracy_random", ".3f"),
     Column("membership AUC", "membership_auc", ".3f"),
     Column("share of unconditional samples", "leakage_unconditional", ".3f"),
@@ -96,7 +96,7 @@ def _mark_missed(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _body(rows: pd.DataFrame) -> list[str]:
-    """How often each model misses which limit; then a table a digit."""
+    """How often each model misses each limit; then one table per digit."""
     order = ["base", GOLD, *AUDITED_METHODS]
     rows = _mark_missed(rows).sort_values(
         ["digit", "model"], key=lambda c: c.map(order.index) if c.name == "model" else c

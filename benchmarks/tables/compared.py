@@ -52,7 +52,7 @@ def _summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _means(summaries: pd.DataFrame) -> list[str]:
-    """A line a method, nearest to the retrained model first: means over its rows, with intervals."""
+    """One line per method, nearest to the retrained model first: means over its rows, with intervals."""
     groups = summaries.groupby("method")[list(SHOWN)]
     means, widths = groups.mean(), groups.agg(half_width, confidence=0.95)
     lines = [
@@ -93,7 +93,7 @@ def _compare_digit(cell: Cell) -> list[dict[str, Any]]:
 
 
 def _by_digit(every: pd.DataFrame, column: str, order: pd.Index) -> pd.DataFrame:
-    """A row a method, a column a digit."""
+    """One row per method, one column per digit."""
     return every.pivot(index="method", columns="digit", values=column).reindex(order)
 
 
@@ -149,7 +149,7 @@ DIGITS = Table(
 
 
 def _missing_methods(chosen: Chosen, rows: pd.DataFrame) -> list[Cell]:
-    """One run of all methods if one is missing; trials that are there are not run again."""
+    """One run of all methods if one is missing; stored trials are not repeated."""
     done = set() if rows.empty else set(rows["method"])
     return [] if set(methods_for("tiny_text_to_image")) <= done else [{}]
 

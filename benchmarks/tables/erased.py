@@ -148,7 +148,7 @@ FASHION = Table(
     file="fashion_mnist",
     environment="fashion_mnist",
     title="A class erased from the Fashion-MNIST model",
-    text="One seed a class. "
+    text="One seed per class. "
     "[docs/explanation/guidance-and-damage.md](../docs/explanation/guidance-and-damage.md) "
     "says how much the FID varies with the seed.",
     axes={"label": range(10)},

@@ -1,4 +1,4 @@
-"""What a table of runs is made of. ``benchmarks/table.py`` fills and writes it."""
+"""Specification of a table of runs. ``benchmarks/table.py`` fills and writes it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -71,7 +71,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a row has to reach."""
+    """A limit for a row."""
 
     name: str
     text: str
@@ -97,7 +97,7 @@ def describe(limits: Sequence[Limit]) -> str:
 
 
 def grid(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]) -> list[str]:
-    """How many rows meet every limit, then a line a row."""
+    """How many rows meet every limit, then one line per row."""
     missed = [misses(row, limits) for _, row in rows.iterrows()]
     cells = [
         [*(column.show(row) for column in columns), names]

@@ -35,7 +35,7 @@ def cli() -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """One line for an error from outside the program (disk, files, names, servers); None for a bug."""
+    """Describe an error of disk, files, names or servers in one line; None for a bug."""
     if is_away(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
@@ -55,7 +55,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def _in_environment(message: str, environment: str | None) -> str:
-    """Add ``--env`` to each ``kedro run …`` of a message that has none."""
+    """Add ``--env`` to each ``kedro run …`` in a message, unless it is there already."""
     if not environment:
         return message
     return re.sub(r"\bkedro run (?!--env)", lambda _: f"kedro run --env={shlex.quote(environment)} ", message)
@@ -64,7 +64,7 @@ def _in_environment(message: str, environment: str | None) -> str:
 def with_one_line_errors(command: click.Command) -> click.Command:
     """Make a command end with one line and status 1 for each error that ``explain`` knows.
 
-    A command that the line names gets this command's environment.
+    Commands in that line get the ``--env`` of this command.
     """
     callback = command.callback
     assert callback is not None  # kedro's own command
@@ -105,8 +105,8 @@ def keys(private_key: Path, public_key: Path) -> None:
     from erasediff_pipeline.evidence.signature import make_keys  # takes a second to import
 
     make_keys(project_root() / private_key, project_root() / public_key)
-    click.echo(f"private key: {private_key} (keep it to yourself)")
-    click.echo(f"public key:  {public_key} (give it away)")
+    click.echo(f"private key: {private_key} (keep it secret)")
+    click.echo(f"public key:  {public_key} (share it)")
 
 
 @cli.command()

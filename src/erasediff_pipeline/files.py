@@ -1,7 +1,7 @@
 """Atomic writes: a file or a directory appears whole or not at all.
 
-What a killed write leaves behind lies in one hidden directory beside its target, ``.<name>.part``. That
-includes the ``.tmp??????`` file that safetensors writes first, in the directory of the file to write.
+A killed write leaves files only in one hidden directory beside its target, ``.<name>.part``. This includes
+the ``.tmp??????`` file that safetensors writes first, in the directory of the target.
 """
 
 import shutil
@@ -10,21 +10,21 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LEFTOVERS = ".*.part"
-"""Glob of what killed writes leave behind in a directory, see ``leftovers_of``."""
+"""Glob of the leftovers of killed writes in a directory, see ``leftovers_of``."""
 
 
 def leftovers_of(path: Path) -> list[Path]:
-    """What a killed ``atomic_file(path)`` or ``atomic_directory(path)`` has left behind: none or one."""
+    """Find the leftovers of a killed ``atomic_file(path)`` or ``atomic_directory(path)``: none or one."""
     work = _work_directory(path)
     return [work] if work.exists() else []
 
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path to write to, and move that file to ``path`` at success.
+    """Yield a temporary path to write to, and move that file to ``path`` at success.
 
     The temporary path is on the same disk, in a directory of its own, and has the name of ``path``. An
-    earlier file at ``path`` stays as it was until then, and for good if the block raises.
+    earlier file at ``path`` stays until then, and for good if the block raises.
     """
     with _working_directory(path) as work:
         yield work / path.name
@@ -33,10 +33,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Give an empty temporary directory to write to, and move it to ``path`` at success.
+    """Yield an empty temporary directory to write to, and move it to ``path`` at success.
 
-    An earlier directory at ``path`` stays as it was until then, and for good if the block raises. A write
-    that was killed between the two moves has left it in the hidden directory: it is put back first.
+    An earlier directory at ``path`` stays until then, and for good if the block raises. A write that was
+    killed between the two moves has left it in the hidden directory: it is put back first.
     """
     if not path.exists() and (lost := _work_directory(path) / "earlier").exists():
         lost.rename(path)
@@ -60,9 +60,9 @@ def _work_directory(path: Path) -> Path:
 
 @contextmanager
 def _working_directory(path: Path) -> Iterator[Path]:
-    """An empty hidden directory beside ``path``, removed at the end; the parents of ``path`` are created."""
+    """Create an empty hidden directory beside ``path``, and parents of ``path``; remove it at the end."""
     work = _work_directory(path)
-    shutil.rmtree(work, ignore_errors=True)  # a killed write has left it
+    shutil.rmtree(work, ignore_errors=True)  # left by a killed write
     work.mkdir(parents=True)
     try:
         yield work

@@ -14,8 +14,8 @@ VERSIONS = {
 }
 """Version of each component whose results are kept on disk; raise it when its results change.
 
-Methods have theirs in the registry. A test compares small results of every component with recorded ones, and
-names the component whose results have moved while its version stayed.
+The registry holds the versions of methods. A test compares small results of every component with recorded
+ones, and names each component whose results have changed without a new version.
 """
 
 
@@ -26,8 +26,11 @@ def describe_inputs(
 
     Args:
         components: Keys of ``VERSIONS``.
-        versions: Of other components, as methods.
-        inputs: Settings, seeds and hashes; what JSON does not know is an error.
+        versions: Versions of other components, such as methods.
+        inputs: Settings, seeds and hashes.
+
+    Raises:
+        TypeError: JSON cannot hold an input.
     """
     known = {name: VERSIONS[name] for name in components} | (versions or {})
     described = {"versions": known, **inputs}

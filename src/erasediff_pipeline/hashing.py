@@ -1,4 +1,4 @@
-"""Hashes of weights and images: of their content, whatever the layout of a file."""
+"""Hashes of the content of weights and images, independent of file formats."""
 
 import hashlib
 
@@ -23,7 +23,7 @@ def hash_weights(module: nn.Module) -> str:
 def hash_images(images: LabelledImages) -> str:
     """SHA-256 over shape, pixels and labels, in order."""
     digest = hashlib.sha256(repr(images.images.shape).encode())
-    for start in range(0, len(images), ROWS_AT_ONCE):  # they may be on disk, and larger than memory
+    for start in range(0, len(images), ROWS_AT_ONCE):  # images on disk may be larger than memory
         digest.update(np.ascontiguousarray(images.images[start : start + ROWS_AT_ONCE]).tobytes())
     digest.update(images.labels.tobytes())
     return digest.hexdigest()

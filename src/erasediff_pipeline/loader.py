@@ -1,4 +1,4 @@
-"""Configuration: how the parameters of files and command line are merged."""
+"""Configuration: merge the parameters of files and of the command line."""
 
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,10 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """Merge parameters key by key, except that a request of the command line replaces that of the files.
 
     So ``--params=forget.ids_file=…`` is not merged with the classes of ``conf/base``. Templates and anchor of
-    a request by prompts stay, unless they are given as well.
-    The catalog may use any parameter, ``${parameter:base}``, and the name of the list of prompts,
+    a request by prompts stay, unless the command line sets them, too.
+    The catalog may use any parameter, as in ``${parameter:base}``, and the name of the list of prompts,
     ``${prompt_list:}``.
-    An environment with ``extends: <environment>`` in ``globals.yml`` starts from the parameters of that one.
+    An environment with ``extends: <environment>`` in ``globals.yml`` inherits the parameters of that one.
     """
 
     def __getitem__(self, key: str) -> Any:
@@ -40,9 +40,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return fill_in(value) if key == "parameters" else value
 
     def catalog_of_any_run(self) -> dict[str, Any]:
-        """The catalog with ``*`` for the model or the list of prompts that a run names in a parameter.
+        """Return the catalog with ``*`` in place of models and lists of prompts that parameters name.
 
-        Only ``base`` stays ``base``: the base model is trained there, whatever a run starts from.
+        Only ``base`` stays ``base``: the base model is always trained there.
         """
         known = {"base": "base"}
         OmegaConf.register_new_resolver("parameter", lambda name: known.get(name, "*"), replace=True)
@@ -50,7 +50,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
         return super().__getitem__("catalog")
 
     def _parents(self) -> list[str]:
-        """The environments that this one extends, the first one first."""
+        """The environments that this one extends, the most general first."""
         parents: list[str] = []
         name = self["globals"].get("extends")
         while name and name not in parents:
@@ -65,7 +65,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
 
     @cached_property
     def _parameters(self) -> dict[str, Any]:
-        """Read once: the catalog uses some two dozen of them, and each read takes a tenth of a second."""
+        """Parameters, read once: the catalog uses about 24, and each read takes 0.1 seconds."""
         return self["parameters"]
 
     def _parameter(self, name: str) -> Any:

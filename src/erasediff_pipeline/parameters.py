@@ -19,7 +19,7 @@ from erasediff_pipeline.unlearning.registry import METHODS
 
 
 class _Sections(Settings):
-    """Every section but those of the methods."""
+    """Every section except those of the methods."""
 
     seed: int = Field(0, ge=0)
     """Seed of every random draw."""
@@ -87,7 +87,7 @@ else:
 
 
 def fill_in(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Add what files and command line may leave out.
+    """Add what files and command line may omit.
 
     A method without a section gets its defaults, and ``all`` in ``audit.methods`` becomes every method.
     """

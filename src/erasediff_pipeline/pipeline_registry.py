@@ -18,18 +18,18 @@ from erasediff_pipeline.unlearning.registry import METHODS
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name: the part of it that this process runs."""
+    """Return every pipeline by name, reduced to the part that this process runs."""
     return {name: share_among_processes(whole) for name, whole in list_pipelines().items()}
 
 
 def share_among_processes(whole: Pipeline) -> Pipeline:
-    """What this process runs of a pipeline: the first process all of it, the others the training only."""
+    """Return the part of a pipeline that this process runs: the first all of it, others the training only."""
     together = [node.name for node in whole.nodes if TRAINING in node.tags]
     return whole if rank() == 0 or not together else whole.to_nodes(*together)
 
 
 def list_pipelines() -> dict[str, Pipeline]:
-    """Every pipeline by name; written out, since a sum over ``find_pipelines`` misses some."""
+    """Return every pipeline by name; listed here, since ``find_pipelines`` misses some."""
     methods = {entry.pipeline: unlearn.create_pipeline(name) for name, entry in METHODS.items()}
     return {
         "prepare": prepare.create_pipeline(),

@@ -8,13 +8,13 @@ from typing import Any
 from tqdm import asyncio, auto, std
 
 SECONDS = 5.0
-"""At least so many between two lines."""
+"""Minimum seconds between two lines."""
 
 
 def show_progress(
     iterable: Iterable[Any] | None = None, desc: str | None = None, total: int | None = None, **options: Any
 ) -> std.tqdm:
-    """A progress bar, used as one of tqdm.
+    """Return a progress bar with the interface of tqdm.
 
     If standard error (or the option ``file``) is not a terminal, it writes a plain line at the start, every
     few seconds, and at the end. A log would keep thousands of redraws of a bar, all in one line.
@@ -22,7 +22,7 @@ def show_progress(
     Args:
         iterable: What to iterate over; without one, call ``update``.
         desc: Title of the bar.
-        total: Number of iterations, if ``iterable`` does not know it.
+        total: Number of iterations, if ``iterable`` has no length.
         options: Further options of tqdm. ``unit`` is in the singular.
     """
     in_notebook = auto.tqdm is not asyncio.tqdm

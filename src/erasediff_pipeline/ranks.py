@@ -1,4 +1,4 @@
-"""Which of the processes that torchrun or accelerate has started this one is."""
+"""Rank of this process under torchrun or accelerate."""
 
 import os
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Where a run keeps what it may need again, outside of everything that DVC cleans."""
+"""Folders for checkpoints and features, outside DVC's outputs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ class Workspace:
     """Empty, or ``<name>/``, as in the paths of the catalog."""
 
     def checkpoint(self, *names: str) -> Path:
-        """Where a training keeps its checkpoint until it succeeds."""
+        """Path of a training's checkpoint; it is removed at the end of the training."""
         return self.data / ".checkpoints" / self.environment / f"{'-'.join(names)}.safetensors"
 
     def features(self, method: str) -> Path:
-        """The folder of what a method computes once and may reuse."""
+        """Folder of a method's reusable results: masks, Fisher diagonals, replay images, proxies."""
         return self.data / "04_feature" / self.environment / method
 
     def command(self, pipeline: str, parameters: str = "") -> str:

@@ -31,7 +31,7 @@ def test_what_was_found_is_reported(toy_images, found, caplog):
         "skipped": {"cats/c.png": "broken"},
     }
     assert "class 1 is 'dogs': 32 images to train on, 8 unseen" in caplog.messages
-    assert "left out: 1 files, named in source.json" in caplog.messages
+    assert "1 files were skipped; source.json lists them" in caplog.messages
 
 
 def test_a_source_that_is_divided_stays_so(toy_images, found):

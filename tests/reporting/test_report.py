@@ -55,7 +55,7 @@ def test_audits_are_told_beside_each_other(evidence):
     audit = {"samples": 100, "not_checked": [], "models": models}
     grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
     page = render_report(evidence(audit), grid, curves, {}, audits)
-    row = next(row for row in Reader(page).rows if row[:1] == ["inversion, class 3"])
+    row = next(row for row in Reader(page).rows if row[:1] == ["inversion accuracy, class 3"])
     found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
     assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
     assert len(Reader(page).fetched) == 3
@@ -80,7 +80,9 @@ def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
     assert rows["leakage, worst retained class"].startswith("5 Sandal: 0.1000")
     assert rows["retain accuracy, worst class"].startswith("8 Bag: 0.9500")
     interval = evidence(audit)["figures"]["base"]["inversion_accuracy"]
-    assert rows["inversion, class 3 Dress"].endswith(f"{interval['low']:.4f} to {interval['high']:.4f}")
+    assert rows["inversion accuracy, class 3 Dress"].endswith(
+        f"{interval['low']:.4f} to {interval['high']:.4f}"
+    )
     assert_self_contained(page)
 
 

@@ -75,8 +75,8 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
 
 
 AUDITS = {
-    "inversion, class 0": ("inversion", "0", "best"),
-    "inversion, random starts, class 0": ("inversion", "0", "best_from_random"),
+    "inversion accuracy, class 0": ("inversion", "0", "best"),
+    "inversion accuracy, random starts, class 0": ("inversion", "0", "best_from_random"),
     "membership AUC": ("membership", "auc"),
     "membership TPR at 1 % FPR": ("membership", "true_positive_rate"),
     "leakage, no condition": ("leakage", "unconditional"),
@@ -96,10 +96,12 @@ def test_every_audit_is_that_of_the_json(opened, evidence):
                 found = found[key]
             assert f"{found:.4f}" in cell
     membership = [audit["membership"] for audit in audits]
-    assert shown.pop("… its interval") == [f"{each['low']:.3f}–{each['high']:.3f}" for each in membership]
+    assert shown.pop("membership AUC, interval") == [
+        f"{each['low']:.3f}–{each['high']:.3f}" for each in membership
+    ]
     for taught in ("forgotten", "retained"):
         steps = [audit["relearning"][taught]["steps_to_half"] for audit in audits]
-        cells = shown.pop(f"steps to relearn half, {taught} images")
+        cells = shown.pop(f"relearning steps to half accuracy, {taught} images")
         assert cells == ["> 4" if step is None else str(step) for step in steps]
     assert shown == {}
 

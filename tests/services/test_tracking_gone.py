@@ -63,7 +63,7 @@ def test_it_comes_back_and_receives_everything(project, quick_run, tracking, tmp
     with cut_off(project, quick_run, tracking, tmp_path) as run:
         tracking.start()
     said = run.log.read_text()
-    assert "MLflow's server answers again" in said
+    assert "MLflow's server is reachable again" in said
     assert "did not receive" not in said
     (run,) = tracking.runs()
     assert run.info.status == "FINISHED"

@@ -60,7 +60,7 @@ def test_calls_arrive_at_once_and_those_that_waited_in_their_order(outbox, serve
     assert not outbox.missing()
     assert [message.split(". ")[0] for message in caplog.messages] == [
         "MLflow's server does not answer",
-        "MLflow's server answers again",
+        "MLflow's server is reachable again; queued calls were sent.",
     ]
 
 

@@ -11,8 +11,8 @@ def check_neighbours(neighbours: int, samples: int, manifest: pd.DataFrame, tabl
     Args:
         neighbours: ``evaluation.precision_neighbours``.
         samples: ``audit.samples``.
-        manifest: A row an image.
-        table: ``id`` and ``set`` (``forget`` or ``retain``), a row a training image.
+        manifest: One row per image.
+        table: ``id`` and ``set`` (``forget`` or ``retain``), one row per training image.
 
     Raises:
         InvalidParameter: A class has no more images than neighbours.

@@ -19,19 +19,22 @@ def measure_damage(
 ) -> pd.DataFrame:
     """Measure retain accuracy, FID, precision and recall of each retained class alone.
 
-    Retain accuracy is P(ŷ = c | c), ŷ the class that the classifier gives; FID: arXiv 1706.08500, equation 6;
-    precision and recall: arXiv 1904.06991, equation 2.
+    Retain accuracy is P(ŷ = c | c), ŷ the class that the classifier assigns; FID: arXiv 1706.08500, equation
+    6; precision and recall: arXiv 1904.06991, equation 2.
 
     Args:
-        samples: Drawn under retained conditions; the labels are the classes asked for.
+        samples: Drawn under retained conditions; a label is the class of the condition.
         real: Retained training images with their classes.
         classifier: Assigns each sample to a class.
-        extractor: Features of the other three. FID over the few images of one class is biased upwards:
-            compare it only with FID over as many images.
+        extractor: Features for FID, precision and recall. FID over the few images of one class is biased
+            upwards: compare it only with FID over as many images.
         neighbours: k of precision and recall.
 
     Returns:
-        A row a class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+        One row per class: ``label``, ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+
+    Raises:
+        ValueError: A class has no more images than ``neighbours``.
     """
     images, labels = samples.tensors()
     right = (class_probabilities(classifier, images).argmax(dim=1) == labels).double()

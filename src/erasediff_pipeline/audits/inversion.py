@@ -40,10 +40,10 @@ def invert(
         measure: Model → share of its samples that show the class, in [0, 1].
         settings: The budget: restarts and steps.
         seed: Seed of starts, batches and noise.
-        checkpoint: Where a training writes its checkpoint.
+        checkpoint: Path of the checkpoint of a training.
 
     Returns:
-        One row a start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
+        One row per start: ``start`` (``own``, ``random 1``, …), ``loss`` at the end, ``forget_accuracy``.
     """
     rows = []
     for name, start in _list_starts(model, images, retained, settings.restarts, seed).items():

@@ -29,8 +29,11 @@ def list_models(
         bench: Base model and task.
         erased: The model under audit.
         method: The method that made it.
-        settings: Which others to audit.
-        train: Trains a method on the same task, or reads the trained model.
+        settings: Which other models to audit.
+        train: Name of a method → its model, trained on the same task or read.
+
+    Returns:
+        ``base``, ``erased``, ``retrained`` (unless ``audit.retrained`` is false), and other methods by name.
     """
     models = {"base": bench.base_model, "erased": erased}
     if settings.retrained:
@@ -58,8 +61,8 @@ def check_erased_model(
         bench: Base model and task.
         erased: The model under audit.
         metrics: ``metrics.json`` of the run that made it.
-        provenance: Of the same run.
-        settings: Names the model.
+        provenance: Provenance of the same run.
+        settings: Name of the model.
         base: Name of the base model.
 
     Raises:
@@ -90,7 +93,7 @@ def check_erased_model(
 
 
 def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:
-    """List methods that do not answer a request of this kind, each with the reason."""
+    """List methods of the audit that do not support this kind of request, each with the reason."""
     reasons = {method: reason_to_leave_out(method, request) for method in settings.methods}
     return {method: reason for method, reason in reasons.items() if reason}
 

@@ -28,10 +28,19 @@ logger = logging.getLogger(__name__)
 def relearn_model(
     bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
 ) -> pd.DataFrame:
-    """Retrain a model on forgotten images and, separately, on retained images.
+    """Train copies of a model on forgotten images and, separately, on retained images; see ``relearn``.
+
+    Args:
+        bench: Task, classifier, and settings of sampling.
+        name: Name of the model, for the log.
+        model: The model under audit; it does not change.
+        settings: Budget, and images per measurement.
+        seed: Seed of images, batches and noise.
+        workspace: Unused: relearning writes no checkpoint.
 
     Returns:
-        ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``.
+        One row per measurement: ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``, a
+        share in [0, 1].
     """
     parts = []
     for taught, images in (("forgotten", bench.task.forget), ("retained", bench.task.retain)):
@@ -50,10 +59,19 @@ def relearn_model(
 def invert_model(
     bench: Bench, name: str, model: ModelWithHistory, settings: AuditSettings, seed: int, workspace: Workspace
 ) -> pd.DataFrame:
-    """Search for an embedding that brings each forgotten class back.
+    """Search for an embedding that brings each forgotten class back; see ``invert``.
+
+    Args:
+        bench: Task, classifier, and settings of sampling.
+        name: Name of the model, for log and checkpoint.
+        model: The model under audit; it does not change.
+        settings: Budget, and images per measurement.
+        seed: Seed of starts, batches and noise.
+        workspace: Folder of the checkpoints.
 
     Returns:
-        ``label``, ``start``, ``loss``, ``forget_accuracy``.
+        One row per class and start: ``label``, ``start``, ``loss`` at the end, and ``forget_accuracy``, a
+        share in [0, 1].
     """
     parts = []
     retained = torch.tensor(bench.task.retained_numbers)
@@ -86,13 +104,13 @@ QUESTIONS = {
 
 
 def _shuffled(images: LabelledImages, seed: int) -> LabelledImages:
-    """Shuffle, so that the first few represent all."""
+    """Shuffle the images, so that the first few represent all."""
     rng = np.random.default_rng(derive_seed(seed, "lesson"))
     return images.select(rng.permutation(len(images)))
 
 
 def _share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: DiffusionModel) -> float:
-    """Share of samples that the classifier gives to the class, under the conditions that measure it."""
+    """Share of samples that the classifier assigns to the class, under the conditions that measure it."""
     asked = torch.tensor(np.resize(bench.task.judged_numbers(label), samples))
     drawn = torch.cat(list(stream_samples(model, asked, derive_seed(seed, "audit"), bench.sampling)))
     seen = class_probabilities(bench.classifier, drawn).argmax(dim=1)

@@ -32,11 +32,11 @@ def relearn(
         model: The model under audit; it is not changed.
         images: Images under the numbers of their conditions; the first ``settings.images`` are used.
         measure: Model → share of its samples that show the class, in [0, 1]. It may draw random numbers.
-        settings: Of the training. It writes no checkpoint: what is measured on the way would be lost.
+        settings: Settings of the training. It writes no checkpoint: a resumed run would lack measurements.
         seed: Seed of batches and noise.
 
     Returns:
-        One row a measurement: ``step`` and ``forget_accuracy``.
+        One row per measurement: ``step`` and ``forget_accuracy``, a share in [0, 1].
     """
     trained = copy.deepcopy(model)
     points = [(0, measure(trained))]

@@ -23,7 +23,11 @@ def collect_audits(
         request: The request.
         models: Models by name; the base model is among them.
         tables: ``relearning``, ``inversion``, ``membership``, ``leakage`` and ``damage``.
-        settings: Of the audit.
+        settings: Settings of the audit.
+
+    Returns:
+        ``model``, ``forget``, ``samples``, ``not_checked``, and ``models``: for each model its ``sha256`` and
+        the summary of each audit.
     """
     relearning = tables["relearning"]
     start = relearning[(relearning["model"] == "base") & (relearning["step"] == 0)]["forget_accuracy"]
@@ -76,7 +80,11 @@ def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:
 
 
 def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
-    """Summarise inversion: the best of all starts and of the random ones, for each class."""
+    """Summarise inversion: the highest forget accuracy of all starts, and of the random ones, by class.
+
+    Args:
+        starts: ``label``, ``start``, ``forget_accuracy``.
+    """
     return {
         str(label): {
             "best": float(found["forget_accuracy"].max()),
@@ -88,7 +96,14 @@ def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
 
 
 def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:
-    """Summarise leakage: without a condition, over all retained classes, and under the worst one."""
+    """Summarise leakage: without a condition, over all retained classes, and under the worst one.
+
+    Args:
+        shares: ``asked_for``, ``share``.
+
+    Returns:
+        ``unconditional``, ``retained``, ``worst`` (shares), ``worst_class``; empty without retained classes.
+    """
     by_name = shares.set_index("asked_for")["share"]
     kept = by_name.drop("unconditional", errors="ignore")
     if kept.empty:
@@ -102,7 +117,11 @@ def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:
 
 
 def summarise_damage(classes: pd.DataFrame) -> dict[str, Any]:
-    """Summarise damage: the retained class with the worst retain accuracy, and every class."""
+    """Summarise damage: the retained class with the worst retain accuracy, and every class.
+
+    Args:
+        classes: As ``measure_damage`` returns it.
+    """
     worst = classes.iloc[int(classes["retain_accuracy"].argmin())]
     columns = ["retain_accuracy", "fid", "precision", "recall"]
     return {

@@ -30,8 +30,18 @@ Models = dict[str, ModelWithHistory]
 def measure_membership(bench: Bench, models: Models, settings: AuditSettings, seed: int) -> pd.DataFrame:
     """Measure whether the denoising loss tells forgotten images from unseen ones of their classes.
 
+    Membership inference by loss, see ``membership_auc`` (arXiv 2302.01316) and ``true_positive_rate`` (arXiv
+    2112.03570).
+
+    Args:
+        bench: Task and settings of evaluation.
+        models: Models by name.
+        settings: Resamples and confidence level of the interval.
+        seed: Seed of noise and bootstrap.
+
     Returns:
-        A row a model: ``model``, ``auc``, ``low``, ``high``, ``true_positive_rate`` at 1 % false positives.
+        One row per model: ``model``, ``auc`` with its interval ``low`` and ``high``, and
+        ``true_positive_rate`` at 1 % false positives, all in [0, 1].
     """
     members, unseen = bench.task.forget, bench.task.unseen()
     noise = derive_seed(seed, "evaluation")
@@ -50,7 +60,18 @@ def measure_membership(bench: Bench, models: Models, settings: AuditSettings, se
 def sample_retained(
     bench: Bench, models: Models, settings: AuditSettings, seed: int
 ) -> dict[str, LabelledImages]:
-    """Sample each model under every retained condition and, labelled −1, under the null condition."""
+    """Sample each model under every retained condition and under the null condition.
+
+    Args:
+        bench: Task, and settings of sampling and evaluation.
+        models: Models by name.
+        settings: Images per condition.
+        seed: Seed of the noise, the same for every model.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8 of each model, by its name; a label is the class, −1 for the null
+        condition.
+    """
     conditions = bench.task.conditions[bench.task.conditions["role"] == RETAIN]
     evaluation = bench.evaluation.model_copy(update={"retain_samples": settings.samples})
     plan = plan_samples(conditions, evaluation)
@@ -68,10 +89,15 @@ def sample_retained(
 
 
 def measure_leakage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
-    """Measure how often samples under other conditions show a forgotten class.
+    """Measure how often samples under other conditions show a forgotten class; see ``leakage``.
+
+    Args:
+        bench: Task and classifier.
+        drawn: From :func:`sample_retained`.
 
     Returns:
-        ``model``, ``asked_for``, ``share``; no row for a request by ids, which keeps its classes.
+        ``model``, ``asked_for`` (a label, or ``unconditional``), ``share`` in [0, 1]; no row for a request by
+        ids, which keeps its classes.
     """
     rows = []
     for name, samples in drawn.items() if not bench.task.request.keeps_classes else ():
@@ -83,7 +109,15 @@ def measure_leakage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFr
 
 
 def assess_damage(bench: Bench, drawn: dict[str, LabelledImages]) -> pd.DataFrame:
-    """Measure the damage to every retained class; ``model`` and the columns of ``measure_damage``."""
+    """Measure the damage to every retained class; see ``measure_damage``.
+
+    Args:
+        bench: Task, classifier, and settings of evaluation.
+        drawn: From :func:`sample_retained`; samples of the null condition are ignored.
+
+    Returns:
+        One row per model and class: ``model``, and the columns of ``measure_damage``.
+    """
     extractor = build_extractor(bench.evaluation.fid_backend, bench.classifier)
     neighbours = bench.evaluation.precision_neighbours
     real = bench.task.real

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class FolderDataset(AbstractDataset[T, T], Generic[T]):
-    """What the datasets share that are a folder.
+    """Base class of datasets that are folders.
 
     Args:
         filepath: The folder; relative ones are below the project's root, as kedro resolves them.
@@ -25,7 +25,7 @@ class FolderDataset(AbstractDataset[T, T], Generic[T]):
 
 
 class Folder(FolderDataset[Path]):
-    """Hands its path to a node, which looks at the files themselves."""
+    """Hands its path to a node, which reads the files itself."""
 
     def load(self) -> Path:
         return self._filepath

@@ -42,7 +42,7 @@ class PipelineFolder(_ModelFolder[ModelWithHistory]):
 
 
 class ClassifierFolder(_ModelFolder[Judge]):
-    """The classifier that judges samples, of whatever class it was saved as."""
+    """The classifier of samples, loaded as the class that it was saved as."""
 
     def load(self) -> Judge:
         refuse_pickles(self._filepath)

@@ -11,7 +11,7 @@ from erasediff_pipeline.tracking.registry import ModelVersion, Verdict, record_v
 class _WriteOnly(AbstractDataset[Any, Any]):
     def __init__(self, metadata: dict[str, Any] | None = None):
         self.metadata = metadata
-        self._logging_activated = True  # kedro-mlflow clears it where tracking is off
+        self._logging_activated = True  # kedro-mlflow clears it if tracking is off
 
     def load(self) -> Any:
         raise DatasetError("load a version with mlflow.pyfunc.load_model('models:/<name>/<version>')")

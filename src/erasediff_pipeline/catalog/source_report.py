@@ -1,4 +1,4 @@
-"""What ``prepare`` has found in its source, where it was run here."""
+"""``source.json``, the report of ``prepare``."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from kedro_datasets.json import JSONDataset
 
 
 class SourceReport(JSONDataset):
-    """``source.json``; one without classes where that is missing, as with images from ``dvc pull``."""
+    """``source.json``; without classes if the file is missing, as after ``dvc pull``, which has no report."""
 
     def load(self) -> dict[str, Any]:
         return super().load() if self._exists() else {"classes": []}

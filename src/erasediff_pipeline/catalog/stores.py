@@ -1,4 +1,4 @@
-"""Folders that a node fills as it goes, so that a run that stops has lost one piece at most."""
+"""Folders that a node fills one result at a time, so a stopped run loses at most one result."""
 
 from typing import Any, ClassVar, Generic, TypeVar
 

@@ -1,6 +1,6 @@
-"""The table of metrics: one line for each figure by which models are measured, gated and compared.
+"""The table of metrics: one line for each figure that is measured, gated or compared.
 
-A new metric is a line here and the function that measures it.
+A new metric needs a line here and the function that measures it.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Metric:
     """Key in ``metrics.json``, in ``gates.limits`` and of ``figures`` in ``evidence.json``."""
 
     label: str
-    """What tables and plots call it."""
+    """Name in tables and plots."""
 
     hint: str = ""
     """How to read it: the best value, or the unit."""
@@ -76,10 +76,16 @@ METRICS = {
         _compared("fid", "FID, retained", "0 is best", scale="relative"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
-        _audited("relearning_steps_forgotten", "steps to relearn half, forgotten images", kinds=WHOLE),
-        _audited("relearning_steps_retained", "steps to relearn half, retained images", kinds=WHOLE),
-        _audited("inversion_accuracy", "inversion", kinds=WHOLE, samples="samples"),
-        _audited("inversion_accuracy_random", "inversion, random starts", kinds=WHOLE, samples="samples"),
+        _audited(
+            "relearning_steps_forgotten", "relearning steps to half accuracy, forgotten images", kinds=WHOLE
+        ),
+        _audited(
+            "relearning_steps_retained", "relearning steps to half accuracy, retained images", kinds=WHOLE
+        ),
+        _audited("inversion_accuracy", "inversion accuracy", kinds=WHOLE, samples="samples"),
+        _audited(
+            "inversion_accuracy_random", "inversion accuracy, random starts", kinds=WHOLE, samples="samples"
+        ),
         _audited("membership_auc", "membership AUC"),
         _audited("membership_true_positive_rate", "membership TPR at 1 % FPR"),
         _audited("leakage_unconditional", "leakage, no condition", kinds=WHOLE, samples="samples"),

@@ -234,7 +234,7 @@ class PretrainSettings(TrainingSettings):
 
 
 class ClassifierSettings(Settings):
-    """The classifier that judges samples: trained on the same training images, or an existing one."""
+    """The classifier of samples: trained on the same training images, or an existing one."""
 
     pretrained: Literal["efficientnet_lite0", "resnet50", "open_nsfw"] | None = None
     """An existing classifier; null trains one. ``efficientnet_lite0`` and ``resnet50`` have ImageNet weights:

@@ -1,4 +1,4 @@
-"""What the source calls its classes."""
+"""Names of the classes."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,5 +12,5 @@ def names_in(source_report: dict[str, Any]) -> dict[int, str]:
 
 
 def name_class(label: int, names: Mapping[int, str] = NO_NAMES) -> str:
-    """The number of a class, with its name where that says more."""
+    """Return the number of a class, followed by its name if that differs from the number."""
     return str(label) if names.get(label, str(label)) == str(label) else f"{label} {names[label]}"

@@ -1,7 +1,7 @@
 """The conditions that a model is sampled under, numbered: classes, or prompts.
 
-Methods, sampler and metrics see the number. The table here says what it means: its prompt, the class that its
-images should show, and its role in the request.
+Methods, sampler and metrics use the number. The table has its meaning: the prompt, the class that its images
+should show, and its role in the request.
 """
 
 import numpy as np
@@ -13,21 +13,24 @@ from erasediff_pipeline.data.request import AnsweredRequest, Request, forgotten_
 from erasediff_pipeline.errors import InvalidRequest
 
 FORGET, ERASE, SYNONYM, RETAIN, ANCHOR = "forget", "erase", "synonym", "retain", "anchor"
-"""Roles. ``forget``: must be gone, and is judged. ``erase``: prompts that the method trains on. ``synonym``:
-words of the class that the request does not name. ``retain``: must be kept. ``anchor``: what the forgotten
-prompts should become. A class is both trained on and judged, as ``forget``."""
+"""Roles. ``forget``: must be forgotten, and is measured. ``erase``: prompts that the method trains on.
+``synonym``: words of the class that the request does not name. ``retain``: must be kept. ``anchor``: target
+of the forgotten prompts. A class has one role, ``forget``, for training and measuring."""
 
 
 def list_conditions(manifest: pd.DataFrame, request: Request, captions: CaptionSettings) -> pd.DataFrame:
     """List every condition of a request; the index is its number.
 
     Args:
-        manifest: A row an image.
+        manifest: One row per image.
         request: The request, resolved against the manifest.
         captions: Words and sentences; without words, conditions are classes, numbered by their label.
 
     Returns:
         ``label`` (int64; −1 for none), ``prompt`` (empty for a class), ``role``.
+
+    Raises:
+        InvalidRequest: A caption belongs to two classes, or the images were prepared without captions.
     """
     gone = request.forgotten_classes
     if not captions.words:
@@ -85,12 +88,12 @@ def conditions_before(conditions: pd.DataFrame, request: Request) -> list[int]:
 
 
 def plan_samples(conditions: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
-    """Plan the condition of each sample to draw, class by class, judged prompts first.
+    """Plan the condition of each sample to draw, class by class, measured prompts first.
 
     The samples of a class take turns between its prompts.
 
     Returns:
-        ``number``, and ``label`` and ``role`` as in ``conditions``; a row a sample.
+        ``number``, and ``label`` and ``role`` as in ``conditions``; one row per sample.
     """
     parts = []
     for label in sorted(set(conditions["label"]) - {-1}):

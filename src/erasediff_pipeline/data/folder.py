@@ -1,4 +1,4 @@
-"""Your own images: one folder a class, with captions if there is a ``metadata.csv``."""
+"""Your own images: one folder per class, with captions if there is a ``metadata.csv``."""
 
 import logging
 from collections import Counter
@@ -17,7 +17,7 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.progress import show_progress
 
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
-"""Formats that Pillow may read, whatever the file is called; for EPS it would start Ghostscript."""
+"""Formats that Pillow may read, independent of file names; not EPS, which would start Ghostscript."""
 METADATA = "metadata.csv"
 """Name and columns of Hugging Face's ``imagefolder``: ``file_name`` (relative to the folder) and ``text``."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
@@ -32,8 +32,8 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     Transparent images get a white background. A damaged file is skipped, with a warning.
 
     Returns:
-        Images, ``[N, 3 or 1, side, side]`` uint8, and what was found: with captions if there is a
-        ``metadata.csv``.
+        Images ``[N, 3 or 1, side, side]`` uint8 with their classes; and class names, sizes, skipped files,
+        and captions if there is a ``metadata.csv``.
 
     Raises:
         MissingInput: The folder does not exist, has no class, or a class has no image.
@@ -80,10 +80,10 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
 
 
 def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
-    """One image → ``[3 or 1, side, side]`` uint8; its own size if ``side`` is null.
+    """Convert one image to ``[3 or 1, side, side]`` uint8; it keeps its size if ``side`` is null.
 
     Raises:
-        InvalidParameter: It is larger than ``side``, and ``fit`` is ``pad``.
+        InvalidParameter: The image is larger than ``side``, and ``fit`` is ``pad``.
     """
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
@@ -107,7 +107,7 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
 
 
 def read_image(file: Path, side: int) -> np.ndarray:
-    """One image in colour, its central square resized, ``[3, side, side]`` uint8."""
+    """Read one image in colour, its central square resized, ``[3, side, side]`` uint8."""
     with Image.open(file, formats=FORMATS) as image:
         return fit_image(image, SourceSettings(side=side, rgb=True))
 

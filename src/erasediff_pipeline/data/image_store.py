@@ -16,7 +16,7 @@ KEY = "made_from"
 
 
 class ImageStore:
-    """PNG files below a folder; the note is a text chunk of the file, so that the two cannot be parted.
+    """PNG files below a folder; the note is a text chunk of the file, so image and note stay together.
 
     Args:
         folder: Its root.
@@ -26,7 +26,7 @@ class ImageStore:
         self.folder = folder
 
     def holds(self, place: str, made_from: str) -> bool:
-        """Whether the image at ``place`` is there, whole, and drawn from just this."""
+        """Whether the image at ``place`` is complete and has this note."""
         try:
             with Image.open(self.folder / place) as image:
                 image.load()
@@ -51,13 +51,13 @@ class ImageStore:
         batch_size: int,
         title: str,
     ) -> None:
-        """Draw the images that are missing, batch by batch, so that a run that stops can go on.
+        """Draw the missing images, batch by batch: a stopped run continues with the next batch.
 
         Args:
-            places: Where each image belongs.
-            notes: What each is drawn from.
-            draw: Rows → their images ``[N, 3, H, W]`` uint8.
-            groups: All rows, divided into those that may be drawn together.
+            places: Path of each image, below the folder.
+            notes: What each image is drawn from.
+            draw: Numbers of N rows → their images ``[N, 3, H, W]`` uint8.
+            groups: Numbers of all rows, in groups that may be drawn together.
             batch_size: Images drawn at a time.
             title: Of the progress bar.
         """
@@ -72,6 +72,6 @@ class ImageStore:
                     bar.update(len(batch))
 
     def load(self, place: str) -> np.ndarray:
-        """``[3, H, W]`` uint8."""
+        """Read one image, ``[3, H, W]`` uint8."""
         with Image.open(self.folder / place) as image:
             return np.asarray(image.convert("RGB")).transpose(2, 0, 1)

@@ -1,4 +1,4 @@
-"""The manifest: one row an image."""
+"""The manifest: one row per image."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,22 @@ def describe_images(
     captions: CaptionSettings,
     seed: int,
 ) -> pd.DataFrame:
-    """The manifest: id, label, hash and split of each image, and its caption if there are captions."""
+    """Build the manifest: id, label, hash and split of each image, and its caption if there are captions.
+
+    Args:
+        images: All images.
+        found: Split and captions of the source, if it has any.
+        settings: Share of the test split.
+        captions: Words and sentences, for a source without captions.
+        seed: Seed of split and captions.
+
+    Returns:
+        As ``build_manifest``; with captions, also ``prompt`` (str).
+
+    Raises:
+        MissingInput: A class has a single image.
+        InvalidParameter: A class has no words, although ``captions.words`` is set.
+    """
     manifest = build_manifest(images, settings.test_fraction, seed, found.split)
     if found.captions:
         return manifest.assign(prompt=found.captions)
@@ -39,7 +54,7 @@ def build_manifest(
         data: All images.
         test_fraction: Share of the test split.
         seed: Seed of the split.
-        split: The data set's own split, ``train`` or ``test``, one an image; drawn if empty.
+        split: The data set's own split, ``train`` or ``test`` for each image; drawn if empty.
 
     Returns:
         Columns ``id`` (str, unique, the row number padded with zeros), ``label`` (int64), ``sha256``

@@ -18,14 +18,14 @@ GUIDANCE = ("evaluation_guidance", "sd_guidance_scale", "guidance_scale")
 
 
 def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | None = None) -> pd.DataFrame:
-    """Read a list with one row an image.
+    """Read a list with one row per image.
 
     Args:
-        path: CSV with a ``prompt`` column. Optional columns: ``case_number``, the number of the image (the
-            row's number if there is none); a seed, for the noise that a pipeline of diffusers draws from it;
-            guidance, as diffusers scales it (1 + w); ``class``, what the image should show. Others are
+        path: CSV with a ``prompt`` column. Optional columns: ``case_number``, the number of the image (by
+            default that of the row); a seed, for the noise that a pipeline of diffusers draws from it;
+            guidance, on the scale of diffusers (1 + w); ``class``, the class of the image. Others are
             ignored.
-        seed: For rows without a seed.
+        seed: Seed of rows without their own.
         guidance_scale: w for rows without guidance.
         limit: Number of rows to read; None reads all.
 

@@ -1,4 +1,4 @@
-"""The forget request, resolved against the data, as metrics, history and evidence carry it."""
+"""The forget request, resolved against the data, as metrics, history and evidence store it."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -37,7 +37,7 @@ class _Described(BaseModel):
 
 
 class AnsweredRequest(_Described):
-    """A request that a model has answered, as its ``request_history.json`` keeps it."""
+    """A request that a model has answered, an entry of its ``request_history.json``."""
 
     anchor_prompt: str | None = None
     base_model_sha256: str
@@ -53,7 +53,7 @@ class AnsweredRequest(_Described):
 
 
 class Request(_Described):
-    """What is to be forgotten, and the split that this makes."""
+    """The forget request, with sizes and hashes of its forget set and retain set."""
 
     by: Kind
     classes: tuple[int, ...]
@@ -74,7 +74,7 @@ class Request(_Described):
     """Sentences that these words are erased in."""
 
     anchor_prompt: str | None = None
-    """What these words should become."""
+    """Prompt that replaces these words."""
 
     earlier: tuple[AnsweredRequest, ...] = ()
     """Requests that the base model has answered before, oldest first."""
@@ -85,7 +85,7 @@ class Request(_Described):
         return forgotten_classes([*self.earlier, self])
 
     def in_words(self, names: Mapping[int, str] = NO_NAMES) -> str:
-        """The request as a person says it; ``names`` are the names of the classes, by label."""
+        """Describe the request in words; ``names`` are the names of the classes, by label."""
         classes = ", ".join(name_class(label, names) for label in self.classes)
         if self.names_words:
             words = " and ".join(f'"{word}"' for word in self.prompts)
@@ -99,12 +99,12 @@ class Request(_Described):
         return f"{said}, after {', '.join(earlier)}" if earlier else said
 
     def answered(self, method: str, base_model_sha256: str, ids: Iterable[str]) -> AnsweredRequest:
-        """The entry of the erased model's history.
+        """Build the entry for the erased model's history.
 
         Args:
-            method: That erased.
-            base_model_sha256: Weights that it started from.
-            ids: The forget set; kept for a request by ids only.
+            method: The method that erased.
+            base_model_sha256: Hash of the base model's weights.
+            ids: Ids of the forget set; stored for a request by ids only.
         """
         copied = {"by", "classes", "forget_sha256", "prompts", "templates", "anchor_prompt"}
         entry = self.model_dump(include=copied)

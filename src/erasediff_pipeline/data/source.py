@@ -12,28 +12,28 @@ from erasediff_pipeline.errors import MissingInput
 
 @dataclass
 class Found:
-    """What a source has beside images and labels."""
+    """What reading a source finds, besides images and labels."""
 
     names: list[str]
     """Names of the classes, by label."""
 
     captions: list[str] = field(default_factory=list)
-    """One an image; empty if the source has no captions."""
+    """Caption of each image; empty if the source has no captions."""
 
     split: list[str] = field(default_factory=list)
-    """``train`` or ``test``, one an image; empty if the source has no split."""
+    """``train`` or ``test`` for each image; empty if the source has no split."""
 
     sizes: Counter[str] = field(default_factory=Counter)
     """Number of images of each size, ``<width>×<height>``."""
 
     skipped: dict[str, str] = field(default_factory=dict)
-    """File → why it was skipped."""
+    """Skipped file → reason."""
 
 
 def collect(images: Iterable[np.ndarray]) -> np.ndarray:
-    """Stack images ``[C, H, W]`` uint8 to ``[N, C, H, W]``, memory-mapped: as many as fit on the disk.
+    """Stack images ``[C, H, W]`` uint8 to ``[N, C, H, W]`` uint8, memory-mapped: as many as fit on the disk.
 
-    They are in an unnamed file in ``$TMPDIR``, which is deleted with the array.
+    An unnamed file in ``$TMPDIR`` holds them; it is deleted with the array.
 
     Raises:
         MissingInput: There is no image.

@@ -1,4 +1,4 @@
-"""``source.json``: what a source was found to be made of."""
+"""``source.json``: contents of a source."""
 
 import logging
 from typing import Any
@@ -15,7 +15,18 @@ logger = logging.getLogger(__name__)
 def report_source(
     images: LabelledImages, manifest: pd.DataFrame, found: Found, settings: SourceSettings
 ) -> dict[str, Any]:
-    """``source.json``: classes with their names and counts, sizes, and what was left out and why."""
+    """Build ``source.json``.
+
+    Args:
+        images: All images.
+        manifest: One row per image.
+        found: Class names, sizes, and skipped files.
+        settings: Name of the source.
+
+    Returns:
+        ``source``, ``images`` (their number), ``shape`` (C, H, W), ``sizes`` (number of images of each size),
+        ``classes`` (``label``, ``name``, ``train``, ``test``), ``skipped`` (file → reason).
+    """
     counts = pd.crosstab(manifest["label"], manifest["split"]).reindex(
         columns=["train", "test"], fill_value=0
     )
@@ -26,7 +37,7 @@ def report_source(
     for row in classes:
         logger.info("class %(label)d is %(name)r: %(train)d images to train on, %(test)d unseen", row)
     if found.skipped:
-        logger.warning("left out: %d files, named in source.json", len(found.skipped))
+        logger.warning("%d files were skipped; source.json lists them", len(found.skipped))
     return {
         "source": settings.name,
         "images": len(images),

@@ -1,4 +1,4 @@
-"""The sources of images, by the names that ``source.name`` gives them."""
+"""The sources of images, by ``source.name``."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +14,15 @@ from erasediff_pipeline.data.source import Found
 
 
 def read_digits(settings: SourceSettings) -> tuple[LabelledImages, Found]:
-    """The handwritten digits of scikit-learn: 1,797 grey images of 8×8, their 17 levels scaled to 0–255."""
+    """Read scikit-learn's 1,797 handwritten digits: 8×8 pixels, grey, 17 levels scaled to 0–255.
+
+    Args:
+        settings: ``side`` resizes the images, ``rgb`` repeats the grey channel three times.
+
+    Returns:
+        Images ``[1797, 3 or 1, side, side]`` uint8 with labels 0 to 9; and class names and sizes. ``side`` is
+        8 if the setting is null.
+    """
     digits = load_digits()
     pixels = np.rint(digits.images / 16 * 255).astype(np.uint8)[:, None]
     images = LabelledImages(pixels, digits.target.astype(np.int64))

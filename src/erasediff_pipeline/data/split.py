@@ -64,7 +64,7 @@ class Split:
     """The training images, divided: forget ∪ retain = train, forget ∩ retain = ∅."""
 
     table: pd.DataFrame
-    """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row a training image."""
+    """Columns ``id`` and ``set`` (``forget`` or ``retain``), one row per training image."""
 
     request: Request
     """The request with the sizes and hashes of both sets."""
@@ -79,7 +79,7 @@ def split_by_request(
     """Divide the training images into a forget set and a retain set.
 
     Args:
-        manifest: A row an image: ``id``, ``label``, ``sha256``, ``split``.
+        manifest: One row per image: ``id``, ``label``, ``sha256``, ``split``.
         asked: What to forget.
         earlier: Requests that the base model has answered: their images are in neither set.
         captions: Words that a request by prompts may name.

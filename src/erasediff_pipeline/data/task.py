@@ -1,4 +1,4 @@
-"""A forget request on a data set: which images go, which stay, and under which conditions."""
+"""A forget request on a data set: its forget set, its retain set and its conditions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from erasediff_pipeline.data.split import split_by_request
 
 @dataclass(frozen=True)
 class ForgetTask:
-    """Images, their split and their conditions; made once a run by :func:`build_task`."""
+    """Images, their split and their conditions; built once per run by :func:`build_task`."""
 
     images: LabelledImages
     """Every image of the data set, row i as in the manifest."""
 
     manifest: pd.DataFrame
-    """``id``, ``label``, ``sha256``, ``split``, and ``prompt`` where images have captions."""
+    """``id``, ``label``, ``sha256``, ``split``, and ``prompt`` if images have captions."""
 
     split: pd.DataFrame
-    """``id`` and ``set`` (``forget`` or ``retain``), a row a training image."""
+    """``id`` and ``set`` (``forget`` or ``retain``), one row per training image."""
 
     request: Request
     """The request, with sizes and hashes of both sets."""
@@ -69,7 +69,7 @@ class ForgetTask:
 
     @property
     def real(self) -> LabelledImages:
-        """The retain set under its class labels: what FID, precision and recall compare with."""
+        """The retain set under its class labels: the reference of FID, precision and recall."""
         return self.images.select(self._side("retain").to_numpy())
 
     def unseen(self) -> LabelledImages:
@@ -82,7 +82,7 @@ class ForgetTask:
         return plan_samples(self.conditions, settings)
 
     def judged_numbers(self, label: int) -> np.ndarray:
-        """Numbers of the conditions that the request is judged by for a class, ``[n]`` int64."""
+        """Numbers of the conditions that measure forgetting of a class, ``[n]`` int64."""
         of_class = self.conditions[self.conditions["label"] == label]
         judged = of_class[of_class["role"] == FORGET]
         return (judged if len(judged) else of_class[of_class["role"] == ERASE]).index.to_numpy()
@@ -99,7 +99,7 @@ class ForgetTask:
 
     @property
     def anchor(self) -> int | None:
-        """Number of the anchor prompt; None where the request has none."""
+        """Number of the anchor prompt; None if the request has none."""
         prompt = self.request.anchor_prompt
         return None if prompt is None else number_of(self.conditions, prompt)
 
@@ -135,9 +135,9 @@ def build_task(
 
     Args:
         images: Every image.
-        manifest: A row an image.
+        manifest: One row per image.
         asked: The request.
-        captions: Words and sentences, where conditions are prompts.
+        captions: Words and sentences, if conditions are prompts.
         earlier: Requests that the base model has answered.
 
     Raises:

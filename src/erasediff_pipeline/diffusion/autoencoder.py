@@ -25,7 +25,7 @@ class Autoencoder(Trainable):
 
 
 def reconstruction_loss(model: Autoencoder, x0: Tensor, kl_weight: float, generator: Generator) -> Tensor:
-    """E‖x − D(z)‖² + w·KL(q(z|x) ‖ N(0, 1)), z ~ q(z|x) (arXiv 1312.6114, equation 10).
+    """Compute E‖x − D(z)‖² + w·KL(q(z|x) ‖ N(0, 1)), z ~ q(z|x) (arXiv 1312.6114, equation 10).
 
     The KL divergence is summed over the latents of an image; both terms are divided by the number of pixels.
 

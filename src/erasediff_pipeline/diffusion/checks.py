@@ -10,6 +10,11 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
     """Refuse words for a class-conditional model, and a text-to-image model without words.
 
+    Args:
+        model: The base model.
+        where: Its place, for the message.
+        captions: Words of the classes.
+
     Raises:
         InvalidParameter: Model and ``captions.words`` do not fit.
     """
@@ -23,6 +28,11 @@ def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings
 
 def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> None:
     """Refuse a base model that was trained on images of another shape, or on fewer classes.
+
+    Args:
+        model: The base model.
+        where: Its place, for the message.
+        images: All images.
 
     Raises:
         MissingInput: Names both shapes and numbers of classes.

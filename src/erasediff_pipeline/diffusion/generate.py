@@ -1,4 +1,4 @@
-"""Training images that the base model draws itself, where there are no others."""
+"""Training images that the base model draws itself, if there are no others."""
 
 import numpy as np
 import torch
@@ -25,10 +25,18 @@ def generate_images(
     sampling: SamplingSettings,
     seed: int,
 ) -> tuple[LabelledImages, Found]:
-    """Draw each class, its prompts in turn; what the store holds from the same inputs is not drawn again.
+    """Draw each class under its prompts in turn; the store's images from the same inputs are reused.
+
+    Args:
+        base_model: A text-to-image model.
+        store: Keeps the images, each as soon as it is drawn.
+        captions: Words of the classes, and sentences.
+        settings: Images per class.
+        sampling: Sampler, steps, guidance and batch size.
+        seed: Seed of the noise.
 
     Returns:
-        The images, and the prompt that each was drawn from.
+        Images ``[N, 3, H, W]`` uint8, memory-mapped, with their classes; and class names and prompts.
 
     Raises:
         InvalidParameter: There are no words to make prompts of.

@@ -18,9 +18,9 @@ from erasediff_pipeline.files import atomic_directory
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 
 HISTORY = "request_history.json"
-"""What the model has forgotten, an entry a request; it travels with the weights."""
+"""What the model has forgotten, one entry per request; saved beside the weights."""
 NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-"""It would hide what the model draws, which is what is judged."""
+"""The checker would hide images that the evaluation must see."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _Entries = TypeAdapter(tuple[AnsweredRequest, ...])
 
@@ -43,7 +43,7 @@ def load_model(folder: Path) -> ModelWithHistory:
     refuse_pickles(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
     if (folder / "text_encoder").exists():
-        # transformers would keep half precision where that is how the weights are stored
+        # transformers would keep half precision if the weights are stored so
         options |= {"torch_dtype": torch.float32, **NO_SAFETY_CHECKER}
     pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
     return ModelWithHistory(pipeline, _read_history(folder / HISTORY))
@@ -54,7 +54,7 @@ def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> Non
 
     Args:
         model: The pipeline; it stays as it is.
-        folder: Replaced if it is there.
+        folder: Where to write; an earlier folder is replaced.
         half: Store the weights as 16-bit floats.
     """
     pipeline = copy.deepcopy(model.pipeline).to(torch.float16) if half else model.pipeline
@@ -83,8 +83,8 @@ def refuse_pickles(folder: Path) -> None:
     pickles = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLES)
     if pickles:
         raise MissingInput(
-            f"{folder} holds {pickles}: expected safetensors, never pickles. Delete them where safetensors "
-            "stand beside them; else convert, on a machine where nothing can be lost: "
+            f"{folder} holds {pickles}: expected safetensors. If the safetensors files are there too, delete "
+            "the pickles. Otherwise convert in an isolated environment: loading pickles can run code: "
             f"DiffusionPipeline.from_pretrained('{folder}', use_safetensors=False)"
             ".save_pretrained('<new directory>')"
         )

@@ -15,7 +15,7 @@ from erasediff_pipeline.hashing import hash_weights
 
 
 class Evaluations:
-    """Number of images that went through a model and through its copies: a deep copy counts in here, too."""
+    """Number of images that went through a model and its copies: a deep copy shares the counter."""
 
     def __init__(self) -> None:
         self.images = 0
@@ -25,7 +25,7 @@ class Evaluations:
 
 
 class Trainable(nn.Module, ABC):
-    """What the training loop needs of a model.
+    """Interface of a model for the training loop.
 
     Attributes:
         counter: Counts the images that went through the model and its copies (a teacher, a proxy).
@@ -39,7 +39,7 @@ class Trainable(nn.Module, ABC):
 
     @property
     def evaluations(self) -> int:
-        """Images that went forward through the model and its copies, a cost that no machine changes."""
+        """Images that went forward through the model and its copies, a cost independent of the machine."""
         return self.counter.images
 
     def count(self, images: int) -> None:
@@ -60,11 +60,11 @@ class Trainable(nn.Module, ABC):
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        """The configurations of diffusers and transformers: what decides the use of the weights."""
+        """The configurations of diffusers and transformers, which decide how the weights are used."""
         return [_plain_config(part.config) for part in self.modules() if hasattr(part, "config")]
 
     def fingerprint(self) -> str:
-        """SHA-256 of the weights and of what decides their use: architecture, dropout, noise schedule."""
+        """SHA-256 of the weights and the configurations: architecture, dropout, noise schedule."""
         text = json.dumps(self.configs, sort_keys=True, default=str) + hash_weights(self)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -122,11 +122,11 @@ class DiffusionModel(Trainable):
 
     @abstractmethod
     def embed_condition(self, c: Tensor) -> Tensor:
-        """N conditions → their embeddings, ``[N, …]`` float, the first thing that the denoiser computes."""
+        """N conditions → their embeddings, ``[N, …]`` float, the first step of the denoiser."""
 
     @abstractmethod
     def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
-        """As ``denoise``, under N embeddings, which need not be those of any condition."""
+        """As ``denoise``, under N embeddings, which need not belong to any condition."""
 
     def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
         """``denoise``: ``torch.func`` calls this with other weights."""
@@ -162,18 +162,43 @@ class DiffusionModel(Trainable):
         return int(self.scheduler.config.num_train_timesteps)
 
     def noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε (arXiv 2006.11239, equation 4)."""
+        """Compute x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε (arXiv 2006.11239, equation 4).
+
+        Args:
+            x0: ``[N, …]`` float.
+            t: Timesteps, ``[N]`` int64 in [0, T).
+            eps: ε, standard normal noise, shaped like ``x0``.
+
+        Returns:
+            Shaped like ``x0``.
+        """
         return self.scheduler.add_noise(x0, eps, t)
 
     def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """The right prediction for ``noise(x0, t, eps)``: ε, or v (arXiv 2202.00512)."""
+        """Compute the target of the prediction for ``noise(x0, t, eps)``.
+
+        It is ε, or v = √ᾱ_t·ε − √(1 − ᾱ_t)·x0 (arXiv 2202.00512, section 4), as the scheduler says.
+
+        Args:
+            x0: ``[N, …]`` float.
+            t: Timesteps, ``[N]`` int64 in [0, T).
+            eps: ε, shaped like ``x0``.
+
+        Returns:
+            Shaped like ``x0``.
+        """
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(x0, eps, t)
         return eps
 
 
 def draw_weights(network: nn.Module, seed: int) -> None:
-    """Replace all weights by those that torch draws for a new layer; the global generator is untouched."""
+    """Replace all weights by torch's initial weights; the global generator does not change.
+
+    Args:
+        network: The network to change.
+        seed: Seed of the weights.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for module in network.modules():

@@ -20,14 +20,14 @@ class Noised(NamedTuple):
     """Timesteps, ``[N]`` int64 in [0, T)."""
 
     target: Tensor
-    """The right prediction, shaped like ``x_t``."""
+    """Target of the prediction, shaped like ``x_t``."""
 
 
 def noise_batch(model: DiffusionModel, x0: Tensor, generator: Generator) -> Noised:
     """Noise each image at a timestep of its own (arXiv 2006.11239, algorithm 1).
 
     Args:
-        model: Knows the noise schedule.
+        model: Has the noise schedule.
         x0: ``[N, …]`` float.
         generator: Source of timesteps, uniform in [0, T), and noise.
     """
@@ -45,12 +45,33 @@ def in_parts(noised: Noised, c: Tensor, parts: int) -> Iterator[tuple[Noised, Te
 
 
 def drop_condition(model: DiffusionModel, c: Tensor, probability: float, generator: Generator) -> Tensor:
-    """Replace each of N conditions by the null condition with ``probability`` (arXiv 2207.12598)."""
+    """Replace each condition by the null condition with a given probability.
+
+    See arXiv 2207.12598, algorithm 1.
+
+    Args:
+        model: Provides the null condition.
+        c: N conditions.
+        probability: In [0, 1].
+        generator: On the CPU; source of the choice.
+
+    Returns:
+        N conditions, shaped like ``c``.
+    """
     dropped = torch.rand(len(c), generator=generator, device=generator.device) < probability
     dropped = dropped.to(c.device).view(-1, *[1] * (c.dim() - 1))
     return torch.where(dropped, model.null_condition(len(c)), c)
 
 
 def denoising_loss(model: DiffusionModel, noised: Noised, c: Tensor) -> Tensor:
-    """Mean squared error of the prediction under N conditions, a scalar (arXiv 2006.11239, equation 14)."""
+    """Compute the mean squared error of the prediction (arXiv 2006.11239, equation 14).
+
+    Args:
+        model: The model.
+        noised: A batch of N.
+        c: Its N conditions.
+
+    Returns:
+        A scalar.
+    """
     return mse_loss(model.denoise(noised.x_t, noised.t, c).float(), noised.target)

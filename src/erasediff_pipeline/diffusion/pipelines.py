@@ -17,19 +17,29 @@ from erasediff_pipeline.hashing import hash_weights
 def model_of(
     pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False
 ) -> DiffusionModel:
-    """The model of a loaded pipeline, on a CUDA GPU if there is one.
+    """Wrap a loaded pipeline as a model, on a CUDA GPU if there is one.
 
-    A text-to-image model knows ``prompts`` by their number, and cuts those that are too long if ``truncate``.
+    Args:
+        pipeline: The pipeline; the model shares its weights.
+        prompts: Prompts of a text-to-image model; their number in this list is the condition.
+        truncate: Cut prompts that are longer than the text encoder's context, instead of refusing them.
 
     Raises:
-        MissingInput: It is neither a ``DDPMPipeline`` nor a ``StableDiffusionPipeline``.
+        MissingInput: It is neither a ``DDPMPipeline`` nor a ``StableDiffusionPipeline``, or it has no class
+            embedding.
+        InvalidRequest: A prompt is too long, or has no token.
     """
     model = wrap(pipeline, prompts, truncate)
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
 def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False) -> DiffusionModel:
-    """As ``model_of``, but the weights stay where they are."""
+    """Wrap a loaded pipeline as ``model_of``, but leave the weights on their device.
+
+    Raises:
+        MissingInput: As ``model_of``.
+        InvalidRequest: As ``model_of``.
+    """
     if isinstance(pipeline, StableDiffusionPipeline):
         return TextToImage.from_pipeline(pipeline, prompts, truncate=truncate)
     if isinstance(pipeline, DDPMPipeline):
@@ -40,9 +50,9 @@ def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: boo
 
 
 def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
-    """SHA-256 of everything that decides what it draws: weights, their use, and the tokenizer if any.
+    """SHA-256 of everything that decides its images: weights, configurations, and the tokenizer if any.
 
-    Results are kept under this hash: ``hash_pipeline`` does not see a changed noise schedule.
+    Stored results carry this hash, since ``hash_pipeline`` does not see a changed noise schedule.
     """
     parts = [wrap(pipeline).fingerprint()]
     if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:

@@ -25,16 +25,24 @@ CONVERT = (
 
 
 def check_named(denoiser: DenoiserSettings) -> None:
-    """Refuse settings that name no pretrained base model."""
+    """Refuse settings that name no pretrained base model.
+
+    Raises:
+        InvalidParameter: ``denoiser.pretrained`` is null.
+    """
     if denoiser.pretrained is None:
         raise InvalidParameter("denoiser.pretrained: null: expected a diffusers directory or a hub id")
 
 
 def find_pretrained(source: str, revision: str | None) -> Path:
-    """The directory of a model: a local one, or a snapshot of the hub at a pinned revision.
+    """Find the directory of a model: a local one, or a snapshot of the hub at a pinned revision.
+
+    Args:
+        source: A directory, or an id of the Hugging Face hub.
+        revision: Commit of the hub repository; unused for a directory.
 
     Raises:
-        MissingInput: It is neither here nor on the hub, the revision is missing, or it is not in the format
+        MissingInput: It is neither local nor on the hub, the revision is missing, or the format is not that
             of diffusers.
     """
     path = Path(source)
@@ -66,5 +74,9 @@ def find_pretrained(source: str, revision: str | None) -> Path:
 
 
 def load_pretrained(source: str, revision: str | None) -> ModelWithHistory:
-    """The pipeline of ``find_pretrained``, its weights from safetensors, 32-bit."""
+    """Load the pipeline of ``find_pretrained`` from safetensors, in 32 bits.
+
+    Raises:
+        MissingInput: As ``find_pretrained``, or the directory holds pickled weights.
+    """
     return load_model(find_pretrained(source, revision))

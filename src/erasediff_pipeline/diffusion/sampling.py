@@ -1,4 +1,4 @@
-"""Guided sampling with the schedulers of diffusers; ``DDPMPipeline`` cannot pass a class."""
+"""Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
 from collections.abc import Iterator
 
@@ -81,7 +81,18 @@ def sample_batch(
 def draw_samples(
     model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings, task: str
 ) -> np.ndarray:
-    """As ``stream_samples``, in one array ``[N, C, H, W]`` uint8, with a progress bar titled ``task``."""
+    """Draw one image for each label, as ``stream_samples``, into one array.
+
+    Args:
+        model: The model; it is left in evaluation mode.
+        labels: Numbers of conditions, ``[N]`` int64.
+        seed: Seed of the noise.
+        settings: Sampler, steps, guidance and batch size.
+        task: Title of the progress bar.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8.
+    """
     drawn = np.empty((len(labels), *model.image_shape), dtype=np.uint8)
     done = 0
     with show_progress(total=len(labels), desc=task, unit="image") as bar:
@@ -97,8 +108,8 @@ def stream_samples(
 ) -> Iterator[Tensor]:
     """Draw one image for each label, batch by batch.
 
-    Image i starts from the noise of (seed, i), for every batch size and every model: so samples before and
-    after unlearning can be compared one by one.
+    Image i starts from the noise of (seed, i), for every batch size and every model: samples before and after
+    unlearning can be compared one by one.
 
     Args:
         model: The model; it is left in evaluation mode.

@@ -1,4 +1,4 @@
-"""What all models measured on one request share."""
+"""The common part of all measurements on one request."""
 
 import hashlib
 from dataclasses import dataclass
@@ -30,7 +30,14 @@ class Bench:
     def describe_measuring(
         self, model: ModelWithHistory, seed: int, *components: str, **more: Any
     ) -> dict[str, Any]:
-        """Describe all inputs of a model's metrics, as plain JSON."""
+        """Describe all inputs of a model's metrics, as plain JSON.
+
+        Args:
+            model: The measured model.
+            seed: Top-level seed.
+            components: Keys of ``fingerprint.VERSIONS``, besides ``data`` and ``sampling``.
+            more: Further inputs.
+        """
         return describe_inputs(
             "data",
             "sampling",
@@ -55,7 +62,24 @@ def build_bench(
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
 ) -> tuple[Bench, pd.DataFrame, Request, pd.DataFrame]:
-    """Resolve the request; return the bench, and split, request and conditions to store."""
+    """Resolve the request, and collect what every model is measured with.
+
+    Args:
+        base_model: The base model, with the requests that it has answered.
+        images: All images.
+        manifest: One row per image.
+        asked: The request.
+        captions: Words and sentences, if conditions are prompts.
+        classifier: Assigns samples to classes.
+        sampling: Sampler, steps, guidance and batch size.
+        evaluation: Sample counts, and settings of FID and membership.
+
+    Returns:
+        The bench; and split, request and conditions to save, see ``ForgetTask``.
+
+    Raises:
+        InvalidRequest: The request does not fit the data; see ``split_by_request``.
+    """
     task = build_task(images, manifest, asked, captions, base_model.history)
     return (
         Bench(base_model, task, classifier, sampling, evaluation),
@@ -66,7 +90,7 @@ def build_bench(
 
 
 def describe_task(task: ForgetTask) -> dict[str, Any]:
-    """Describe all inputs of a task that a method sees, as plain JSON."""
+    """Describe all inputs of a method, as plain JSON: kind of request, and hashes of sets and conditions."""
     columns = [name for name in ("label", "split", "prompt") if name in task.manifest]
     asked = [task.conditions.to_csv(), task.manifest[columns].to_csv(), task.request.anchor_prompt or ""]
     return {

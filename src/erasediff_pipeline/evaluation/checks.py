@@ -1,4 +1,4 @@
-"""Whether a list of prompts can be drawn and measured."""
+"""Checks of a list of prompts before it is drawn."""
 
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
 
@@ -25,7 +25,16 @@ def check_prompts(
     base_model: DiffusionPipeline,
     classifier: Judge,
 ) -> None:
-    """Refuse a list that cannot be drawn, and measures that cannot be taken.
+    """Refuse a list of prompts that cannot be drawn, and measures that cannot be computed.
+
+    Args:
+        settings: The list and its measures.
+        sampling: Guidance of rows without their own.
+        evaluation: Backend of ``fid``, and k of precision and recall.
+        captions: Words of the classes, for the measure ``objects``.
+        seed: Seed of rows without their own.
+        base_model: The base model; a ``StableDiffusionPipeline`` is required.
+        classifier: The classifier of the measure ``objects``.
 
     Raises:
         InvalidParameter: There is no list, a row of it is unusable, or the base model takes no prompts.

@@ -64,5 +64,10 @@ def efficientnet_features() -> FeatureExtractor:
 
 
 def build_extractor(backend: str, classifier: Judge) -> FeatureExtractor:
-    """Build the extractor that ``evaluation.fid_backend`` names."""
+    """Build the extractor that ``evaluation.fid_backend`` names.
+
+    Raises:
+        InvalidParameter: The classifier has no features.
+        MissingInput: The extra ``efficientnet`` is not installed.
+    """
     return efficientnet_features() if backend == "efficientnet_lite0" else classifier_features(classifier)

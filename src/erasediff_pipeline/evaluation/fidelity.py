@@ -17,7 +17,7 @@ BATCH_SIZE = 2000
 
 
 def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, float]:
-    """Measure how close generated images are to real ones, and how much of these they cover.
+    """Measure how close generated images are to real ones, and how many of the real ones they cover.
 
     Args:
         generated: Features ``[N, D]`` float64.
@@ -26,8 +26,11 @@ def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, floa
 
     Returns:
         ``fid``: Fréchet distance of the two Gaussians (arXiv 1706.08500, equation 6), 0 is best.
-        ``precision``, ``recall``: shares inside the other set's k-nearest-neighbour balls
-        (arXiv 1904.06991).
+        ``precision``, ``recall``: shares inside the other set's k-nearest-neighbour balls, in [0, 1]
+        (arXiv 1904.06991, equation 2).
+
+    Raises:
+        ValueError: A set has no more images than ``neighbours``.
     """
     if min(len(generated), len(real)) <= neighbours:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""How much of a forgotten class the classifier finds in samples."""
+"""Metrics of forgetting, from the classifier's output for samples."""
 
 import torch
 from torch import Tensor
@@ -14,12 +14,12 @@ def measure_forgetting(probabilities: Tensor, labels: Tensor) -> dict[str, float
 
     Args:
         probabilities: ``[N, K]`` of the classifier, for samples under forgotten conditions.
-        labels: ``[N]`` int64, the condition of each sample.
+        labels: ``[N]`` int64, the class of each sample's condition.
 
     Returns:
-        ``forget_accuracy``: share still given to its condition, 0 = forgotten; ``forget_accuracy_by_class``:
-        the same for each class alone; ``forget_probability``: mean probability of the condition;
-        ``forget_entropy``: mean entropy, in nats.
+        ``forget_accuracy``: share assigned to the condition's class, 0 = forgotten (arXiv 2401.05779);
+        ``forget_accuracy_by_class``: the same for each class alone; ``forget_probability``: mean probability
+        of that class, in [0, 1]; ``forget_entropy``: mean entropy, in nats, in [0, ln K].
     """
     right = (probabilities.argmax(dim=1) == labels).double()
     return {

@@ -28,7 +28,15 @@ def sample_model(
     """Draw the images to measure: the same conditions and the same noise for every model.
 
     Args:
-        title: Of the progress bar.
+        pipeline: The model.
+        task: Conditions of the request.
+        sampling: Sampler, steps, guidance and batch size.
+        evaluation: Images per class.
+        seed: Top-level seed.
+        title: Title of the progress bar.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8, in the order of ``task.plan``; a label is the class of the condition.
     """
     plan = task.plan(evaluation)
     numbers = torch.tensor(plan["number"].to_numpy())
@@ -44,7 +52,18 @@ def measure_membership(
     evaluation: EvaluationSettings,
     seed: int,
 ) -> Metrics:
-    """Membership AUC of the forgotten images; None if whole classes are forgotten."""
+    """Compute the membership AUC of the forgotten images; see ``membership_auc``.
+
+    Args:
+        pipeline: The model.
+        task: Its forget set, and the unseen images of the same classes.
+        sampling: ``batch_size`` is used.
+        evaluation: Timesteps and noises of the loss.
+        seed: Top-level seed.
+
+    Returns:
+        ``forget_membership_auc``, in [0, 1]; None if whole classes are forgotten.
+    """
     if not task.request.keeps_classes:
         return {"forget_membership_auc": None}
     model, noise = model_of(pipeline, task.prompts), derive_seed(seed, "evaluation")
@@ -62,7 +81,18 @@ def evaluate_model(
     classifier: Judge,
     evaluation: EvaluationSettings,
 ) -> Metrics:
-    """Compute all metrics of one model, rounded."""
+    """Compute all metrics of one model, rounded to six decimals.
+
+    Args:
+        samples: From :func:`sample_model`.
+        membership: From :func:`measure_membership`.
+        task: Conditions and real images.
+        classifier: Assigns samples to classes.
+        evaluation: Sample counts, backend of FID, and k of precision and recall.
+
+    Returns:
+        The keys of ``evaluate_samples``, and ``forget_membership_auc``.
+    """
     roles = task.plan(evaluation)["role"].to_numpy()
     return round_metrics(
         {**evaluate_samples(samples, roles, task.real, classifier, evaluation), **membership}
@@ -72,7 +102,19 @@ def evaluate_model(
 def collect_metrics(
     method: str, task: ForgetTask, base: Metrics, erased: Metrics, evaluation: EvaluationSettings
 ) -> dict[str, Any]:
-    """Collect ``metrics.json``: the method, the request, before and after."""
+    """Collect ``metrics.json``.
+
+    Args:
+        method: The method that made the erased model.
+        task: The request.
+        base: Metrics of the base model.
+        erased: Metrics of the erased model.
+        evaluation: Sample counts.
+
+    Returns:
+        ``method``, ``forget`` (the request), ``base`` and ``erased``; for a request by prompts the last two
+        also have the counts of :func:`count_prompt_samples`.
+    """
     counts = count_prompt_samples(task, evaluation)
     return {
         "method": method,

@@ -20,10 +20,17 @@ def denoising_losses(
     seed: int,
     batch_size: int,
 ) -> Tensor:
-    """Compute each image's denoising loss, averaged over evenly spaced timesteps and several noises.
+    """Compute the denoising loss of each image, averaged over evenly spaced timesteps and several noises.
+
+    ℓ_n = mean over t and ε of ‖ε − ε_θ(x_t, t, c)‖² / d, d the number of elements of x0: the statistic of
+    membership inference by loss (arXiv 2302.01316).
 
     Args:
-        batch_size: Images a batch; it changes memory use, and the losses only by rounding.
+        model: The model; it is left in evaluation mode.
+        data: N images, each under the number of its condition.
+        settings: ``membership_timesteps`` and ``membership_noises`` are used.
+        seed: Seed of the noise.
+        batch_size: Images per batch; it changes memory use, and the losses only by rounding.
 
     Returns:
         ``[N]`` float64. The noise depends on seed, timestep, draw and row, not on the model.
@@ -50,14 +57,21 @@ def denoising_losses(
 def membership_interval(
     members: Tensor, unseen: Tensor, draws: int, confidence: float, seed: int
 ) -> tuple[float, float]:
-    """Bootstrap interval of :func:`membership_auc`; both sets are resampled with replacement.
+    """Compute the bootstrap interval of :func:`membership_auc`.
+
+    Both sets are resampled with replacement; the ends are percentiles of the resampled AUCs (Efron, Bootstrap
+    methods, Annals of Statistics 7, 1979; percentile interval: Efron and Tibshirani, An Introduction to the
+    Bootstrap, 1993, chapter 13).
 
     Args:
-        members: Losses ``[N]``.
-        unseen: Losses ``[M]``.
+        members: Losses ``[N]`` of the forgotten images.
+        unseen: Losses ``[M]`` of images that were never trained on.
         draws: Number of resamples.
         confidence: Level, for example 0.95.
         seed: Seed of the bootstrap.
+
+    Returns:
+        The two ends, in [0, 1].
     """
     result = bootstrap(
         (members.numpy(), unseen.numpy()),
@@ -75,6 +89,14 @@ def true_positive_rate(members: Tensor, unseen: Tensor, false_positive_rate: flo
     """True positive rate at a threshold with at most this false positive rate (arXiv 2112.03570, section IV).
 
     With few unseen images, the threshold is the lowest loss among them.
+
+    Args:
+        members: Losses ``[N]`` of the forgotten images.
+        unseen: Losses ``[M]`` of images that were never trained on.
+        false_positive_rate: In [0, 1].
+
+    Returns:
+        Share of members with a loss below the threshold, in [0, 1].
     """
     threshold = torch.quantile(unseen, false_positive_rate, interpolation="lower")
     return float((members < threshold).double().mean())

@@ -1,4 +1,4 @@
-"""One model's part of ``metrics.json``."""
+"""Metrics of the samples of one model, for ``metrics.json``."""
 
 from typing import Any
 
@@ -43,6 +43,11 @@ def evaluate_samples(
         ``forget_accuracy_erased_prompts``, of the prompts used for erasing, and
         ``forget_accuracy_synonyms``, of words that the request does not name; its ``forget_accuracy`` is of
         its words in unseen sentences, or in those used for erasing if a class has no others.
+
+    Raises:
+        InvalidParameter: The classifier has no features for the backend.
+        MissingInput: The backend is not installed.
+        ValueError: A set has no more images than ``precision_neighbours``.
     """
     images, labels = samples.tensors()
     probabilities = class_probabilities(classifier, images)

@@ -29,11 +29,14 @@ def collect_prompt_metrics(
     Args:
         models: ``base`` and ``erased``.
         prompt_list: The rows that were drawn.
-        seen: What was measured in each image of each model.
+        seen: For each model, one row per image with its measures.
         fidelity: FID, precision and recall of each model.
         classifier: Its name and hash are recorded.
-        settings: Which measures.
+        settings: The list and its measures.
         captions: Words of the classes.
+
+    Returns:
+        ``list`` (file, rows, hash), ``forgotten`` (words), ``models`` (hashes), and metrics of each model.
     """
     forgotten = words_forgotten(models["erased"].history, captions)
     document: dict[str, Any] = {

@@ -39,7 +39,12 @@ def draw_prompts(
     """Draw the images that the store lacks, each row with its own seed and guidance.
 
     Args:
-        title: Of the progress bar.
+        pipeline: The model.
+        prompt_list: From ``read_prompt_list``.
+        store: Keeps the images.
+        sampling: Sampler, steps and batch size.
+        settings: Whether long prompts are cut.
+        title: Title of the progress bar.
 
     Returns:
         The place of each row's image in the store.
@@ -49,7 +54,7 @@ def draw_prompts(
         "sampling": sampling.model_dump(include={"sampler", "steps"}),
         "truncate": settings.truncate,
     }
-    folder = fingerprint("sampling", drawn_by=drawn_by)[:12]  # a folder a model
+    folder = fingerprint("sampling", drawn_by=drawn_by)[:12]  # one folder per model
     places = [f"{folder}/{case:06d}.png" for case in prompt_list["case_number"]]
     decides = prompt_list[["prompt", "seed", "guidance_scale"]]
     notes = [fingerprint("sampling", drawn_by=drawn_by, row=row) for row in decides.to_dict("records")]
@@ -71,7 +76,17 @@ def draw_rows(
     sampling: SamplingSettings,
     settings: PromptListSettings,
 ) -> Tensor:
-    """Draw an image a row, ``[N, 3, H, W]`` uint8, from the noise that diffusers draws for the row's seed."""
+    """Draw one image per row, from the noise that diffusers draws for the row's seed.
+
+    Args:
+        pipeline: The model.
+        rows: ``prompt`` and ``seed`` of N images.
+        sampling: Sampler, steps and guidance.
+        settings: Whether long prompts are cut.
+
+    Returns:
+        Images ``[N, 3, H, W]`` uint8 on the CPU.
+    """
     model = model_of(pipeline, list(rows["prompt"]), truncate=settings.truncate).eval()
     generators = [torch.Generator().manual_seed(seed) for seed in rows["seed"]]
     return sample_batch(model, torch.arange(len(rows)), generators, sampling)
@@ -85,7 +100,7 @@ def measure_images(
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> pd.DataFrame:
-    """Measure each image by itself; a row an image, with the columns of ``prompts.measures``."""
+    """Measure each image alone; one row per image, with the columns of ``prompts.measures``."""
     looks = build_looks(settings, classifier, captions)
     batches = in_batches(lambda row: store.load(places[row]), len(places), IMAGES_AT_ONCE)
     return look_at(
@@ -103,7 +118,26 @@ def measure_fidelity(
     settings: PromptListSettings,
     evaluation: EvaluationSettings,
 ) -> Metrics:
-    """FID, precision and recall of a model's images, compared with real ones or the base model's."""
+    """Compute FID, precision and recall of a model's images, compared with real or the base model's images.
+
+    Args:
+        store: The drawn images.
+        places: Place of each image of the model.
+        base_places: Place of each image of the base model.
+        classifier: Extracts features for ``evaluation.fid_backend: classifier``.
+        settings: Whether ``fid`` is measured, and the folder of real images.
+        evaluation: Backend, and k of precision and recall.
+
+    Returns:
+        ``fid``, ``precision`` and ``recall``, see ``fidelity``; ``fid_backend``, ``fid_weights_sha256``,
+        ``fid_against`` and ``real_images``. Empty if ``fid`` is not measured, or if a model would be compared
+        with itself.
+
+    Raises:
+        InvalidParameter: The classifier has no features.
+        MissingInput: The extractor is not installed, or the folder has no image.
+        ValueError: There are no more images than ``precision_neighbours``.
+    """
     if "fid" not in settings.measures or (settings.real is None and places == base_places):
         return {}
     extractor = build_extractor(evaluation.fid_backend, classifier)

@@ -49,14 +49,14 @@ pipeline = DiffusionPipeline.from_pretrained("<this folder>", use_safetensors=Tr
 def write_card(
     evidence: dict[str, Any], pipeline: str, audit: str, task: str, names: Mapping[int, str]
 ) -> str:
-    """Write the card's text: the same bytes for the same figures and names, so nothing of the run itself.
+    """Write the card's text: the same bytes for the same figures and names, without details of the run.
 
     Args:
         evidence: ``evidence.json`` of the run that made the model.
-        pipeline: The command that ran, for example ``kedro run --pipeline=unlearn``.
+        pipeline: The command of the run, for example ``kedro run --pipeline=unlearn``.
         audit: The command that audits the model.
         task: The Hub's name of the model's task, for example ``text-to-image``.
-        names: What the source calls its classes, by label.
+        names: Names of the classes, by label.
     """
     request = Request.model_validate(evidence["request"]).in_words(names)
     erased = evidence["metrics"]["erased"]

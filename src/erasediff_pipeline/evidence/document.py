@@ -36,7 +36,7 @@ class GateOutcome(Part):
     """The end of the interval that was compared with the limit."""
 
     by_how_much: float | None = None
-    """Beyond the limit; negative within it."""
+    """Excess over the limit; negative within it."""
 
 
 class Interval(Part):
@@ -59,7 +59,7 @@ class Cost(Part):
 
 
 class Evidence(Part):
-    """All that the report says."""
+    """Everything in the report."""
 
     schema_version: Literal[2] = 2
     method: str

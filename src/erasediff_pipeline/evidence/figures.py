@@ -1,4 +1,4 @@
-"""The figures that gates are set for, with their intervals, out of ``metrics.json`` and ``audit.json``."""
+"""Figures that gates limit, with their intervals, from ``metrics.json`` and ``audit.json``."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,18 +8,18 @@ from erasediff_pipeline.evidence.intervals import Estimate, exactly, share_of
 
 
 def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, Estimate]:
-    """What was measured of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
+    """List the figures of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
     measured = {name: metrics.get(name) for name, metric in METRICS.items() if not metric.audited}
     return _estimate(measured, metrics, confidence)
 
 
 def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> dict[str, Estimate]:
-    """What the audits found in one model.
+    """List the figures of the audits of one model.
 
     Args:
         found: An entry of ``models`` of ``audit.json``.
         samples: Images of each share: ``samples`` of ``audit.json``.
-        confidence: Level of the intervals of shares; that of the AUC is as it was audited.
+        confidence: Level of the intervals of shares; the AUC keeps the level of the audit.
     """
     membership, leakage = found["membership"], found["leakage"]
     values = {
@@ -38,7 +38,7 @@ def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> 
 def _estimate(
     values: Mapping[str, float | None], counts: Mapping[str, Any], confidence: float
 ) -> dict[str, Estimate]:
-    """Give shares an interval; leave out what was not measured, and shares of an unknown number."""
+    """Add intervals to shares; omit figures that were not measured, and shares without a sample count."""
     estimates = {}
     for name, value in values.items():
         metric = METRICS[name]

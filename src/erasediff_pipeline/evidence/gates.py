@@ -1,4 +1,4 @@
-"""Gates: is the pessimistic end of each figure's interval within the limit?"""
+"""Gates: compare the pessimistic end of each figure's interval with its limit."""
 
 from math import isfinite
 from typing import Any
@@ -44,7 +44,7 @@ def check_gates(
         audit_command: The command that audits it.
 
     Returns:
-        A dictionary a gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
+        One dictionary per gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
         compared with its limit, ``value``, ``low``, ``high`` (of the figure, or of its difference, distance
         or ratio to the other model's), ``pessimistic``, and ``by_how_much``, positive if the limit is missed.
     """
@@ -118,7 +118,7 @@ def _compare(gate: Gate, found: Estimate) -> dict[str, Any]:
 
 
 def _reason_to_leave_out(name: str, request: Request) -> str | None:
-    """Say why a request of this kind does not have the figure; None if it does."""
+    """Return why a request of this kind does not have the figure; None if it does."""
     kinds = METRICS[name].kinds
     return None if request.by in kinds else f"only a request by {' or '.join(kinds)} has it"
 

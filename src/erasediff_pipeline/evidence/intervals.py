@@ -1,4 +1,4 @@
-"""A figure with its interval, and the interval of a difference of two."""
+"""Figures with intervals, and intervals of their differences and ratios."""
 
 from math import hypot, isnan
 from typing import NamedTuple
@@ -20,7 +20,12 @@ def exactly(value: float) -> Estimate:
 
 
 def share_of(share: float, samples: int, confidence: float) -> Estimate:
-    """Wilson's interval (1927) of a share of ``samples``, also valid at 0 and 1; NaN stays NaN.
+    """Compute Wilson's interval of a share (Wilson, 1927), also valid at 0 and 1; NaN stays NaN.
+
+    Args:
+        share: In [0, 1].
+        samples: Number of samples.
+        confidence: Level of the interval, in (0, 1).
 
     Raises:
         ValueError: ``share`` is not within 0…1.
@@ -32,7 +37,7 @@ def share_of(share: float, samples: int, confidence: float) -> Estimate:
 
 
 def difference(first: Estimate, second: Estimate) -> Estimate:
-    """first − second of independent figures (Zou & Donner 2008; for shares, Newcombe's method 10, 1998).
+    """Compute first − second of independent figures (Zou & Donner 2008; shares: Newcombe's method 10, 1998).
 
     Figures before and after from the same noise are not independent: the interval is then too wide.
     """
@@ -50,5 +55,5 @@ def distance(first: Estimate, second: Estimate) -> Estimate:
 
 
 def ratio(first: Estimate, second: Estimate) -> Estimate:
-    """first ÷ second of two positive figures: from the smallest to the largest ratio of their ends."""
+    """Compute first ÷ second of two positive figures; the interval is that of all ratios of their ends."""
     return Estimate(first.value / second.value, first.low / second.high, first.high / second.low)

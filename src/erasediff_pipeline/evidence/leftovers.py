@@ -1,7 +1,7 @@
-"""What still holds or shows the forgotten data, apart from the erased model itself.
+"""Files that still hold or show the forgotten data, apart from the erased model itself.
 
-Most places are those of the catalog, whose entries say what they may hold. They are searched for every
-method: the base model draws all classes, whatever a method was to forget.
+Most places come from the catalog: each entry declares what it may hold. They are searched for every method,
+since every method's folder has samples of the base model, which draws all classes.
 """
 
 import re
@@ -27,7 +27,7 @@ class Place(NamedTuple):
 
 
 APART = (
-    # First: what was set aside is not what it was.
+    # First, so that what was set aside keeps this kind: later patterns may match it, too.
     Place("data/0*/{env}**/.*.earlier", "set_aside"),
     Place("data/.replaced", "set_aside"),
     Place("data/0*/{env}**/" + LEFTOVERS, "set_aside"),
@@ -51,7 +51,7 @@ class Found(NamedTuple):
 
 
 def read_places(catalog: Mapping[str, Any]) -> list[Place]:
-    """Read from the entries of a catalog what their places may hold of the forgotten data.
+    """Read what each entry of a catalog may hold of the forgotten data.
 
     Raises:
         UserError: An entry does not say it, or lies outside ``data``.
@@ -98,7 +98,7 @@ def remove_leftovers(data: Path, found: list[Found]) -> None:
     """Delete them, and check that they are gone.
 
     Raises:
-        UserError: One of them lies outside ``data``, and nothing is removed; or one is still there.
+        UserError: One of them lies outside ``data``, and nothing is removed; or one could not be removed.
     """
     paths = {leftover.path: data.parent / leftover.path for leftover in found}
     for name, path in paths.items():
@@ -107,7 +107,7 @@ def remove_leftovers(data: Path, found: list[Found]) -> None:
     for name, path in paths.items():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if path.exists():
-            raise UserError(f"{name}: is still there")
+            raise UserError(f"{name}: could not be removed")
 
 
 def _is_other_model(path: Path, pattern: Path, model: str) -> bool:

@@ -25,9 +25,18 @@ def ask_models(
 ) -> pd.DataFrame:
     """Run one audit on every model, or read its result if the store has it.
 
+    Args:
+        question: A key of ``QUESTIONS``.
+        bench: Task, classifier, and settings of sampling and evaluation.
+        store: Keeps the result of each model.
+        models: Models by name.
+        settings: Budgets, images per measurement, and name of the erased model.
+        seed: Top-level seed.
+        workspace: Folder of the checkpoints.
+
     Returns:
-        The results of all models, with the column ``model``; no row for a request by ids, which keeps its
-        classes.
+        The results of all models: ``model``, and the columns of the audit; no row for a request by ids, which
+        keeps its classes.
     """
     ask, columns = QUESTIONS[question]
     if bench.task.request.keeps_classes:

@@ -18,7 +18,18 @@ def compared_metrics() -> list[str]:
 
 
 def half_width(values: pd.Series, confidence: float) -> float:
-    """Half the width of Student's interval of the mean, t·s/√n; NaN for fewer than two values."""
+    """Half the width of Student's confidence interval of the mean, t·s/√n.
+
+    t is the (1 + confidence)/2 quantile of Student's distribution with n − 1 degrees of freedom, s the sample
+    standard deviation (Student, The probable error of a mean, Biometrika 6, 1908).
+
+    Args:
+        values: One value per seed; NaN is left out.
+        confidence: Level of the interval, in (0, 1).
+
+    Returns:
+        In the unit of ``values``; NaN for fewer than two values.
+    """
     values = values.dropna()
     n = len(values)
     if n < 2:
@@ -27,10 +38,10 @@ def half_width(values: pd.Series, confidence: float) -> float:
 
 
 def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
-    """Summarise over seeds: a row a method, in order of appearance.
+    """Summarise over seeds: one row per method, in order of appearance.
 
     Args:
-        trials: A row a method and seed: ``method``, ``seed``, metrics and ``COSTS``; NaN if not measured.
+        trials: One row per method and seed: ``method``, ``seed``, metrics, ``COSTS``; NaN if not measured.
         confidence: Level of the intervals, for example 0.95.
 
     Returns:
@@ -53,7 +64,7 @@ def tabulate_trials(
     """Tabulate the trials of a comparison.
 
     Args:
-        rows: A row a method and seed.
+        rows: One row per method and seed.
         confidence: Level of the intervals.
         classes: Number of classes that the classifier knows.
 
@@ -76,7 +87,7 @@ def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
     Distances have no unit, see ``Metric.scale``.
 
     Args:
-        summary: From :func:`summarise`, the row ``retrain`` among them; else all distances are NaN.
+        summary: From :func:`summarise`. Without the row ``retrain`` all distances are NaN.
         classes: Number of classes that the classifier knows.
     """
     gold = summary[summary["method"] == GOLD]

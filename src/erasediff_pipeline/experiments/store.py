@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class TrialStore:
-    """Reads a result, or makes it if it is missing or was made from other inputs.
+    """Reads a result, or computes it if it is missing or comes from other inputs.
 
     Args:
         folder: Its root; each result is a folder in it.
@@ -34,12 +34,12 @@ class TrialStore:
         Args:
             place: Folder below the root.
             made_from: All inputs of the result, as plain JSON.
-            make: Makes it; an earlier result stays until the new one is complete.
-            save: Writes it to an empty folder.
-            load: Reads it back.
+            make: Computes the result; an earlier one stays until the new one is complete.
+            save: Writes the result to an empty folder.
+            load: Reads the result from its folder.
 
         Returns:
-            What ``load`` reads, whether stored before or just now.
+            The result of ``load``, whether stored before or just now.
         """
         path = self.folder / place
         if not self.holds(place, made_from):

@@ -46,7 +46,16 @@ class Trial(NamedTuple):
 
 
 def try_base(bench: Bench, store: TrialStore, seed: int) -> Trial:
-    """Evaluate the base model on the noise of this seed."""
+    """Evaluate the base model with the noise of this seed.
+
+    Args:
+        bench: Base model, task, classifier, and settings of sampling and evaluation.
+        store: Keeps the result.
+        seed: Top-level seed.
+
+    Returns:
+        The trial ``base``, without costs and curves.
+    """
     evaluated = evaluate_trial(bench, store, "base", bench.base_model, seed)
     return Trial(
         {"method": "base", "seed": seed, **evaluated.metrics, **dict.fromkeys(COSTS)}, evaluated.samples, None
@@ -56,7 +65,22 @@ def try_base(bench: Bench, store: TrialStore, seed: int) -> Trial:
 def try_method(
     bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
 ) -> Trial:
-    """Train a method and evaluate it."""
+    """Train a method and evaluate it, or read both results if the store has them.
+
+    Args:
+        bench: Base model, task, classifier, and settings of sampling and evaluation.
+        store: Keeps model and metrics.
+        workspace: Folders of checkpoints and features.
+        method: A key of ``METHODS``.
+        settings: Settings of the method's own type.
+        seed: Top-level seed.
+
+    Returns:
+        Metrics, costs, samples and curves.
+
+    Raises:
+        UserError: As ``erase``.
+    """
     trained = train_trial(bench, store, workspace, method, settings, seed)
     evaluated = evaluate_trial(bench, store, method, trained.model, seed)
     costs = {name: trained.cost[name] for name in COSTS}
@@ -68,7 +92,22 @@ def try_method(
 def train_trial(
     bench: Bench, store: TrialStore, workspace: Workspace, method: str, settings: Settings, seed: int
 ) -> Erased:
-    """Erase by ``method``, or read the result if the store has it."""
+    """Erase by ``method``, or read the result if the store has it.
+
+    Args:
+        bench: Base model and task; the base model does not change.
+        store: Keeps the result.
+        workspace: Folders of checkpoints and features.
+        method: A key of ``METHODS``.
+        settings: Settings of the method's own type.
+        seed: Top-level seed.
+
+    Returns:
+        The erased model, its curves and its cost.
+
+    Raises:
+        UserError: As ``erase``.
+    """
     made_from = describe_inputs(
         "data",
         "training",
@@ -80,7 +119,7 @@ def train_trial(
     )
 
     def make() -> Erased:
-        # Training changes the weights, and the next seed needs the base model's again.
+        # Training changes the weights; the next seed needs those of the base model.
         return erase(method, copy.deepcopy(bench.base_model), bench.task, settings, seed, workspace)
 
     place = place_of(bench.task.request, method, seed, "trained")
@@ -90,7 +129,19 @@ def train_trial(
 def evaluate_trial(
     bench: Bench, store: TrialStore, method: str, model: ModelWithHistory, seed: int
 ) -> Evaluated:
-    """Sample and measure, or read the result if the store has it."""
+    """Sample and measure a model, or read the result if the store has it.
+
+    Args:
+        bench: Task, classifier, and settings of sampling and evaluation.
+        store: Keeps samples and metrics.
+        method: Name of the method, or ``base``.
+        model: The model to measure.
+        seed: Top-level seed.
+
+    Returns:
+        Samples ``[N, C, H, W]`` uint8 with the classes of their conditions; and the metrics, see
+        ``evaluate_model``.
+    """
 
     def make() -> Evaluated:
         drawing = (bench.task, bench.sampling, bench.evaluation, seed)
@@ -106,7 +157,7 @@ def evaluate_trial(
 
 
 def place_of(request: Request, method: str, seed: int, part: str) -> str:
-    """Name the folder of one trial in the store, readable by people."""
+    """Return the folder of one trial in the store: method, class and seed."""
     concerned = "-".join(str(label) for label in request.classes)
     if request.keeps_classes:
         concerned += f"-ids-{request.forget_sha256[:8]}"

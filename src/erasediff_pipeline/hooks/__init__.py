@@ -1,4 +1,4 @@
-"""Hooks around a run, one concern a file; ``settings.py`` registers them."""
+"""Hooks around a run, one file for each concern; ``settings.py`` registers them."""
 
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.hooks.gates import EnforceGates

@@ -29,7 +29,7 @@ OPTIONAL = {"source_report"}
 
 
 class CheckInputs:
-    """Refuse what cannot work, before MLflow opens a run and before anything is written."""
+    """Refuse invalid input before MLflow opens a run and before anything is written."""
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -101,11 +101,15 @@ def _check_existence(
 
 
 def _check_base(parameters: Parameters, trained: bool) -> None:
-    """Refuse to make a base model in the place of another one, or from one that cannot be found.
+    """Refuse to overwrite another model by a base model, and to load one that cannot be found.
 
     Args:
         parameters: All of them.
-        trained: Whether the pipeline trains a base model where none is named.
+        trained: Whether the pipeline trains a base model if none is named.
+
+    Raises:
+        InvalidParameter: ``base`` names another model, or no base model is named.
+        MissingInput: The named base model cannot be found.
     """
     if parameters.base != "base":
         raise InvalidParameter(

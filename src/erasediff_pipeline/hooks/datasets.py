@@ -1,4 +1,4 @@
-"""What the hooks ask the catalog."""
+"""Files of the catalog's datasets, for hooks."""
 
 from pathlib import Path
 
@@ -14,6 +14,6 @@ def file_of(catalog: CatalogProtocol, name: str) -> Path | None:
 
 
 def place_of(catalog: CatalogProtocol, name: str) -> str:
-    """The same as the user sees it from the project's root; the dataset's name where it has no file."""
+    """The file relative to the project's root, for messages; the dataset's name if it has no file."""
     path = file_of(catalog, name)
     return name if path is None else relative(path)

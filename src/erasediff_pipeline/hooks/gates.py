@@ -1,4 +1,4 @@
-"""What ends a run with status 1 although its result is complete: a gate that failed."""
+"""End a run with status 1 if a gate failed."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from erasediff_pipeline.hooks.datasets import place_of
 
 
 class EnforceGates:
-    """End the run with status 1 where a gate failed, after its results are saved and shown."""
+    """End the run with status 1 if a gate failed, after its results are saved and shown."""
 
     @hook_impl(trylast=True)  # registered after ShowSummary, so called after it, as the last of all
     def after_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
@@ -26,7 +26,7 @@ def _enforce(evidence: dict[str, Any], where: str) -> None:
     """Refuse evidence with a failed gate, unless ``gates.enforce`` is off.
 
     Raises:
-        GatesFailed: Names each gate and by how much it was missed.
+        GatesFailed: Names each failed gate and its excess.
     """
     failed = [gate for gate in evidence["gates"] if gate["status"] == FAILED]
     if failed and evidence["enforced"]:

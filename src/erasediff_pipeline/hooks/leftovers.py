@@ -13,7 +13,7 @@ PLACES = "release.places"
 
 
 class DeclarePlaces:
-    """Hand ``release`` what a node cannot see: the catalog."""
+    """Hand ``release`` the catalog, which nodes cannot see."""
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:

@@ -1,4 +1,4 @@
-"""Load inputs once a run."""
+"""Load inputs once per run."""
 
 from functools import cache
 from typing import Any
@@ -15,12 +15,12 @@ CHECKED = {"base_model", "classifier", "images", "manifest"}
 class LoadOnce:
     """Keep in memory what the checks load, until the last node has read it: a base model may be gigabytes.
 
-    The nodes share one object, so none of them may change it; unlearning works on ``starting_model``, a copy.
+    The nodes share one object and must not change it; unlearning works on a copy, ``starting_model``.
     """
 
     @hook_impl(tryfirst=True)  # registered after CheckInputs, so called before it
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
-        """Cache what these inputs load; a ``CachedDataset`` in their place makes Kedro warn of each."""
+        """Cache these inputs. Kedro would warn about each ``CachedDataset``, so ``load`` is wrapped."""
         self.inputs: dict[str, Any] = {name: catalog[name] for name in CHECKED & pipeline.inputs()}
         self.readers = {
             name: {node.name for node in pipeline.nodes if name in node.inputs} for name in self.inputs
@@ -35,5 +35,5 @@ class LoadOnce:
             self.readers[name].discard(node.name)
             if not self.readers[name]:
                 self.inputs[name].load.cache_clear()
-            elif name == "base_model":  # a node draws on the GPU, where the next one may need the room
+            elif name == "base_model":  # free the GPU: the next node may need its memory
                 inputs[name].pipeline.to("cpu")

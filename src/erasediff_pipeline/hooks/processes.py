@@ -10,9 +10,9 @@ from erasediff_pipeline.tracking.hooks import ON_LOG
 
 
 class SyncProcesses:
-    """Hold the processes together: the first one checks everything before any of them starts.
+    """Synchronise the processes: the first one checks everything before any of them starts.
 
-    The others, see ``FollowFirstProcess``, keep what they make in memory.
+    The others, see ``FollowFirstProcess``, keep their outputs in memory.
     """
 
     @hook_impl(trylast=True)
@@ -34,7 +34,7 @@ class SyncProcesses:
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """End together: torchrun stops a machine whose neighbour has been done for five minutes."""
+        """End together: torchrun stops a machine five minutes after another one has finished."""
         if world_size() > 1:
             process_state().wait_for_everyone()
             process_state().destroy_process_group()

@@ -1,4 +1,4 @@
-"""What to do about a missing input."""
+"""Remedies for missing inputs."""
 
 from erasediff_pipeline.parameters import Parameters
 
@@ -36,7 +36,7 @@ PULLED = {
 
 
 def find_remedy(name: str, parameters: Parameters, environment: str) -> str:
-    """What to do about a missing input.
+    """Say what to do about a missing input.
 
     Args:
         name: The dataset.

@@ -1,4 +1,4 @@
-"""Roll back to the earlier result where a run fails."""
+"""Roll back to the earlier result if a run fails."""
 
 import json
 import os
@@ -23,21 +23,21 @@ UNFINISHED = (f".checkpoints/**/{LEFTOVERS}", f"04_feature/**/{LEFTOVERS}")
 class RollBack:
     """Set each earlier output aside just before it is replaced; on failure, put all of them back.
 
-    So everything under ``data/`` is always of one run. After a run that was killed outright, the next run
-    rolls back, from the record of what was replaced.
+    So everything under ``data/`` always comes from one run. After a killed run, the next run rolls back from
+    the record of what was replaced.
     """
 
     lock: FileLock | None = None
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
-        """Find the project's ``data``, and in it the record: a line for each output that was replaced."""
+        """Find the project's ``data`` and its record, which has one line per replaced output."""
         self.data = context.project_path / "data"
         self.record = self.data / ".replaced"
 
     @hook_impl(wrapper=True)
     def before_pipeline_run(self, catalog: CatalogProtocol) -> Generator[None]:
-        """Refuse to run beside another run, and undo what a killed run has left; then let others check."""
+        """Refuse to run beside another run, and roll back a killed run; then let other hooks check."""
         self.take_lock()
         self.catalog = catalog
         self.replaced: set[Path] = set()
@@ -66,28 +66,31 @@ class RollBack:
 
     @hook_impl(tryfirst=True)
     def on_pipeline_error(self) -> None:
-        """Put everything back, before MLflow's hook, which fails where the disk is full."""
+        """Put everything back, before MLflow's hook, which fails if the disk is full."""
         self.restore()
         self.release_lock()
 
     @hook_impl(tryfirst=True)
     def after_pipeline_run(self) -> None:
-        """The new result is complete, whatever MLflow says: drop the earlier one, its record first."""
+        """Drop the earlier result, its record first: the new one is complete, even if MLflow fails."""
         self.record.unlink(missing_ok=True)
         for path in self.replaced:
             _remove(_aside_of(path))
         self.release_lock()
 
     def roll_back_if_running(self) -> None:
-        """After Ctrl-C, for which Kedro calls no hook; without the lock, the record is another run's."""
+        """Roll back after Ctrl-C, for which Kedro calls no hook, if this run holds the lock."""
         if self.lock is not None:
             self.restore()
 
     def take_lock(self) -> None:
-        """Refuse to run beside another run, whose record would be taken for that of a killed one.
+        """Refuse to run beside another run: its record would look like that of a killed run.
 
-        The system releases the lock when the process ends, however it ends; the empty file stays, and locks
-        nothing. Processes that this one forks do not hold it.
+        The system releases the lock when the process ends, in any way; the empty file stays and locks
+        nothing. Forked processes do not hold the lock.
+
+        Raises:
+            UserError: Another run holds the lock.
         """
         self.release_lock()
         self.data.mkdir(parents=True, exist_ok=True)
@@ -103,21 +106,21 @@ class RollBack:
         self.lock = lock
 
     def release_lock(self) -> None:
-        """At the end of the run, since a notebook goes on."""
+        """Release the lock at the end of the run: the process may go on, as in a notebook."""
         if self.lock is not None:
             self.lock.release()
             self.lock = None
 
     def restore(self) -> None:
-        """Put back what was set aside, and remove what was not there before; may be repeated."""
+        """Put back what was set aside, and remove what did not exist before; may be repeated."""
         if not self.record.exists():
             return
-        # The last first: a file within a folder that was replaced, too, goes before the folder comes back.
+        # In reverse: a file in a replaced folder must go before the folder comes back.
         for line in reversed(self.record.read_text().splitlines()):
             try:
                 entry = json.loads(line)
             except json.JSONDecodeError:
-                continue  # cut short by a kill as it was written: nothing had been moved yet
+                continue  # a kill cut the line short: nothing had been moved yet
             path = Path(entry["path"])
             for unfinished in leftovers_of(path):
                 _remove(unfinished)
@@ -130,12 +133,12 @@ class RollBack:
 
 
 def _aside_of(path: Path) -> Path:
-    """Beside ``path``, so that setting aside is a rename on the same disk."""
+    """Name beside ``path``, so that setting aside is a rename on the same disk."""
     return path.with_name(f".{path.name}.earlier")
 
 
 def _remove(path: Path) -> None:
-    """A file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

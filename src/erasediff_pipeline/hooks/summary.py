@@ -57,5 +57,5 @@ class ShowSummary:
 
 
 def _show(what: Table | str) -> None:
-    """Print it literally: a word, or the name of a class, may look like markup or like an emoji."""
+    """Print it literally: a word or a class name may look like markup or like an emoji."""
     Console(markup=False, emoji=False).print(what)

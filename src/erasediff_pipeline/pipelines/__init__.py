@@ -1,1 +1,1 @@
-"""One folder a pipeline: thin nodes, and how they are wired."""
+"""One folder per pipeline: thin nodes, and their connections."""

@@ -1,4 +1,4 @@
-"""What the comparison and the audit begin with."""
+"""The first node of ``compare`` and ``audit``."""
 
 from kedro.pipeline import node
 from kedro.pipeline.node import Node
@@ -7,7 +7,7 @@ from erasediff_pipeline.evaluation.bench import build_bench
 
 
 def set_up_bench() -> Node:
-    """The node that resolves the request on its data, and gathers what every model is measured with."""
+    """Node that resolves the request, and collects what every model is measured with."""
     inputs = ["base_model", "images", "manifest", "params:forget", "params:captions"]
     measuring = ["classifier", "params:sampling", "params:evaluation"]
     outputs = ["bench", "split", "request", "conditions"]

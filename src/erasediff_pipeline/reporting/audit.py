@@ -61,7 +61,7 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
 
 
 def _choose_colour(model: str, models: list[str]) -> Any:
-    """The same colour in every picture; other methods have those of matplotlib's table."""
+    """Choose the colour of a model, the same in every picture; other methods use matplotlib's ``tab10``."""
     return COLOURS.get(model) or colormaps["tab10"](models.index(model) % 10)
 
 
@@ -71,7 +71,7 @@ def build_audit_table(
     report: str,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
-    """Build the terminal table of an audit, a column a model."""
+    """Build the terminal table of an audit, one column per model."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
     request = Request.model_validate(document["forget"])
@@ -102,7 +102,7 @@ class Finding(NamedTuple):
 
 
 def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Finding]:
-    """List one model's figures; ``names`` are what the source calls its classes."""
+    """List one model's figures; ``names`` are the names of the classes, by label."""
     rows = []
     for taught, lesson in found["relearning"].items():
         steps, last = lesson["steps_to_half"], max(map(int, lesson["forget_accuracy"]))
@@ -116,7 +116,7 @@ def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) ->
     membership = found["membership"]
     rows += [
         Finding(METRICS["membership_auc"].label, format_metric(membership["auc"])),
-        Finding("… its interval", f"{membership['low']:.3f}–{membership['high']:.3f}"),
+        Finding("membership AUC, interval", f"{membership['low']:.3f}–{membership['high']:.3f}"),
         _find("membership_true_positive_rate", format_metric(membership["true_positive_rate"])),
     ]
     if leakage := found["leakage"]:

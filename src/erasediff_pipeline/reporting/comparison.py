@@ -22,7 +22,7 @@ SPECIAL = {"base": "#333333", GOLD: "#d4a017"}
 
 
 def draw_trade_off(summary: pd.DataFrame, by_ids: bool = False) -> Figure:
-    """Plot the FID of the retained against what is left of the forgotten, a point a method.
+    """Plot the FID of retained classes against what is left of the forgotten data, one point per method.
 
     Args:
         summary: From ``experiments.comparison``.
@@ -69,13 +69,13 @@ def draw_grids(
     columns: int,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
-    """Draw a grid a method, a row a class; the same place starts from the same noise in every grid.
+    """Draw one grid per method, one row per class; equal places start from equal noise in every grid.
 
     Args:
         samples: By method.
         forgotten: Classes whose rows are framed.
         columns: Images of each class.
-        names: What the source calls its classes, by label.
+        names: Names of the classes, by label.
     """
     across = min(5, len(samples))
     down = -(-len(samples) // across)

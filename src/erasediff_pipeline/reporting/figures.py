@@ -32,9 +32,9 @@ def draw_grid(
     columns: int,
     names: Mapping[int, str] = NO_NAMES,
 ) -> Figure:
-    """Draw samples before (left) and after (right): a row a class, a column a noise.
+    """Draw samples before (left) and after (right): one row per class, one column per noise.
 
-    ``names`` stand beside the numbers of the classes, on the left only.
+    ``names`` of the classes are shown on the left only, beside the numbers.
     """
     classes = base.classes
     titles = [name_class(label, names) for label in classes]
@@ -74,7 +74,7 @@ def show_rows(
     forgotten: Sequence[bool],
     size: float = 9,
 ) -> None:
-    """Draw a row a class with its name, in ``size`` points; forgotten rows are framed."""
+    """Draw one row per class with its name, in ``size`` points; forgotten rows are framed."""
     height = samples.shape[1] + 1
     axes.imshow(tile(samples, columns), cmap="gray", vmin=0, vmax=255)
     axes.set_xticks([])
@@ -104,10 +104,10 @@ def draw_pairs(
     columns: int,
     forgotten: Sequence[str] = (),
 ) -> Figure:
-    """Draw images of a list of prompts, before (left) and after (right), a row a class.
+    """Draw images of a list of prompts, before (left) and after (right), one row per class.
 
     Args:
-        pairs: Each image before and after, ``[3, H, W]`` uint8; a class's follow one another.
+        pairs: Each image before and after, ``[3, H, W]`` uint8, in the order of the classes.
         classes: Class of each pair.
         columns: Pairs in a row, at most.
         forgotten: Classes to frame, in lower case.
@@ -138,11 +138,11 @@ def draw_prompt_pairs(
     """Draw the first images of each class of a list of prompts, before and after.
 
     Args:
-        store: Of the images.
+        store: The images.
         places: Places of each row's image before and after.
         classes: Class of each row.
         forgotten: Words of the forgotten classes.
-        settings: Images a class. ``hide_forgotten`` leaves out forgotten classes and rows without a class.
+        settings: Images per class. ``hide_forgotten`` omits forgotten classes and rows without a class.
     """
     gone = [word.casefold() for word in forgotten]  # classes are read whatever their case
     shown = classes
@@ -163,7 +163,7 @@ def _draw_note(text: str) -> Figure:
 
 
 def tile(samples: LabelledImages, columns: int) -> np.ndarray:
-    """Tile the first images of each class, a row a class: ``[rows, cols]`` or ``[rows, cols, 3]`` uint8."""
+    """Tile the first images of each class, one row per class: ``[H, W]`` or ``[H, W, 3]`` uint8."""
     channels, height, width = samples.shape
     classes = samples.classes
     canvas = np.full((len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8)

@@ -32,8 +32,8 @@ def render_report(
     Args:
         evidence: ``evidence.json``, the only source of figures.
         grid: Samples before and after.
-        curves: Of the training.
-        names: What the source calls its classes, by label.
+        curves: Curves of the training.
+        names: Names of the classes, by label.
         audits: Curves of the audits; None without an audit.
     """
     audited = evidence["audits"] or {}

@@ -13,7 +13,7 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import FAILED, NOT_AUDITED, NOT_CHECKED, PASSED, verdict
 
 RECOGNISED = 0.5
-"""Retain accuracy below which a base model draws too badly to say what was forgotten."""
+"""Lowest retain accuracy of a base model that allows conclusions about forgetting."""
 
 
 class Row(NamedTuple):
@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
 
 def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> list[Row]:
-    """List all that was measured; each class where several are forgotten."""
+    """List all that was measured; if several classes are forgotten, each of them."""
     base, erased = metrics["base"], metrics["erased"]
     rows = [
         Row(metric.label, base.get(name), erased.get(name), metric.hint, name)
@@ -59,7 +59,7 @@ def format_cost(cost: dict[str, Any]) -> str:
 
 
 def describe_verdict(gates: list[dict[str, Any]]) -> str:
-    """Say how the gates came out, and whether the model counts as erased."""
+    """Summarise the outcomes of the gates, and whether the model counts as erased."""
     count = Counter(gate["status"] for gate in gates)
     need_audit = sum(gate["why"].startswith(NOT_AUDITED) for gate in gates)
     unchecked = count[NOT_CHECKED] - need_audit
@@ -76,7 +76,7 @@ def describe_verdict(gates: list[dict[str, Any]]) -> str:
 
 
 def format_gates(gates: list[dict[str, Any]]) -> str:
-    """Format the number of gates by status, each failed gate, and the verdict, a line each."""
+    """Format the number of gates by status, each failed gate, and the verdict, on separate lines."""
     count = Counter(gate["status"] for gate in gates)
     counts = ", ".join(f"{number} {status}" for status, number in count.items()) or "none set"
     failed = [f"gate failed: {describe_miss(gate)}" for gate in gates if gate["status"] == FAILED]
@@ -84,7 +84,7 @@ def format_gates(gates: list[dict[str, Any]]) -> str:
 
 
 def describe_miss(gate: dict[str, Any]) -> str:
-    """Name figure, limit, by how much it was missed, and the interval whose worse end counts."""
+    """Describe a failed gate: figure, limit, excess, and the interval whose worse end counts."""
     words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
     if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not checked
         return words
@@ -152,7 +152,7 @@ def build_prompt_table(metrics: dict[str, Any], images: str, grid: str) -> Table
 def build_comparison(
     summary: pd.DataFrame, request: Request, report: str, names: Mapping[int, str] = NO_NAMES
 ) -> Table:
-    """Build the table of a comparison, a row a method, in the order of the summary."""
+    """Build the table of a comparison, one row per method, in the order of the summary."""
     table = Table(
         title=f"compare: {request.in_words(names)} forgotten",
         caption=f"distance: to the retrained model, mean of all metrics\nreport: {report}\nMLflow: make ui",

@@ -1,4 +1,4 @@
-"""kedro-mlflow's hook, for runs that outlive MLflow's server."""
+"""kedro-mlflow's hook, for runs that continue without MLflow's server."""
 
 import logging
 from collections.abc import Callable
@@ -74,22 +74,22 @@ class TrackRun(MlflowHook):
 
     @hook_impl
     def after_pipeline_run(self) -> None:
-        """Send what waits, and end MLflow's run."""
+        """Send queued calls, and end MLflow's run."""
         self.outbox.deliver()
         self.end("FINISHED")
 
     @hook_impl
     def on_pipeline_error(self) -> None:
-        """End MLflow's run. What waits is not sent: the files that it is about have been put back."""
+        """End MLflow's run. Queued calls are not sent, since their files have been rolled back."""
         self.end("FAILED")
 
     def end(self, status: str) -> None:
-        """End MLflow's run, and name what MLflow did not receive. On ctrl-C, Kedro calls no hook."""
+        """End MLflow's run, and log what MLflow did not receive. On ctrl-C, Kedro calls no hook."""
         missing = self.outbox.missing()
         try:
             if self.owns_run:
                 mlflow.end_run(status)
-        except Exception as error:  # with the server away, it must not hide what ended the run
+        except Exception as error:  # an unreachable server must not hide the error that ended the run
             if not is_away(error):
                 raise
             missing.append("the end of the run")

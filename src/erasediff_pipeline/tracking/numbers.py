@@ -1,4 +1,4 @@
-"""Nested settings and metrics in the form that MLflow takes: flat."""
+"""Flat settings and metrics for MLflow."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ MlflowMetrics = dict[str, dict[str, float]]
 
 
 def flatten(nested: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Every value of nested dictionaries, under its dotted name."""
+    """Flatten nested dictionaries: every value under its dotted name."""
     flat: dict[str, Any] = {}
     for key, value in nested.items():
         name = f"{prefix}{key}"
@@ -15,7 +15,7 @@ def flatten(nested: dict[Any, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def numbers_of(metrics: dict[str, Any]) -> MlflowMetrics:
-    """Every number of nested metrics, as kedro-mlflow logs it; without text and what was not measured."""
+    """Select every number of nested metrics, in the form of kedro-mlflow; text and None are omitted."""
     return {
         name: {"value": float(value), "step": 0}
         for name, value in flatten(metrics).items()

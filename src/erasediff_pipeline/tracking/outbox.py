@@ -1,4 +1,4 @@
-"""Calls to MLflow that wait while its server is away."""
+"""Calls to MLflow, queued while its server does not answer."""
 
 import logging
 import time
@@ -12,7 +12,7 @@ from erasediff_pipeline.errors import hide_credentials
 
 logger = logging.getLogger(__name__)
 PAUSE, SHARE = 30.0, 10
-"""A try blocks the training: wait so many seconds, and so many times as long as the last try took."""
+"""A call blocks the training. After a failed one, wait PAUSE seconds, or SHARE × its duration if longer."""
 
 
 class Outbox:
@@ -24,7 +24,7 @@ class Outbox:
         self._next_try = 0.0  # 0 until the server has been away
 
     def send(self, what: str, call: Callable[[], object]) -> None:
-        """Make the call now, or later if the server is away. ``what`` names it to a person.
+        """Make the call now, or later if the server is away. ``what`` names it in messages.
 
         Raises:
             Exception: Whatever the call raises, if the server has always been there. Later nothing is raised:
@@ -35,7 +35,7 @@ class Outbox:
             self.deliver()
 
     def deliver(self) -> None:
-        """Make the calls that wait, up to the first that the server does not answer."""
+        """Make the queued calls, up to the first one that the server does not answer."""
         late = len(self._waiting) > 1
         while self._waiting:
             what, call = self._waiting.popleft()
@@ -57,7 +57,7 @@ class Outbox:
                     logger.warning("MLflow refused %s: %s", what, reason)
                     self._refused.append(what)
         if late:
-            logger.warning("MLflow's server answers again. What waited was sent.")
+            logger.warning("MLflow's server is reachable again; queued calls were sent.")
 
     def missing(self) -> list[str]:
         """What MLflow did not receive so far."""

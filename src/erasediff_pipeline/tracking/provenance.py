@@ -1,4 +1,4 @@
-"""Where a result comes from: enough to reproduce it."""
+"""Provenance of a result: what is needed to reproduce it."""
 
 import hashlib
 import platform

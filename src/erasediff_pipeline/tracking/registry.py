@@ -14,7 +14,7 @@ from erasediff_pipeline.data.task import ForgetTask
 
 logger = logging.getLogger(__name__)
 CANDIDATE, ERASED = "candidate", "erased"
-"""Aliases: the newest version, and the newest version of which every gate was checked and held."""
+"""Aliases: the newest version, and the newest version whose gates were all checked and passed."""
 
 PROVENANCE_TAGS = (
     "base_model_sha256",
@@ -46,11 +46,11 @@ class ModelVersion(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What an audit found of a model that may be in the registry."""
+    """Result of an audit, for the versions of the model in the registry."""
 
     erased_model_sha256: str
     passed: bool
-    """Whether every gate was checked and held."""
+    """Whether every gate was checked and passed."""
 
     tags: dict[str, str]
 

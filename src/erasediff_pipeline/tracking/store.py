@@ -1,4 +1,4 @@
-"""Where MLflow's store is."""
+"""Address of MLflow's store."""
 
 import os
 from urllib.parse import unquote, urlsplit
@@ -9,7 +9,7 @@ from erasediff_pipeline.paths import project_root
 
 
 def tracking_uri() -> str:
-    """``MLFLOW_TRACKING_URI``, or else SQLite in the project's root, whatever the working directory."""
+    """``MLFLOW_TRACKING_URI``, or SQLite in the project's root, independent of the working directory."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{project_root() / 'mlflow.db'}"
 
 
@@ -34,10 +34,10 @@ def separate_credentials() -> None:
 
 
 def connect_once(uri: str) -> None:
-    """Connect to a database server that holds MLflow's store; MLflow by itself tries for 100 silent seconds.
+    """Connect once to a database server of MLflow's store: MLflow alone would retry silently for 100 seconds.
 
     Raises:
-        sqlalchemy.exc.OperationalError: Nobody answers, or the password is wrong.
+        sqlalchemy.exc.OperationalError: The server does not answer, or the password is wrong.
     """
     if uri.startswith(("postgresql", "mysql", "mssql")):
         create_sqlalchemy_engine(uri).connect().close()

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 def start_accelerator(
     settings: TrainingSettings, machine: MachineSettings
 ) -> tuple[Accelerator, MachineSettings]:
-    """accelerate's view of this process, and those of the ``machine`` settings that its device supports."""
-    AcceleratorState._reset_state()  # accelerate allows one precision a process; trainings may differ
+    """Return accelerate's view of this process, and the ``machine`` settings that its device supports."""
+    AcceleratorState._reset_state()  # accelerate allows one precision per process; trainings may differ
     machine, precision = fit_to(process_state().device, machine, settings)
     return Accelerator(mixed_precision=precision), machine
 
@@ -28,9 +28,9 @@ def start_accelerator(
 def fit_to(
     device: torch.device, machine: MachineSettings, settings: TrainingSettings
 ) -> tuple[MachineSettings, str]:
-    """The settings that ``device`` supports, and the precision of a forward pass.
+    """Return the settings that ``device`` supports, and the precision of a forward pass.
 
-    The log names what is left out. The CPU computes in bf16; in fp16 it would be far too slow.
+    The log names ignored settings. A CPU computes in bf16; fp16 would be far too slow there.
     """
     precision = settings.mixed_precision
     if device.type != "cpu":

@@ -1,6 +1,6 @@
 """The checkpoint of a training: weights, their running mean, optimiser, schedule, loss scale and progress.
 
-Neither random state nor data order is kept: both are functions of seed and step.
+It holds neither random state nor data order: both are functions of seed and step.
 """
 
 import json
@@ -72,14 +72,14 @@ def fingerprint_run(
 ) -> str:
     """SHA-256 of everything that decides a training's result.
 
-    A checkpoint continues only the run of the same fingerprint.
+    A run continues only from a checkpoint with the same fingerprint.
 
     Args:
-        model: As it is after ``method.prepare``.
-        method: Its name is used; its parameters are in ``settings``.
+        model: The model after ``method.prepare``.
+        method: Its name and version are used; its parameters are in ``settings``.
         data: Images, labels and conditions of the request.
-        settings: All of them.
-        machine: Without the settings that only say how batches are read.
+        settings: All settings of the training.
+        machine: Settings of ``READING`` are ignored, since they change no result.
         parts: Number of parts of a batch, over all processes.
         seed: Top-level seed.
     """
@@ -100,7 +100,7 @@ def fingerprint_run(
 
 
 def read_fingerprint(path: Path) -> str | None:
-    """The fingerprint of a checkpoint; None if there is no readable one."""
+    """Read the fingerprint of a checkpoint; None if the file is missing or damaged."""
     try:
         with safe_open(path, "pt") as saved:
             return (saved.metadata() or {}).get("fingerprint", "")
@@ -112,10 +112,10 @@ def save_checkpoint(path: Path, fingerprint: str, progress: Progress, state: Sta
     """Write a checkpoint atomically; one of another run at ``path`` is kept as ``*.other.*``.
 
     Args:
-        path: Where to write, unless this run's checkpoint is the one under the other name.
-        fingerprint: Of this run.
-        progress: Where the training is.
-        state: What to keep.
+        path: Where to write, unless this run's checkpoint has the other name.
+        fingerprint: Fingerprint of this run.
+        progress: Progress of the training.
+        state: State to save.
     """
     groups = state.optimiser.param_groups
     values = {
@@ -136,13 +136,13 @@ def load_checkpoint(path: Path, fingerprint: str, state: State) -> Progress:
     """Restore ``state`` in place from this run's checkpoint, if there is one.
 
     Args:
-        path: Where checkpoints are written.
-        fingerprint: Of this run.
-        state: As it is before the first step.
+        path: Path of the checkpoint.
+        fingerprint: Fingerprint of this run.
+        state: State before the first step.
 
     Returns:
-        Where the training is. That is the start if there is no checkpoint, if it is damaged, or if it belongs
-        to another run: the log says so.
+        Progress of the training. It is zero if there is no checkpoint, or if it is damaged or belongs to
+        another run, as the log then says.
     """
     place = next((p for p in (path, _other_path(path)) if read_fingerprint(p) == fingerprint), None)
     if place is None:
@@ -166,19 +166,19 @@ def load_checkpoint(path: Path, fingerprint: str, state: State) -> Progress:
 
 
 def remove_checkpoint(path: Path, fingerprint: str) -> None:
-    """At the end of a training: remove its checkpoint, and damaged ones."""
+    """Remove the checkpoint of a finished training, and damaged ones."""
     for place in (path, _other_path(path)):
         if read_fingerprint(place) in (None, fingerprint):
             place.unlink(missing_ok=True)
 
 
 def _other_path(path: Path) -> Path:
-    """Where the checkpoint of another configuration is kept: a mistyped parameter must not lose hours."""
+    """Path of another configuration's checkpoint: a mistyped parameter must not cost hours of training."""
     return path.with_name(f"{path.stem}.other{path.suffix}")
 
 
 def _mismatch_reason(path: Path) -> str:
-    """Why training does not continue from ``path``."""
+    """Say why training does not continue from ``path``."""
     try:
         with safe_open(path, "pt"):
             return "belongs to another configuration and is kept for it"

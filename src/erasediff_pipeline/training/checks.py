@@ -1,4 +1,4 @@
-"""Whether a training can be run on this device, by these processes."""
+"""Checks of training settings before a run."""
 
 from typing import Any
 
@@ -11,6 +11,10 @@ from erasediff_pipeline.training.optimiser import optimiser_class
 
 def check_trainings(key: str, settings: Any) -> None:
     """Refuse training settings, also nested ones, that this device or number of processes cannot use.
+
+    Args:
+        key: Name of the section, for messages.
+        settings: A section of the parameters.
 
     Raises:
         InvalidParameter: The optimiser does not run on this device, or the batch cannot be divided.

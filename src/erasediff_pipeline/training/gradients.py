@@ -1,4 +1,4 @@
-"""Gradients: within the range of the precision they are computed in, and of a batch taken in parts."""
+"""Gradients: scaled to the range of fp16, and averaged over the parts of a batch."""
 
 from collections.abc import Sequence
 
@@ -34,7 +34,11 @@ class LossScale:
         self.good_steps = 0
 
     def update(self, finite: bool) -> None:
-        """After each step: halve S if the gradient was not ``finite``, else double it in the end."""
+        """Halve S after a non-finite gradient, otherwise double it after ``GROWTH_INTERVAL`` good steps.
+
+        Args:
+            finite: Whether every gradient of the step was finite.
+        """
         if not self.active:
             return
         self.good_steps = self.good_steps + 1 if finite else 0

@@ -75,7 +75,7 @@ def train(
         data: The retain set and, for unlearning, the forget set.
         settings: Steps, batch size, optimiser and the like.
         seed: Top-level seed.
-        checkpoint: Where to write the checkpoint; it is removed at the end. None writes none.
+        checkpoint: Path of the checkpoint; it is removed at the end. None writes none.
         on_log: Called with the step and the scalars of each point of the curves.
         store: Keeps what ``method.prepare`` computes; by default nothing is kept.
         machine: How to compute faster.
@@ -86,7 +86,8 @@ def train(
 
     Raises:
         InvalidParameter: The processes cannot share the batches evenly.
-        UserError: The gradient is not finite, or the processes have read different things.
+        MissingInput: The optimiser is not installed.
+        UserError: The gradient is not finite, or the processes have read different data or weights.
     """
     training = _Training(model, method, data, settings, seed, checkpoint, machine, section)
     training.prepare(store or FeatureStore())
@@ -108,7 +109,7 @@ def train(
 
 
 class _Training(Generic[M]):
-    """One call of ``train``: what it needs, and how far it is."""
+    """One call of ``train``: its inputs and its state."""
 
     def __init__(
         self,
@@ -135,7 +136,7 @@ class _Training(Generic[M]):
         self.fused = self.machine.fused and settings.optimiser == "adamw"
 
     def prepare(self, store: FeatureStore) -> None:
-        """Let the method compute once what its steps need."""
+        """Run the method's preparation, and fingerprint the training."""
         self.model.recompute_activations(self.settings.gradient_checkpointing)
         self.method.prepare(self.model.to(self.accelerator.device).eval(), self.data, store, self.seed)
         self.prepared, self.evaluations_prepared = time.perf_counter(), self.model.evaluations
@@ -183,7 +184,7 @@ class _Training(Generic[M]):
         """Clip the gradient and take the optimiser's step; return the gradient's norm before clipping.
 
         Raises:
-            UserError: The gradient is not finite, and no loss scale is to blame.
+            UserError: The gradient is not finite, and the loss scale cannot be halved any more.
         """
         state, settings = self.state, self.settings
         parameters = state.parameters.values()

@@ -44,8 +44,8 @@ def training_loss(
 def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor) -> Noised:
     """Replace the target by the teacher's predictions under ``labels`` (arXiv 1606.09282, section 3).
 
-    This holds also where the condition is dropped, since the teacher's null condition still draws what is to
-    be forgotten. The mean of these targets over the retained images that x_t may come from,
+    This also applies to dropped conditions, because the teacher's null condition still draws the forgotten
+    data. The mean of these targets over the retained images that x_t may come from,
 
         E[ε_T(x_t, y) | x_t] = Σ_y p(y | x_t, retained) ε_T(x_t, y),
 

@@ -11,7 +11,7 @@ _CLEAR_REFS, _STATUS = Path("/proc/self/clear_refs"), Path("/proc/self/status")
 
 
 def reset_peak_memory() -> None:
-    """Start counting the peak from here, where Linux or CUDA allows it."""
+    """Reset the peak, if Linux or CUDA allows it."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
     if os.access(_CLEAR_REFS, os.W_OK):

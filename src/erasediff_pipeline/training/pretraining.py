@@ -29,20 +29,23 @@ def pretrain(
     workspace: Workspace,
     on_log: OnLog,
 ) -> DiffusionPipeline:
-    """Train a base model from random weights; what is kept is the running mean of the weights.
+    """Train a base model from random weights; the result is the running mean of the weights.
 
     Args:
         train_images: Images of the train split.
-        manifest: A row an image; ``prompt`` is read for a text-to-image model.
+        manifest: One row per image; ``prompt`` is read for a text-to-image model.
         denoiser: Architecture and noise schedule.
-        settings: Of the training.
-        seed: Of every random draw.
+        settings: Settings of the training.
+        seed: Seed of every random draw.
         machine: How to train faster.
-        workspace: Keeps the checkpoints.
+        workspace: Folder of the checkpoints.
         on_log: Called with step and scalars of each logged point.
 
+    Returns:
+        A ``DDPMPipeline``, or a ``StableDiffusionPipeline`` if ``denoiser.text_to_image`` is set.
+
     Raises:
-        InvalidParameter: A text-to-image model, and the images have no captions.
+        InvalidParameter: The model is text-to-image, but the images have no captions.
     """
     torch.manual_seed(derive_seed(seed, "base model"))
     if denoiser.text_to_image is not None:
@@ -57,7 +60,7 @@ def pretrain(
         )
     model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
     if denoiser.thresholding:
-        # Made anew, since a sampler does not inherit what a scheduler was not made with.
+        # Rebuilt: samplers copy only constructor arguments.
         model.scheduler = DDPMScheduler.from_config(model.scheduler.config, thresholding=True)
     data, place = TrainingData(retain=train_images), workspace.checkpoint("pretrain")
     train(model, Denoising(settings), data, settings, seed, place, on_log, machine=machine)

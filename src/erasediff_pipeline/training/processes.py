@@ -1,4 +1,4 @@
-"""Several processes run one training: each takes its parts of every batch, and all take the same step."""
+"""Several processes in one training: each takes its parts of every batch; all make the same step."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -28,10 +28,10 @@ class Share(NamedTuple):
 
 
 def share_of(accelerator: Accelerator, settings: TrainingSettings, name: str) -> Share:
-    """This process's parts: the same number for each process, at least one.
+    """Return this process's parts: the same number for each process, at least one.
 
     Args:
-        accelerator: Knows the processes.
+        accelerator: Number of processes, and the index of this one.
         settings: ``batch_size`` and ``accumulation`` are used.
         name: Key of the settings, for the message.
 
@@ -50,9 +50,9 @@ def average(
     """Replace each gradient by its mean over all processes.
 
     Args:
-        accelerator: Knows the processes.
-        parameters: Those with a ``.grad`` take part.
-        scalars: What this process would log.
+        accelerator: Reduces over the processes.
+        parameters: Those without a ``.grad`` are ignored.
+        scalars: Scalars of this process, for the log.
 
     Returns:
         The means of ``scalars`` over all processes.
@@ -61,7 +61,7 @@ def average(
         return scalars
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     logged = torch.tensor(list(scalars.values()), dtype=torch.float32, device=accelerator.device)
-    # One message for all of them: there are hundreds, most of them small.
+    # One message for all gradients: there are hundreds, most of them small.
     flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), logged])
     mean = accelerator.reduce(flat, reduction="mean").split([*(g.numel() for g in gradients), len(logged)])
     for gradient, averaged in zip(gradients, mean, strict=False):
@@ -70,12 +70,12 @@ def average(
 
 
 def check_agreement(accelerator: Accelerator, name: str, fingerprint: str, done: int) -> None:
-    """Refuse processes that would train different things.
+    """Refuse processes whose data, weights or progress differ.
 
     Args:
-        accelerator: Knows the processes.
-        name: Of the method, for the message.
-        fingerprint: Of this process's run, see ``fingerprint_run``.
+        accelerator: Gathers from the processes.
+        name: Name of the method, for the message.
+        fingerprint: Fingerprint of this process's run, see ``fingerprint_run``.
         done: Steps that this process has restored.
 
     Raises:

@@ -49,7 +49,7 @@ def read_batches(
         stream: Name of the set; sets of different names are read in different orders.
 
     Yields:
-        Images ``[N, C, H, W]`` uint8 and labels ``[N]`` int64, one pair a step.
+        Images ``[N, C, H, W]`` uint8 and labels ``[N]`` int64, one pair per step.
     """
     loader = DataLoader(
         _BatchOfStep(images, settings.batch_size, share, seed, stream),
@@ -57,7 +57,7 @@ def read_batches(
         sampler=steps,  # type: ignore[arg-type]
         num_workers=machine.workers,
         pin_memory=machine.pin_memory,
-        generator=Generator(),  # the loader draws a seed for its workers: not from the global generator
+        generator=Generator(),  # the seed of the workers must not come from the global generator
     )
     return iter(loader)
 
@@ -71,7 +71,21 @@ def encode_batches(
     steps: range,
     seed: int,
 ) -> Iterator[tuple[Batch | None, Batch]]:
-    """This process's share of each step's forget and retain batch, encoded by ``model``."""
+    """Yield this process's share of each step's forget and retain batch, encoded by ``model``.
+
+    Args:
+        model: Encodes the images; its device gets the batches.
+        data: The retain set and, for unlearning, the forget set.
+        settings: ``batch_size`` is used.
+        machine: ``workers`` and ``pin_memory`` are used.
+        share: The parts that this process takes.
+        steps: Numbers of the steps to read for.
+        seed: Seed of the order, and of the conditions forgotten before.
+
+    Yields:
+        The forget batch, None without a forget set, and the retain batch: x0 ``[N, …]`` float and labels
+        ``[N]`` int64, N the size of this process's share.
+    """
     options = (settings, machine, share, steps, seed)
     nothing = itertools.repeat(None, len(steps))
     forgotten = read_batches(data.forget, *options, "forget") if data.forget else nothing
@@ -87,6 +101,6 @@ def encode_batches(
 
 
 def draw_forgotten_before(classes: Sequence[int], batch_size: int, seed: int, step: int) -> Tensor:
-    """One of ``classes`` for each image of a batch, ``[batch_size]`` int64, drawn uniformly."""
+    """Draw one of ``classes`` uniformly for each image of a batch, ``[batch_size]`` int64."""
     generator = make_generator(seed, "before", step)
     return torch.tensor(classes)[torch.randint(len(classes), (batch_size,), generator=generator)]

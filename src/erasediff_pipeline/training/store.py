@@ -20,12 +20,12 @@ Tensors = dict[str, Tensor]
 
 
 class FeatureStore:
-    """A folder of safetensors files, one for each name: the result for the inputs that were asked for last.
+    """A folder of safetensors files, one for each name: the result for the last requested inputs.
 
     Args:
-        folder: Where to keep them; None keeps nothing.
-        checkpoint: Name → where a training within the preparation writes its checkpoint; None writes none.
-        version: Of the method; a result of another version is computed again.
+        folder: Folder of the files; None keeps nothing.
+        checkpoint: Name of a training within the preparation → path of its checkpoint; None writes none.
+        version: Version of the method; results of another version are computed again.
 
     Attributes:
         reused_seconds: Wall time that earlier runs spent on reused results: a part of the method's cost.
@@ -41,13 +41,13 @@ class FeatureStore:
         self.reused_seconds = 0.0
 
     def checkpoint(self, name: str) -> Path | None:
-        """Where the training ``name``, a part of a preparation, writes its checkpoint."""
+        """Path of the checkpoint of the training ``name``, a part of a preparation; None writes none."""
         return self._checkpoint(name) if self._checkpoint else None
 
     def once(
         self, name: str, model: Trainable, inputs: dict[str, Any], compute: Callable[[], Tensors]
     ) -> Tensors:
-        """Read the result ``name`` if it was computed from the same inputs, else compute and keep it.
+        """Read the result ``name`` if it was computed from the same inputs; otherwise compute and keep it.
 
         Args:
             name: Name of the file.

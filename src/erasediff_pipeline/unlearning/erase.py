@@ -21,7 +21,7 @@ class Erased(NamedTuple):
 
     model: ModelWithHistory
     curves: pd.DataFrame
-    """A row a logged step: ``step`` and what the method logs."""
+    """One row per logged step: ``step`` and what the method logs."""
 
     cost: dict[str, Any]
     """``steps``, ``denoiser_evaluations``, ``wall_seconds``, ``peak_memory_bytes``."""
@@ -41,13 +41,22 @@ def erase(
 
     Args:
         method: Key of ``METHODS``.
-        start: The model; its weights move, so hand over a copy where they are needed again.
+        start: The model; its weights change, so pass a copy if they are needed again.
         task: The request on its data.
-        settings: Of the method's own type.
-        seed: Of every random draw.
-        workspace: Keeps the checkpoint, and what the method computes once.
+        settings: Settings of the method's own type.
+        seed: Seed of every random draw.
+        workspace: Folders of the checkpoint and of the method's reusable results.
         machine: How to train faster.
         on_log: Called with step and scalars of each logged point.
+
+    Returns:
+        The erased model with its request history, its curves and its cost.
+
+    Raises:
+        InvalidRequest: The method does not work for this request.
+        InvalidParameter: A setting does not fit the model, the device or the processes.
+        MissingInput: The optimiser is not installed.
+        UserError: The gradient is not finite, or the processes have read different data.
     """
     entry = METHODS[method]
     answered = task.request.answered(method, hash_pipeline(start.pipeline), task.forget_ids)

@@ -38,7 +38,7 @@ from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
 
 EPSILON = 1e-12
-"""Keeps λ finite where the forget gradient vanishes."""
+"""Keeps λ finite if the forget gradient vanishes."""
 
 Predict = Callable[[DiffusionModel, Noised], Tensor]
 """The model, or a copy of it → its predictions under the forgotten condition."""
@@ -106,12 +106,12 @@ class UnlearnSettings(MethodSettings):
     retain_loss: Literal["denoising", "distillation"] = "denoising"
     """L_r.
 
-    ``denoising`` is the paper's: the target is the noise that was added. Under ``distillation`` the target is
-    the base model's prediction under the retained condition, also where the condition is dropped. Where it is
-    not dropped, the gradient is zero until forgetting moves the model, so what is kept drifts less. The class
-    or prompt of ``forget_target`` is then predicted by the base model, too. Use it for whole classes or
-    words: for single images, the base model's prediction under their class still contains them. It needs a
-    second copy of the weights and one more forward pass a step.
+    ``denoising`` is the paper's: the target is the added noise. Under ``distillation`` the target is the base
+    model's prediction under the retained condition, even if the condition is dropped. If it is not dropped,
+    the gradient is zero until forgetting moves the model, so retained outputs drift less. The base model then
+    also predicts the class or prompt of ``forget_target``. Use it for whole classes or words: for single
+    images, the base model's prediction under their class still contains them. It needs a second copy of the
+    weights and one more forward pass per step.
     """
 
     inner_steps: int = Field(2, ge=1)
@@ -135,10 +135,10 @@ class EraseDiff:
         self.teacher: DiffusionModel | None = None
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note the classes that may be targets, and copy the base model under ``distillation``.
+        """List the classes that may be targets, and copy the base model under ``distillation``.
 
         Raises:
-            InvalidRequest: The forget target needs a prompt or a class that the request does not leave.
+            InvalidRequest: The forget target needs an anchor prompt or a retained class that is missing.
         """
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
@@ -200,7 +200,7 @@ class EraseDiff:
 
     @torch.no_grad()
     def noise_with_target(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
-        """Noise the forget batch at timesteps of its own; its target is the forget target."""
+        """Noise the forget batch at its own timesteps; its target is the forget target."""
         noised = noise_batch(model, batch.x0, generator)
         if self.settings.forget_target == "uniform_noise":
             noise = torch.rand(batch.x0.shape, generator=generator, device=generator.device)
@@ -219,14 +219,20 @@ class EraseDiff:
         return noised._replace(target=target)
 
     def predictor(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Predict:
-        """How L_f predicts the forget batch: under its own conditions."""
+        """Return the prediction of L_f for the forget batch: under its own conditions.
+
+        Args:
+            model: The model under training.
+            batch: The forget batch.
+            generator: On the CPU; unused here.
+        """
         c = model.condition(batch.labels)
         return lambda model, noised: model.denoise(noised.x_t, noised.t, c)
 
     def value_gap(
         self, model: DiffusionModel, forget: Noised, predict: Predict, forget_loss: Tensor
     ) -> float:
-        """L_f(θ) − L_f(φ), at least 0; φ are the weights after K descent steps on the same batch.
+        """Compute L_f(θ) − L_f(φ), at least 0; φ are the weights after K descent steps on the same batch.
 
         NaN if these steps overflowed: then the loop halves its loss scale, or ends.
         """

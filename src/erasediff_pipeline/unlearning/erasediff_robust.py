@@ -5,14 +5,14 @@ embedding e_f but under
 
     e = e_f + u·σ·s∘z + δ,    z ~ N(0, I) and u ~ U(0, 1) for each image,
 
-where s is the standard deviation of the retained conditions' embeddings, element by element: σ = 1 reaches as
-far as other conditions are away. δ, one for the batch, is what the audit's inversion would find in a few
-steps: K signed descent steps of size σ·s/K on the loss that brings the forgotten images back,
+where s is the standard deviation of the retained conditions' embeddings, element by element: at σ = 1 the
+shift is as large as the distance between conditions. δ, one for the batch, imitates the audit's inversion in
+a few steps: K signed descent steps of size σ·s/K on the loss that brings the forgotten images back,
 
     min over δ of E‖ε − ε_θ(x_t, t, e)‖²,
 
-as adversarial training attacks inside the loop (arXiv 1706.06083, section 2; for concepts in diffusion models
-arXiv 2405.15234). K = 0 leaves δ out.
+as in adversarial training (arXiv 1706.06083, section 2; for concepts in diffusion models arXiv 2405.15234).
+K = 0 leaves δ out.
 """
 
 import torch
@@ -30,7 +30,7 @@ from erasediff_pipeline.unlearning.erasediff import Control, EraseDiff, Predict,
 
 
 class RobustSettings(UnlearnSettings):
-    """Settings of EraseDiff that holds out against inversion."""
+    """Settings of EraseDiff with an attack on the embedding inside the training."""
 
     control: Control = "fixed"
     """How λ is set. Under attack the forget loss falls more slowly than ``grad_norm`` demands: λ diverges."""
@@ -57,7 +57,7 @@ class RobustEraseDiff(EraseDiff):
         self.spread = torch.empty(0)
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Measure also how far conditions are apart."""
+        """As ``EraseDiff``; and measure s, the spread of the retained conditions' embeddings."""
         super().prepare(model, data, store, seed)
         forgotten = data.forget.classes if data.forget else []
         table = embeddings_apart(
@@ -66,7 +66,7 @@ class RobustEraseDiff(EraseDiff):
         self.spread = table.std(dim=0, correction=0)
 
     def predictor(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Predict:
-        """How L_f predicts the forget batch: under embeddings around those of its conditions."""
+        """Return the prediction of L_f for the forget batch: under embeddings around its conditions'."""
         c = model.condition(batch.labels)
         shape = (len(batch.labels), *self.spread.shape)
         u = torch.rand(len(batch.labels), generator=generator, device=generator.device)
@@ -81,7 +81,18 @@ class RobustEraseDiff(EraseDiff):
     def attack(
         self, model: DiffusionModel, batch: Batch, c: Tensor, shift: Tensor, generator: Generator
     ) -> Tensor:
-        """δ, shaped like one embedding: the shift that brings the images of this batch back best."""
+        """Find δ, which lowers E‖ε − ε_θ(x_t, t, e)‖² on this batch (arXiv 1706.06083, section 2).
+
+        Args:
+            model: The model under training; its weights do not change.
+            batch: The forget batch of N images.
+            c: Its N conditions.
+            shift: The random shifts u·σ·s∘z, ``[N, …]`` float, one embedding per image.
+            generator: On the CPU; source of timesteps and noise.
+
+        Returns:
+            δ, float, shaped like one embedding; each element is within ±σ·s.
+        """
         noised = noise_batch(model, batch.x0, generator)
         start = model.embed_condition(c).detach() + shift
         delta = torch.zeros_like(self.spread, requires_grad=True)

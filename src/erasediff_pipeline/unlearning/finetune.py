@@ -1,4 +1,4 @@
-"""Fine-tuning, the usual baseline: continue on the retain set and hope that the rest fades.
+"""Fine-tuning, the usual baseline: train on the retain set only.
 
     min over θ of L_r(θ) = E‖ε − ε_θ(x_t, t, c)‖²,   (x0, c) from the retain set, θ from the base model.
 

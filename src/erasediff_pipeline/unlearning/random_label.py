@@ -54,7 +54,11 @@ class RandomLabel:
         self.retained_classes = torch.empty(0, dtype=torch.int64)
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """Note the classes to draw from."""
+        """List the classes to draw from.
+
+        Raises:
+            InvalidRequest: The retain set has no other class.
+        """
         self.retained_classes = retained_classes(data, self.name)
 
     def gradients(
@@ -72,7 +76,7 @@ class RandomLabel:
         return {"retain_loss": retain_loss.item(), "forget_loss": forget_loss.item()}
 
     def forget_loss(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Tensor:
-        """L_f of one batch, a scalar."""
+        """Compute L_f of one batch, a scalar."""
         noised = noise_batch(model, batch.x0, generator)
         others = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)
         if self.settings.aim == "image":

@@ -68,7 +68,7 @@ METHODS = {name: _find_method(name) for name in NAMES}
 
 
 def reason_to_leave_out(method: str, request: Request) -> str | None:
-    """Why the method cannot answer this request; None if it can."""
+    """Return why the method does not support this request; None if it does."""
     entry = METHODS[method]
     if request.keeps_classes and entry.classes_only:
         return "it forgets classes, not single images"

@@ -82,10 +82,16 @@ class Salun(RandomLabel):
 def mean_forget_gradient(
     model: DiffusionModel, data: TrainingData, settings: SalunSettings, seed: int
 ) -> Tensors:
-    """The gradient of the forget set's denoising loss, averaged over ``settings.mask_batches`` batches.
+    """Average ∇L_f*(θ*), the gradient of the forget set's denoising loss (arXiv 2310.12508, equation 3).
+
+    Args:
+        model: The model at the base model's weights θ*; its weights do not change.
+        data: The forget set is used.
+        settings: Number, size and parts of the batches, subset and precision.
+        seed: Seed of order, timesteps and noise.
 
     Returns:
-        By the names of ``model.trainable(settings.subset)``, shaped like the parameters.
+        By the names of ``model.trainable(settings.subset)``, float, shaped like the parameters.
     """
     assert data.forget is not None
     parameters = model.trainable(settings.subset)

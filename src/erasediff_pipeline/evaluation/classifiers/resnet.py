@@ -12,15 +12,15 @@ SMALL = 64
 
 
 class ResNetClassifier(ModelMixin, ConfigMixin):
-    """torchvision's ResNet, trained from nothing; saved as safetensors with its configuration.
+    """torchvision's ResNet, trained from scratch; saved as safetensors with its configuration.
 
-    On images up to 64×64 the first convolution is of 3×3 without stride and there is no pooling after it:
-    the one for ImageNet would leave 8×8 of 32×32 before the first block.
+    On images up to 64×64 the first convolution is 3×3 without stride, and no pooling follows. ImageNet's
+    first layers would reduce 32×32 pixels to 8×8 before the first block.
 
     Args:
         in_channels: 1 or 3.
-        side: Of the images, in pixels.
-        classes: How many there are.
+        side: Height and width of the images, in pixels.
+        classes: Number of classes.
         architecture: A key of ``RESNETS``.
     """
 

@@ -1,4 +1,4 @@
-"""Nodes of ``audit``: the same questions to the base model, the erased one and the retrained one."""
+"""Nodes of ``audit``: the same audits of the base model, the erased model and the retrained model."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ def find_models(
     seed: int,
     workspace: Workspace,
 ) -> Models:
-    """The models to put the questions to; those of a comparison are trained where they are not kept."""
+    """Models to audit; missing trials are trained."""
     check_erased_model(bench, erased_model, metrics, run["provenance"], settings, parameters["base"])
 
     def train(method: str) -> ModelWithHistory:
@@ -56,7 +56,7 @@ def find_models(
 
 
 def ask(question: str) -> Callable:
-    """The node that puts one question to every model; what one has answered before is read."""
+    """Node that runs one audit on every model; stored results are reused."""
 
     def ask_every_model(
         bench: Bench,
@@ -81,7 +81,7 @@ def collect(
     damage: pd.DataFrame,
     settings: AuditSettings,
 ) -> tuple[dict[str, Any], MlflowMetrics]:
-    """``audit.json``; and the erased model's numbers for MLflow."""
+    """Build ``audit.json``, and the erased model's numbers for MLflow."""
     tables = {
         "relearning": relearning,
         "inversion": inversion,
@@ -102,7 +102,7 @@ def hold_gates(
     parameters: dict[str, Any],
     workspace: Workspace,
 ) -> dict[str, Any]:
-    """``evidence.json``: all that was measured, held against the gates."""
+    """Build ``evidence.json``: all results, checked against the gates."""
     trained = [METHODS[m].parameters for m in ("retrain", *document["models"]) if m in METHODS]
     asked = settings_of(parameters, *trained)
     asked |= {key: value for key, value in as_plain(parameters).items() if key in ("audit", "gates")}
@@ -123,7 +123,7 @@ def write_report(
     settings: ReportSettings,
     source_report: dict[str, Any],
 ) -> tuple[Figure, str]:
-    """The curves of the audits, and the page of the run that made the model, with them."""
+    """Draw the curves of the audits, and write the model's report with them."""
     names, request = names_in(source_report), Request.model_validate(evidence["request"])
     grid = draw_grid_of_request(base, erased, request, settings, names)
     figure = draw_audit(relearning, inversion, leakage)
@@ -131,6 +131,6 @@ def write_report(
 
 
 def describe_verdict(models: Models, evidence: dict[str, Any], report: str) -> registry.Verdict:
-    """What the registry should say of this model's versions from now on."""
+    """Build the verdict to record at this model's versions in the registry."""
     weights = hash_pipeline(models["erased"].pipeline)
     return registry.describe_verdict(weights, evidence["verdict"], evidence["verdict"] == PASSED, report)

@@ -1,4 +1,4 @@
-"""A model that has forgotten → is it really gone? → audit.json and one report."""
+"""Erased model → audits → gates → audit.json and one report."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -15,7 +15,7 @@ INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "co
 
 
 def create_pipeline() -> Pipeline:
-    """The whole audit; what it writes is named ``audit.…`` in the catalog."""
+    """Build the whole audit; its outputs are named ``audit.…`` in the catalog."""
     question = ["bench", "models", "params:audit", "params:seed"]
     expensive = ["bench", "store", *question[1:], "workspace"]
     chain = pipeline(

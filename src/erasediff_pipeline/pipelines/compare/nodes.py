@@ -1,4 +1,4 @@
-"""Nodes of the comparison: a trial a method and seed, then one table, one plot, one page."""
+"""Nodes of the comparison: one trial per method and seed, then one table, one plot, one page."""
 
 import logging
 from collections.abc import Callable
@@ -31,12 +31,12 @@ Trials = list[Trial]
 
 
 def try_base_model(bench: Bench, store: TrialStore, compare: CompareSettings, seed: int) -> Trials:
-    """Judge the base model, once a seed."""
+    """Evaluate the base model once for each seed."""
     return [try_base(bench, store, s) for s in range(seed, seed + compare.seeds)]
 
 
 def try_each_seed(method: str) -> Callable:
-    """The node that trains and judges one method, once a seed."""
+    """Node that trains and evaluates one method once for each seed."""
     entry = METHODS[method]
 
     def attempt(
@@ -47,7 +47,7 @@ def try_each_seed(method: str) -> Callable:
         seed: int,
         workspace: Workspace,
     ) -> Trials:
-        """The method's trials; none where the comparison leaves the method out."""
+        """Return the method's trials; none if the comparison excludes the method."""
         if compare.methods is not None and method not in compare.methods:
             return []
         if reason := reason_to_leave_out(method, bench.task.request):
@@ -62,7 +62,7 @@ def try_each_seed(method: str) -> Callable:
 def tabulate(
     bench: Bench, compare: CompareSettings, *trials: Trials
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """Every trial; the summary over seeds; and that as JSON."""
+    """Tabulate every trial and the summary over seeds; return the summary as JSON, too."""
     rows = [trial.row for of_method in trials for trial in of_method]
     classes = int(bench.classifier.config["classes"])
     table, summary, methods = tabulate_trials(rows, compare.confidence, classes)
@@ -78,7 +78,7 @@ def report_comparison(
     source_report: dict[str, Any],
     *trials: Trials,
 ) -> tuple[Figure, Figure, str]:
-    """The trade-off, the grids of the first seed, and one self-contained page with both and the table."""
+    """Draw the trade-off and the grids of the first seed; render one page with both and the table."""
     request, names = bench.task.request, names_in(source_report)
     samples = {t[0].row["method"]: t[0].samples for t in trials if t}
     forgotten = request.forgotten_classes
@@ -99,6 +99,6 @@ def report_comparison(
 
 
 def track_methods(summary: pd.DataFrame, parameters: dict[str, Any], outbox: Outbox, *trials: Trials) -> None:
-    """One MLflow run a method, below the comparison's own."""
+    """Log one MLflow run for each method, below the run of the comparison."""
     curves = {t[0].row["method"]: t[0].curves for t in trials if t}
     log_methods(summary, parameters, curves, outbox)

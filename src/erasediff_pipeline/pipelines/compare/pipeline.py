@@ -1,4 +1,4 @@
-"""Every method on one request: task → a trial a method and seed → table → plot → page."""
+"""Every method on one request: task → one trial per method and seed → table → plot → page."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -10,7 +10,7 @@ INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "wo
 
 
 def create_pipeline() -> Pipeline:
-    """The whole comparison; what it writes is named ``compare.…`` in the catalog."""
+    """Build the whole comparison; its outputs are named ``compare.…`` in the catalog."""
     trials = ["base_trials", *(f"{method}_trials" for method in METHODS)]
     chain = pipeline(
         [

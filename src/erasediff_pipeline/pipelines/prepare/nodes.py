@@ -7,5 +7,5 @@ from erasediff_pipeline.data.sources import SOURCES
 
 
 def read_source(settings: SourceSettings) -> tuple[LabelledImages, Found]:
-    """Read every image of the source."""
+    """Read every image of the source that ``source.name`` names."""
     return SOURCES[settings.name](settings)

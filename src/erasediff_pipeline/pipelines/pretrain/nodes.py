@@ -12,12 +12,12 @@ from erasediff_pipeline.workspace import Workspace
 
 
 def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImages:
-    """The images that models may be trained on."""
+    """Select the images of the train split."""
     return images.select((manifest["split"] == "train").to_numpy())
 
 
 def load_base_model(denoiser: DenoiserSettings) -> ModelWithHistory:
-    """The model that ``denoiser.pretrained`` names."""
+    """Load the model that ``denoiser.pretrained`` names."""
     check_named(denoiser)
     return load_pretrained(str(denoiser.pretrained), denoiser.revision)
 
@@ -32,7 +32,7 @@ def train_base_model(
     workspace: Workspace,
     on_log: OnLog,
 ) -> ModelWithHistory:
-    """Train the base model, or load it where ``denoiser.pretrained`` names one."""
+    """Train the base model, or load it if ``denoiser.pretrained`` names one."""
     if denoiser.pretrained is not None:
         return load_base_model(denoiser)
     trained = pretrain(train_images, manifest, denoiser, settings, seed, machine, workspace, on_log)

@@ -53,5 +53,5 @@ def create_judge_pipeline() -> Pipeline:
 
 
 def create_loading_pipeline() -> Pipeline:
-    """A base model that exists, put where the other pipelines look for it; needs no images."""
+    """Load an existing base model; needs no images."""
     return pipeline([node(load_base_model, "params:denoiser", "base_model")])

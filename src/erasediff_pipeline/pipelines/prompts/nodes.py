@@ -1,4 +1,4 @@
-"""Nodes of ``prompts``: a list of prompts in, images out, each judged."""
+"""Nodes of ``prompts``: draw a list of prompts, and measure every image."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,13 +24,13 @@ from erasediff_pipeline.tracking.numbers import MlflowMetrics, numbers_of
 
 
 def read_list(settings: PromptListSettings, sampling: SamplingSettings, seed: int) -> pd.DataFrame:
-    """The rows to draw, see ``data.prompt_list``."""
+    """Read the rows to draw, see ``data.prompt_list``."""
     assert settings.file is not None
     return read_prompt_list(settings.file, seed, sampling.guidance_scale, settings.limit)
 
 
 def draw_from(which: str) -> Callable:
-    """The node that draws the list from one model; the progress bar says ``which``."""
+    """Node that draws the list from one model; the progress bar shows ``which``."""
 
     def draw(
         model: ModelWithHistory,
@@ -39,7 +39,7 @@ def draw_from(which: str) -> Callable:
         sampling: SamplingSettings,
         settings: PromptListSettings,
     ) -> list[str]:
-        """Where each row's image is in the store."""
+        """Return the place of each row's image in the store."""
         return draw_prompts(model.pipeline, prompt_list, store, sampling, settings, f"draw {which}")
 
     return draw
@@ -59,7 +59,7 @@ def collect(
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any], MlflowMetrics, MlflowMetrics]:
-    """Every image of both models; ``metrics.json``; and the numbers of both for MLflow."""
+    """Build ``images.csv`` and ``metrics.json``, and the numbers of both models for MLflow."""
     document = collect_prompt_metrics(
         {"base": base_model, "erased": erased_model},
         prompt_list,
@@ -88,7 +88,7 @@ def draw_pictures(
     settings: ReportSettings,
     captions: CaptionSettings,
 ) -> Figure:
-    """The first images of each class, before and after, for a person to look at."""
+    """Draw the first images of each class, before and after."""
     forgotten = words_forgotten(erased_model.history, captions)
     places = list(zip(base_places, erased_places, strict=True))
     return draw_prompt_pairs(store, places, prompt_list["class"], forgotten, settings)

@@ -1,4 +1,4 @@
-"""A list of prompts → images before and after → what is seen in them."""
+"""A list of prompts → images before and after → measures of each image."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 
@@ -9,7 +9,7 @@ INPUTS = {"base_model", "classifier"}
 
 
 def create_pipeline() -> Pipeline:
-    """The whole chain; what it writes is named ``prompts.…`` in the catalog."""
+    """Build the whole chain; its outputs are named ``prompts.…`` in the catalog."""
     chain = pipeline(
         [
             node(nodes.read_list, ["params:prompts", "params:sampling", "params:seed"], "list", name="read"),
@@ -55,7 +55,7 @@ def create_pipeline() -> Pipeline:
 
 
 def judge(which: str, model: str) -> list:
-    """The nodes that draw from one model and look; the same for before and after."""
+    """Nodes that draw from one model and measure; the same for the base and the erased model."""
     return [
         node(
             nodes.draw_from(which),

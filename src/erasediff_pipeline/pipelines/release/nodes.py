@@ -1,4 +1,4 @@
-"""Nodes of ``release``: remove or name what still holds the forgotten data."""
+"""Nodes of ``release``: remove or list files that still hold the forgotten data."""
 
 import logging
 from typing import Any

@@ -1,4 +1,4 @@
-"""An audited model → signed; a signed model → verified."""
+"""Sign an audited model and its evidence; verify both."""
 
 from kedro.pipeline import Pipeline, node, pipeline
 

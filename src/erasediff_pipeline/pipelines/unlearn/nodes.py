@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 def take_base_model(base_model: ModelWithHistory, name: str) -> ModelWithHistory:
-    """Take the base model into memory: this very run may write where it lies."""
+    """Load the base model into memory: this run may overwrite its folder."""
     logger.info("base model: %r, requests answered before: %d", name, len(base_model.history))
     return base_model
 
@@ -56,13 +56,13 @@ def define_task(
     captions: CaptionSettings,
     starting_model: ModelWithHistory,
 ) -> tuple[ForgetTask, pd.DataFrame, Request, pd.DataFrame]:
-    """Resolve the request: the task, and its split, request and conditions to keep on disk."""
+    """Resolve the request: the task, and its split, request and conditions to save."""
     task = build_task(images, manifest, asked, captions, starting_model.history)
     return task, task.split, task.request, task.conditions
 
 
 def erase_by(method: str) -> Callable:
-    """The node that erases by ``method``; its settings are of the method's own type."""
+    """Node that erases by ``method``; its settings have the method's own type."""
     entry = METHODS[method]
 
     def erase_forget_set(
@@ -80,7 +80,7 @@ def erase_by(method: str) -> Callable:
 
 
 def sample(which: str) -> Callable:
-    """The node that samples one model; the progress bar says ``which``."""
+    """Node that samples one model; the progress bar shows ``which``."""
 
     def sample_model(
         model: ModelWithHistory,
@@ -106,7 +106,7 @@ def measure_membership(
 
 
 def collect_metrics(method: str) -> Callable:
-    """The node that lays before and after side by side, under the method's name."""
+    """Node that collects the metrics of both models."""
 
     def collect(
         task: ForgetTask, base: Metrics, erased: Metrics, evaluation: EvaluationSettings
@@ -119,7 +119,7 @@ def collect_metrics(method: str) -> Callable:
 
 
 def describe_run(method: str) -> Callable:
-    """The node that describes how the result of ``method`` was made."""
+    """Node that describes how the result of ``method`` was made."""
 
     def describe(
         starting_model: ModelWithHistory,
@@ -128,7 +128,7 @@ def describe_run(method: str) -> Callable:
         cost: dict[str, Any],
         parameters: dict[str, Any],
     ) -> dict[str, Any]:
-        """``run.json``."""
+        """Build ``run.json``: cost and provenance, which differ from run to run."""
         decisive = settings_of(parameters, METHODS[method].parameters)
         return provenance.describe_run(
             hash_pipeline(starting_model.pipeline),
@@ -151,7 +151,7 @@ def hold_gates(method: str) -> Callable:
         report: ReportSettings,
         workspace: Workspace,
     ) -> dict[str, Any]:
-        """``evidence.json``: what was measured, checked against the gates that need no audit."""
+        """Build ``evidence.json``: the results, checked against the gates that need no audit."""
         command = workspace.command("audit", select_model(method))
         return collect_evidence(metrics, run, None, gates, report.hide_forgotten, command)
 
@@ -159,7 +159,7 @@ def hold_gates(method: str) -> Callable:
 
 
 def fill_card(method: str) -> Callable:
-    """The node that writes the model card, which lies next to the weights that ``method`` has saved."""
+    """Node that writes the model card next to the weights that ``method`` has saved."""
 
     def fill(
         erased_model: ModelWithHistory,
@@ -186,7 +186,7 @@ def write_report(
     settings: ReportSettings,
     source_report: dict[str, Any],
 ) -> tuple[Figure, Figure, str]:
-    """The before/after grid, the curves, and one self-contained page with both."""
+    """Draw the before/after grid and the curves, and render one self-contained page with both."""
     names = names_in(source_report)
     grid = draw_grid_of_request(base, erased, request, settings, names)
     lines = draw_curves(curves)
@@ -202,5 +202,5 @@ def version_model(
     tracking: TrackingSettings,
     sampling: SamplingSettings,
 ) -> ModelVersion:
-    """What the registry should know of the erased model; model and card are saved by now."""
+    """Describe the version to register; model and card are already saved."""
     return describe_version(evidence, report, task, tracking, sampling)

@@ -11,7 +11,7 @@ SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "wo
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
-    """The whole chain; what it writes is named ``<method>.…`` in the catalog."""
+    """Build the whole chain; its outputs are named ``<method>.…`` in the catalog."""
     settings = f"params:{METHODS[method].parameters}"
     chain = pipeline(
         [
@@ -90,7 +90,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
 
 
 def judge(which: str, model: str) -> list:
-    """The nodes that draw from one model and measure it; the same for before and after."""
+    """Nodes that sample one model and measure it; the same for the base and the erased model."""
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [
         node(nodes.sample(which), [model, "task", *drawing], f"{which}_samples", name=f"sample_{which}"),
