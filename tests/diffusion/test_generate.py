@@ -36,8 +36,8 @@ def drawn(monkeypatch):
     return sizes
 
 
-def draw(pipeline, folder, sampling=SAMPLING, seed=0):
-    return generate.generate_images(pipeline, ImageStore(folder), CAPTIONS, SETTINGS, sampling, seed)
+def draw(pipeline, folder, sampling=SAMPLING, seed=0, settings=SETTINGS):
+    return generate.generate_images(pipeline, ImageStore(folder), CAPTIONS, settings, sampling, seed)
 
 
 def test_each_class_is_drawn_from_its_prompts_in_turn(pipeline, tmp_path):
@@ -61,6 +61,13 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_images(pipeline, tmp_path, d
     np.testing.assert_array_equal(resumed.images, whole.images)
     draw(pipeline, tmp_path / "part")
     assert drawn == [4, 4, 2]
+
+
+def test_more_images_of_a_class_change_no_image(pipeline, tmp_path):
+    more = SETTINGS.model_copy(update={"images_per_class": 6})
+    draw(pipeline, tmp_path / "grown")
+    grown, fresh = (draw(pipeline, tmp_path / name, settings=more)[0] for name in ("grown", "fresh"))
+    np.testing.assert_array_equal(grown.images, fresh.images)
 
 
 def test_another_seed_or_sampler_draws_anew(pipeline, tmp_path, drawn):

@@ -109,6 +109,18 @@ def test_each_kind_is_found_where_it_lies(data, environment):
     assert f"data/{FILES['set_aside'].format(environment)}" in aside
 
 
+@pytest.mark.parametrize("entry", [{"filepath": "{}"}, {"path": "{}", "dataset": "pandas.CSVDataset"}])
+@pytest.mark.parametrize("place", ["data/06_models/export", "data/07_model_output/mine/base_samples"])
+@pytest.mark.parametrize("kind", ["other_models", "images", "features"])
+def test_what_an_entry_declares_of_its_own_path_holds(data, entry, place, kind):
+    """Patterns of other entries match these paths, too."""
+    write(data.parent / place / "model_index.json")
+    own = {key: value.format(place) for key, value in entry.items()} | {"metadata": {"holds": kind}}
+    places = read_places({"any": {"filepath": "data/*/*", "metadata": {"holds": "split"}}, "own": own})
+    found = {f.path: f.kind for f in find_leftovers(data, "", "erasediff", places)}
+    assert found[place] == kind
+
+
 def test_what_another_method_has_left_is_found(data):
     """The base model drew the same for it, and its features are of the same images; any may be audited."""
     reports = [f"data/08_reporting/{of}/report.html" for of in ("salun", "audit/salun", "audit/erasediff")]

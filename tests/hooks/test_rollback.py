@@ -233,3 +233,11 @@ def test_a_run_that_is_refused_by_a_check_does_not_keep_the_lock(runs):
     with pytest.raises(UserError):
         runs.checks.throw(UserError("no such class"))
     runs.start(runs.new_hook())
+
+
+def test_a_project_that_was_moved_after_a_kill_is_rolled_back_where_it_is(runs):
+    runs.save("model")
+    runs.hook.release_lock()
+    runs.data = runs.data.parent.rename(runs.data.parent.with_name("moved")) / "data"
+    runs.new_hook().restore()
+    assert runs.contents() == EARLIER

@@ -87,8 +87,9 @@ def test_another_version_of_the_method_or_of_the_sampling_computes_again(model, 
         FeatureStore(tmp_path, version=version).once("mask", model, INPUTS, compute)
         assert compute.calls == calls
     monkeypatch.setitem(VERSIONS, "sampling", 99)
-    FeatureStore(tmp_path, version=2).once("mask", model, INPUTS, compute)
-    assert compute.calls == 3
+    for components, calls in (((), 2), (("sampling",), 3), (("sampling",), 3)):
+        FeatureStore(tmp_path, version=2, components=components).once("mask", model, INPUTS, compute)
+        assert compute.calls == calls
 
 
 def test_each_name_has_a_file_of_its_own(model, tmp_path):

@@ -56,14 +56,15 @@ def generate_images(
         "seed": seed,
     }
     places = [f"{label}/{number:06d}.png" for label, number, _ in rows]
-    notes = [fingerprint("sampling", drawn_by=drawn_by, row=row) for row in rows]
+    versions = {"generate": 2}
+    notes = [fingerprint("sampling", versions=versions, drawn_by=drawn_by, row=row) for row in rows]
     prompts = [prompt for _, _, prompt in rows]
     distinct = sorted(set(prompts))
     numbers = torch.tensor([distinct.index(prompt) for prompt in prompts])
     model, noise = model_of(base_model, distinct).eval(), derive_seed(seed, "generate")
 
     def draw(batch: list[int]) -> Tensor:
-        generators = [make_generator(noise, "sample", row) for row in batch]
+        generators = [make_generator(noise, "sample", *rows[row][:2]) for row in batch]
         return sample_batch(model, numbers[batch], generators, sampling)
 
     store.fill(places, notes, draw, [range(len(rows))], sampling.batch_size, "generate")

@@ -6,11 +6,12 @@ from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model
+from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 NEEDED = [
     "model_index.json",
+    HISTORY,
     "scheduler/*",
     "tokenizer/*",
     *(f"{part}/config.json" for part in ("unet", "vae", "text_encoder")),

@@ -67,10 +67,12 @@ def read_places(catalog: Mapping[str, Any]) -> list[Place]:
                 f"choose from {', '.join((NOTHING, *KINDS))}"
             )
         if holds != NOTHING:
-            path = str(entry.get("filepath") or entry.get("dataset", {}).get("filepath"))
+            inner = entry.get("dataset")
+            inner = inner if isinstance(inner, dict) else {}
+            path = str(entry.get("filepath") or entry.get("path") or inner.get("filepath"))
             if not path.startswith("data/"):
                 raise UserError(f"catalog: {name}: {path}: holds {holds}: expected a path below data/")
-            places.append(Place(re.sub(r"{\w+}", "*", path), holds))
+            places.append(Place(re.sub(r"{\w+}", "*", path.replace("[", "[[]")), holds))
     return places
 
 
@@ -85,7 +87,9 @@ def find_leftovers(data: Path, environment: str, model: str, places: list[Place]
     """
     root = data.parent
     kinds: dict[str, Leftover] = {}
-    for pattern, kind in [*((pattern.format(env=environment), kind) for pattern, kind in APART), *places]:
+    apart = (Place(pattern.format(env=environment), kind) for pattern, kind in APART)
+    # What an entry declares of its own path goes before a pattern that happens to match it.
+    for pattern, kind in [*apart, *sorted(places, key=lambda place: place.pattern.count("*"))]:
         for path in root.glob(pattern):
             if kind != "other_models" or _is_other_model(path, root / pattern, model):
                 kinds.setdefault(str(path.relative_to(root)), kind)
@@ -115,6 +119,8 @@ def _is_other_model(path: Path, pattern: Path, model: str) -> bool:
 
     Folders of other environments lie beside the models.
     """
+    if "*" not in pattern.parts:
+        return path.name not in (model, "base")
     owner = path.parts[pattern.parts.index("*")]
     is_model = path.name != owner or (path / "model_index.json").exists()
     return is_model and owner not in (model, "base")

@@ -111,6 +111,7 @@ def train_trial(
     made_from = describe_inputs(
         "data",
         "training",
+        *METHODS[method].components,
         versions={method: METHODS[method].version},
         settings=settings.model_dump(mode="json"),
         seed=seed,

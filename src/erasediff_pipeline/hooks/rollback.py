@@ -60,7 +60,7 @@ class RollBack:
         self.replaced.add(path)
         _remove(_aside_of(path))  # left by a run that was killed at its very end
         with self.record.open("a") as record:
-            record.write(json.dumps({"path": str(path), "existed": path.exists()}) + "\n")
+            record.write(json.dumps({"path": self._below_root(path), "existed": path.exists()}) + "\n")
         if path.exists():
             path.rename(_aside_of(path))
 
@@ -121,7 +121,7 @@ class RollBack:
                 entry = json.loads(line)
             except json.JSONDecodeError:
                 continue  # a kill cut the line short: nothing had been moved yet
-            path = Path(entry["path"])
+            path = self.data.parent / entry["path"]
             for unfinished in leftovers_of(path):
                 _remove(unfinished)
             if _aside_of(path).exists():
@@ -130,6 +130,11 @@ class RollBack:
             elif not entry["existed"]:
                 _remove(path)
         self.record.unlink()
+
+    def _below_root(self, path: Path) -> str:
+        """The path as the record has it: a project may be moved or copied before it is rolled back."""
+        root = self.data.parent
+        return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def _aside_of(path: Path) -> Path:

@@ -83,9 +83,11 @@ def fingerprint_run(
         parts: Number of parts of a batch, over all processes.
         seed: Top-level seed.
     """
+    own = vars(type(method))  # not what it inherits: a subclass is another method
     return fingerprint(
         "training",
-        versions={"checkpoint": FORMAT, method.name: vars(type(method)).get("version", 1)},
+        *own.get("components", ()),
+        versions={"checkpoint": FORMAT, method.name: own.get("version", 1)},
         method=method.name,
         seed=seed,
         settings=settings.model_dump(mode="json"),

@@ -26,6 +26,7 @@ class FeatureStore:
         folder: Folder of the files; None keeps nothing.
         checkpoint: Name of a training within the preparation → path of its checkpoint; None writes none.
         version: Version of the method; results of another version are computed again.
+        components: Components of ``fingerprint`` that the results depend on, besides ``training``.
 
     Attributes:
         reused_seconds: Wall time that earlier runs spent on reused results: a part of the method's cost.
@@ -36,8 +37,10 @@ class FeatureStore:
         folder: Path | None = None,
         checkpoint: Callable[[str], Path] | None = None,
         version: int = 1,
+        components: tuple[str, ...] = (),
     ):
-        self.folder, self._checkpoint, self._version = folder, checkpoint, version
+        self.folder, self._checkpoint = folder, checkpoint
+        self._version, self._components = version, components
         self.reused_seconds = 0.0
 
     def checkpoint(self, name: str) -> Path | None:
@@ -58,7 +61,8 @@ class FeatureStore:
         Returns:
             The tensors by name, on the CPU. A file from other inputs, or a damaged one, is replaced.
         """
-        key = fingerprint("training", "sampling", versions={"method": self._version}, name=name, **inputs)
+        versions = {"method": self._version}
+        key = fingerprint("training", *self._components, versions=versions, name=name, **inputs)
         path = self.folder / f"{name}.safetensors" if self.folder else None
         if path and (kept := _read(path, key)):
             tensors, evaluations, seconds = kept

@@ -66,7 +66,9 @@ def erase(
     if entry.closed_form:
         history, cost = edit(model, built, data)
     else:
-        store = FeatureStore(workspace.features(method), workspace.checkpoint, entry.version)
+        store = FeatureStore(
+            workspace.features(method), workspace.checkpoint, entry.version, entry.components
+        )
         place = workspace.checkpoint(method)
         history, cost = train(model, built, data, settings, seed, place, on_log, store, machine)
     erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered))

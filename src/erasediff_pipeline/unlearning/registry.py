@@ -42,6 +42,9 @@ class Entry(NamedTuple):
     version: int
     """Raised when the results of the method change, see ``fingerprint``."""
 
+    components: tuple[str, ...]
+    """Components of ``fingerprint`` that the results depend on, besides ``data`` and ``training``."""
+
     classes_only: bool
     """Works on a condition as a whole: refuses a request by ids, and a comparison by ids leaves it out."""
 
@@ -60,8 +63,9 @@ def _find_method(name: str) -> Entry:
         raise ImportError(f"unlearning/{name}.py: expected a class with name = {name!r} and a settings_class")
     own = vars(build)  # not what it inherits: a subclass is another method
     names = own.get("pipeline", name), own.get("parameters", name)
+    made_by = own.get("version", 1), own.get("components", ())
     flags = (getattr(build, flag, False) for flag in ("classes_only", "prompts_only", "closed_form"))
-    return Entry(build, own["settings_class"], *names, own.get("version", 1), *flags)
+    return Entry(build, own["settings_class"], *names, *made_by, *flags)
 
 
 METHODS = {name: _find_method(name) for name in NAMES}

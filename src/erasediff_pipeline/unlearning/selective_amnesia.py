@@ -61,6 +61,7 @@ class SelectiveAmnesia:
     name = "selective_amnesia"
     settings_class = SelectiveAmnesiaSettings
     classes_only = True
+    components = ("sampling",)  # of the replay
 
     def __init__(self, settings: SelectiveAmnesiaSettings):
         self.settings = settings
