@@ -5,6 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from erasediff_pipeline.training.loop import train
+from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.registry import METHODS
 
@@ -21,6 +22,11 @@ in_8_bits = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="the ex
 
 class Killed(Exception):
     pass
+
+
+def without_class_0(images):
+    """Class 0 is to be forgotten, the others are retained."""
+    return TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
 
 
 def watch(method, before_step):
