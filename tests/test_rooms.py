@@ -51,20 +51,14 @@ def room_of(module):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_imports_from_a_room_above(path):
     own = LEVELS[room_of(name_of(path))]
-    above = {module for module in imported_by(path) if LEVELS.get(room_of(module), 0) > own}
-    assert not above
+    assert not {module for module in imported_by(path) if LEVELS.get(room_of(module), 0) > own}
 
 
 def test_nobody_but_its_pipeline_imports_a_nodes_file():
-    importers = {
-        (name_of(path), module)
-        for path in MODULES
-        for module in imported_by(path)
-        if "nodes" in module.split(".") and module.startswith("pipelines.")
-    }
+    pairs = {(name_of(path), tuple(name.split("."))) for path in MODULES for name in imported_by(path)}
+    importers = {(importer, m[1]) for importer, m in pairs if m[0] == "pipelines" and "nodes" in m}
     assert importers
-    for importer, module in importers:
-        assert importer == f"pipelines.{module.split('.')[1]}.pipeline"
+    assert all(importer == f"pipelines.{pipeline}.pipeline" for importer, pipeline in importers), importers
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -72,5 +66,4 @@ def test_no_file_and_no_function_is_long(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-    long = {f.name for f in functions if f.end_lineno - f.lineno >= 60} - {"create_pipeline"}
-    assert not long
+    assert {f.name for f in functions if f.end_lineno - f.lineno >= 60} <= {"create_pipeline"}
