@@ -32,9 +32,9 @@ def test_the_scale_halves_where_gradients_overflow_and_doubles_after_long():
     scale = LossScale(active=True)
     scale.update(finite=False)
     assert (scale.scale, scale.good_steps) == (START / 2, 0)
-    for _ in range(GROWTH_INTERVAL - 1):
+    for step in range(1, GROWTH_INTERVAL):
         scale.update(finite=True)
-    assert (scale.scale, scale.good_steps) == (START / 2, GROWTH_INTERVAL - 1)
+        assert (scale.scale, scale.good_steps) == (START / 2, step)
     scale.update(finite=True)
     assert (scale.scale, scale.good_steps) == (START, 0)
     scale.scale, scale.good_steps = gradients.HIGHEST, GROWTH_INTERVAL - 1
@@ -45,8 +45,7 @@ def test_the_scale_halves_where_gradients_overflow_and_doubles_after_long():
 def test_without_fp16_the_scale_is_one_for_good():
     scale = LossScale(active=False)
     scale.update(finite=False)
-    assert scale.scale == 1
-    assert scale.exhausted
+    assert (scale.scale, scale.exhausted) == (1, True)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
