@@ -96,9 +96,9 @@ class Step:
         self.retain_x0, self.forget_x0 = retain.x0, forget.x0
 
     def only(self, size):
-        calls = [call for call in self.calls if call.grad and len(call.x_t) == size]
-        assert len(calls) <= 1
-        return calls[0] if calls else None
+        call, *more = [call for call in self.calls if call.grad and len(call.x_t) == size] or [None]
+        assert not more
+        return call
 
     def noised_of(self, size):
         """The one x0 of this batch size that was noised."""

@@ -26,10 +26,8 @@ from tests.helpers.in_process import run_kedro
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-QUICK = (
-    "unlearn.steps=2,unlearn.batch_size=32,evaluation.forget_samples=8,evaluation.retain_samples=8,"
-    "sampling.steps=3,gates.enforce=false"
-)
+QUICK = "unlearn.steps=2,unlearn.batch_size=32,sampling.steps=3,gates.enforce=false"
+QUICK += ",evaluation.forget_samples=8,evaluation.retain_samples=8"
 """Parameters of a run that is whole but small."""
 UNLEARN = "--pipeline=unlearn"
 SHORT = {"steps": 2, "batch_size": 32}
@@ -114,8 +112,7 @@ def start_command(project, *command, cwd=None, env=None, **changes):
 
 def run_command(project, *command, check=True, **options):
     """Run it to its end; ``check``: it must succeed."""
-    started = time.perf_counter()
-    process = start_command(project, *command, **options)
+    started, process = time.perf_counter(), start_command(project, *command, **options)
     timer = threading.Timer(PATIENCE, process.kill)
     timer.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -196,12 +193,11 @@ def clone_checkout(target):
     places = [] if recorded else ["--", ":(exclude)data"]
     changed = git(ROOT, "diff", "-z", "--name-only", "HEAD", *places)  # staged or not
     changed += git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", *places)
-    for name in {name for name in changed.split("\0") if name}:
+    for name in {*changed.split("\0")} - {""}:
+        (target / name).unlink(missing_ok=True)
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-        else:
-            (target / name).unlink()
     git(target, "add", "--all")
     git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
 
@@ -216,18 +212,15 @@ class Made(NamedTuple):
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory, worker_id):
-    """A folder that all processes of this test run share."""
-    own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
-
-
-@pytest.fixture(scope="session")
-def once(shared):
+def once(tmp_path_factory, worker_id):
     """``once(name, make)``: a project that all processes of this test run share, and the run that made it.
 
     ``make(target)`` makes it, and may return what a command has said.
     """
+
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
 
     def get(name, make):
         place = shared / name
