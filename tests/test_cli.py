@@ -17,8 +17,12 @@ from sqlalchemy.exc import OperationalError
 from erasediff_pipeline.cli import cli, explain, with_one_line_errors
 from erasediff_pipeline.errors import MissingInput
 
-FULL = sqlite3.OperationalError("database or disk is full")
+FULL = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+NO_SPACE = OSError(28, "No space left on device")
+REFUSED = ConnectionRefusedError(111, "Connection refused")
 UNNAMED = socket.gaierror(-3, "Temporary failure in name resolution")
+NO_PIPELINE = ValueError("Failed to find the pipeline named 'x'.\nDid you mean y?")
+DENIED = PermissionError(13, "Permission denied", "data/x.csv")
 
 
 def raised(error, cause=None):
@@ -43,28 +47,16 @@ def failing(error, *arguments):
 @pytest.mark.parametrize(
     ("error", "cause", "line"),
     [
-        (PermissionError(13, "Permission denied", "data/x.csv"), None, "data/x.csv: Permission denied"),
-        (OSError(28, "No space left on device"), None, "disk: No space left on device"),
-        (DatasetError("Failed"), OSError(28, "No space left on device", "x"), "x: No space left on device"),
+        (DENIED, None, "data/x.csv: Permission denied"),
+        (NO_SPACE, None, "disk: No space left on device"),
+        (DatasetError("Failed"), OSError(*NO_SPACE.args, "x"), "x: No space left on device"),
         (DatasetError("Failed\n  while   loading."), None, "Failed while loading."),
-        (OperationalError("INSERT", {}, FULL), None, "MLflow's store: database or disk is full"),
-        (
-            RuntimeError("mlflow"),
-            OperationalError("INSERT", {}, FULL),
-            "MLflow's store: database or disk is full",
-        ),
+        (FULL, None, "MLflow's store: database or disk is full"),
+        (RuntimeError("mlflow"), FULL, "MLflow's store: database or disk is full"),
         # A connection that is not MLflow's
-        (
-            requests.ConnectionError("the hub"),
-            ConnectionRefusedError(111, "Connection refused"),
-            "network: Connection refused",
-        ),
+        (requests.ConnectionError("the hub"), REFUSED, "network: Connection refused"),
         (RuntimeError("the hub"), UNNAMED, "network: Temporary failure in name resolution"),
-        (
-            ValueError("Failed to find the pipeline named 'x'.\nDid you mean y?"),
-            None,
-            "Failed to find the pipeline named 'x'. Did you mean y?",
-        ),
+        (NO_PIPELINE, None, "Failed to find the pipeline named 'x'. Did you mean y?"),
         (KeyError("x"), None, None),
         (ValueError("shapes differ"), None, None),
         (OSError("no errno"), None, None),
@@ -81,20 +73,17 @@ class Failing(BaseHTTPRequestHandler):
     def do_POST(self):
         self.send_error(503)
 
-    def log_message(self, *arguments):
-        pass
+    log_message = lambda *arguments: None  # noqa: E731
 
 
 @pytest.fixture(params=["refused", "503"])
 def port(request):
-    server = HTTPServer(("127.0.0.1", 0), Failing)
-    if request.param == "503":
-        Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
-        server.server_close()
-    else:
-        server.server_close()  # nobody listens there
+    with HTTPServer(("127.0.0.1", 0), Failing) as server:
+        if request.param == "503":
+            Thread(target=server.serve_forever).start()
+            yield server.server_port
+            server.shutdown()
+    if request.param == "refused":  # nobody listens there
         yield server.server_port
 
 
@@ -104,14 +93,12 @@ def test_mlflows_server_is_named_and_its_password_is_not(port, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(Exception, match="planted-secret") as caught:  # as MLflow says it
         mlflow.MlflowClient(uri).search_experiments()
-    said = (
-        f"Error: MLFLOW_TRACKING_URI: http://127.0.0.1:{port}: MLflow's server cannot be reached, or fails\n"
-    )
-    assert failing(caught.value).output == said
+    said = f"http://127.0.0.1:{port}: MLflow's server cannot be reached, or fails"
+    assert failing(caught.value).output == f"Error: MLFLOW_TRACKING_URI: {said}\n"
 
 
 def test_what_can_be_explained_is_one_line_and_a_status():
-    explained = failing(PermissionError(13, "Permission denied", "data/x.csv"))
+    explained = failing(DENIED)
     assert (explained.exit_code, explained.output) == (1, "Error: data/x.csv: Permission denied\n")
     usage = failing(click.UsageError("no such option"))
     assert usage.exit_code == 2
@@ -129,11 +116,9 @@ def test_what_can_be_explained_is_one_line_and_a_status():
     ],
 )
 def test_a_command_in_an_error_is_one_of_this_environment(option, command):
-    error = MissingInput("base_model: get it with `kedro run --pipeline=load`, then `kedro run --env=x`")
-    assert (
-        failing(error, *option).output
-        == f"Error: base_model: get it with `{command}`, then `kedro run --env=x`\n"
-    )
+    said = "base_model: get it with `{}`, then `kedro run --env=x`"
+    told = failing(MissingInput(said.format("kedro run --pipeline=load")), *option).output
+    assert told == f"Error: {said.format(command)}\n"
 
 
 def test_run_is_kedros_own_with_all_its_options():

@@ -25,13 +25,10 @@ def test_results_move_only_with_the_version(component):
     assert not moved(component)
 
 
-def test_a_change_of_code_is_noticed_and_its_component_named(monkeypatch):
+def test_a_change_of_code_and_a_version_without_its_record_are_named(monkeypatch):
     kept = order.batch_rows
     monkeypatch.setattr("erasediff_pipeline.training.reading.batch_rows", lambda *given: kept(*given)[::-1])
     assert moved("training").startswith("training: its results have moved")
-
-
-def test_a_version_without_its_record_is_named(monkeypatch):
     monkeypatch.setitem(results.VERSIONS, "sampling", 99)
     assert "sampling: the record is of version 1, not 99" in moved("sampling")
 

@@ -13,20 +13,14 @@ def make_loader(tmp_path):
     (tmp_path / "overlay").mkdir()
     base = {"seed": 0, "base": "base", "forget": {"classes": [0]}, "unlearn": {"steps": 40, "eta": 1.0}}
     (tmp_path / "base" / "parameters.yml").write_text(yaml.safe_dump(base))
-    model = {"type": "MemoryDataset", "metadata": "models/${parameter:base}"}
-    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": model}))
 
-    def make(overlay=None, resolvers=None, **runtime):
+    def make(overlay=None, resolvers=None, model="models/${parameter:base}", **runtime):
         (tmp_path / "overlay" / "parameters.yml").write_text(yaml.safe_dump(overlay or {}))
-        return ProjectConfigLoader(
-            str(tmp_path),
-            env="overlay",
-            runtime_params=runtime,
-            base_env="base",
-            default_run_env="overlay",
-            merge_strategy={"parameters": "soft"},
-            custom_resolvers=resolvers,
-        )
+        entry = {"type": "MemoryDataset", "metadata": model}
+        (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
+        place = {"env": "overlay", "base_env": "base", "default_run_env": "overlay"}
+        how = {"merge_strategy": {"parameters": "soft"}, "custom_resolvers": resolvers}
+        return ProjectConfigLoader(str(tmp_path), runtime_params=runtime, **place, **how)
 
     return make
 
@@ -57,12 +51,10 @@ def test_a_request_of_the_command_line_replaces_that_of_the_files(load, earlier,
 
 
 def test_one_knob_leaves_the_others(load):
+    """Of the command line, and of the environment."""
     parameters = load(unlearn={"steps": 2})
     assert parameters["unlearn"] == {"steps": 2, "eta": 1.0}
     assert parameters["forget"] == {"classes": [0]}
-
-
-def test_environment_changes_one_knob(load):
     assert load({"unlearn": {"eta": 0.5}})["unlearn"] == {"steps": 40, "eta": 0.5}
 
 
@@ -106,14 +98,11 @@ def test_each_loader_takes_its_own_parameters(make_loader):
     assert model_of(first) == "models/esd"
 
 
-def test_other_resolvers_still_work(make_loader, tmp_path):
-    entry = {"type": "MemoryDataset", "metadata": "${double:${parameter:seed}}"}
-    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
-    assert model_of(make_loader(resolvers={"double": lambda value: 2 * value}, seed=3)) == 6
+def test_other_resolvers_still_work(make_loader):
+    double = {"double": lambda value: 2 * value}
+    assert model_of(make_loader(resolvers=double, model="${double:${parameter:seed}}", seed=3)) == 6
 
 
-def test_unknown_parameter_in_the_catalog_is_an_error(make_loader, tmp_path):
-    entry = {"type": "MemoryDataset", "metadata": "${parameter:bass}"}
-    (tmp_path / "base" / "catalog.yml").write_text(yaml.safe_dump({"base_model": entry}))
+def test_unknown_parameter_in_the_catalog_is_an_error(make_loader):
     with pytest.raises(InterpolationResolutionError, match="bass"):
-        model_of(make_loader())
+        model_of(make_loader(model="${parameter:bass}"))

@@ -1,4 +1,5 @@
 import pytest
+import yaml
 from kedro.config import OmegaConfigLoader
 from pydantic import ValidationError
 
@@ -38,8 +39,7 @@ def test_what_is_erased_as_on_cifar10(environment):
 def test_the_environments_that_come_along_are_valid(environment):
     loader = load(environment)
     Parameters.model_validate(loader["parameters"])
-    place = loader["globals"]["environment"]
-    assert place == ("" if environment == "base" else f"{environment}/")
+    assert loader["globals"]["environment"] == ("" if environment == "base" else f"{environment}/")
 
 
 def test_files_name_every_setting(written):
@@ -61,10 +61,8 @@ def test_a_method_that_the_files_leave_out_has_its_defaults(written):
 
 
 def test_all_methods_can_be_audited_without_naming_them():
-    assert fill_in({"audit": {"methods": "all", "samples": 20}})["audit"] == {
-        "methods": list(METHODS),
-        "samples": 20,
-    }
+    audit = fill_in({"audit": {"methods": "all", "samples": 20}})["audit"]
+    assert audit == {"methods": list(METHODS), "samples": 20}
 
 
 @pytest.mark.parametrize("section", [n for n, v in Parameters().model_dump().items() if isinstance(v, dict)])
@@ -74,55 +72,36 @@ def test_unknown_key_is_refused(section):
             Parameters.model_validate(values)
 
 
+OUT_OF_RANGE = """
+unlearn: {steps: [0, 1.5], learning_rate: [0, .nan], eta: [-0.1, .inf], fixed_lambda: [-1], inner_steps: [0],
+  ema_decay: [1], condition_dropout: [-0.1], control: [none], forget_target: [own_class], subset: [half],
+  mixed_precision: [fp8]}
+finetune: {subset: [half]}
+neggrad: {retain_weight: [-0.1, 1]}
+random_label: {aim: [label], retain_weight: [-1]}
+salun: {mask_fraction: [0, 1.1], mask_batches: [0], weight_decay: [0.01]}
+selective_amnesia: {ewc_weight: [-1], replay_images: [0], fisher_batches: [0]}
+esd: {negative_guidance: [-1], retain_weight: [-1]}
+blindspot: {proxy_steps: [0], proxy_learning_rate: [0]}
+pretrain: {batch_size: [0], schedule: [cosine]}
+source: {test_fraction: [1]}
+denoiser: {thresholding: [sometimes], channels: [[32], [8, 12], [8, 0]], beta_end: [1], revision: [main],
+  text_to_image: [{text_encoder: {width: 64, heads: 3}}]}
+sampling: {sampler: [euler], guidance_scale: [-1]}
+evaluation: {retain_samples: [1], fid_backend: [inception]}
+classifier: {min_test_accuracy: [1.1]}
+report: {grid_columns: [0]}
+"""
+"""Section, parameter, and values that it must not have."""
+
+
 @pytest.mark.parametrize(
     ("section", "key", "value"),
     [
-        ("unlearn", "steps", 0),
-        ("denoiser", "thresholding", "sometimes"),
-        ("unlearn", "steps", 1.5),
-        ("unlearn", "learning_rate", 0),
-        ("unlearn", "learning_rate", float("nan")),
-        ("unlearn", "eta", -0.1),
-        ("unlearn", "eta", float("inf")),
-        ("unlearn", "fixed_lambda", -1),
-        ("unlearn", "inner_steps", 0),
-        ("unlearn", "ema_decay", 1),
-        ("unlearn", "condition_dropout", -0.1),
-        ("unlearn", "control", "none"),
-        ("unlearn", "forget_target", "own_class"),
-        ("unlearn", "subset", "half"),
-        ("unlearn", "mixed_precision", "fp8"),
-        ("finetune", "subset", "half"),
-        ("neggrad", "retain_weight", -0.1),
-        ("neggrad", "retain_weight", 1),
-        ("random_label", "aim", "label"),
-        ("random_label", "retain_weight", -1),
-        ("salun", "mask_fraction", 0),
-        ("salun", "mask_fraction", 1.1),
-        ("salun", "mask_batches", 0),
-        ("salun", "weight_decay", 0.01),
-        ("selective_amnesia", "ewc_weight", -1),
-        ("selective_amnesia", "replay_images", 0),
-        ("selective_amnesia", "fisher_batches", 0),
-        ("esd", "negative_guidance", -1),
-        ("esd", "retain_weight", -1),
-        ("blindspot", "proxy_steps", 0),
-        ("blindspot", "proxy_learning_rate", 0),
-        ("pretrain", "batch_size", 0),
-        ("pretrain", "schedule", "cosine"),
-        ("source", "test_fraction", 1),
-        ("denoiser", "channels", [32]),
-        ("denoiser", "channels", [8, 12]),
-        ("denoiser", "channels", [8, 0]),
-        ("denoiser", "beta_end", 1),
-        ("denoiser", "revision", "main"),
-        ("denoiser", "text_to_image", {"text_encoder": {"width": 64, "heads": 3}}),
-        ("sampling", "sampler", "euler"),
-        ("sampling", "guidance_scale", -1),
-        ("evaluation", "retain_samples", 1),
-        ("evaluation", "fid_backend", "inception"),
-        ("classifier", "min_test_accuracy", 1.1),
-        ("report", "grid_columns", 0),
+        (section, key, value)
+        for section, keys in yaml.safe_load(OUT_OF_RANGE).items()
+        for key, values in keys.items()
+        for value in values
     ],
 )
 def test_out_of_range_is_refused(section, key, value):
@@ -150,9 +129,12 @@ def test_what_is_no_class_is_refused(classes):
         ForgetRequest(classes=classes)
 
 
-def test_each_form_of_request_alone_is_accepted():
-    assert ForgetRequest(classes=[0, 2]).ids_file is None
-    assert ForgetRequest(ids_file="ids.csv").classes is None
+DOG_FOR_A_DOG = {"prompts": ["dog"], "templates": ["a {}"], "anchor_prompt": "a dog"}
+MAGIC = {"methods": ["esd", "magic"]}
+LATENT = "thresholding: true does not work with text_to_image"
+TOO_FEW = "precision_neighbours 3: use less than evaluation.retain_samples, 3"
+UNKNOWN = "'magic' is unknown: choose from 'erasediff', .*'retrain'"
+BAD_NAMES, NO_PLACEHOLDER = ("a{b}", "a/b", "{method", "a:b"), "no placeholder but {method}"
 
 
 @pytest.mark.parametrize(
@@ -161,30 +143,13 @@ def test_each_form_of_request_alone_is_accepted():
         ({"forget": {}}, "exactly one of classes, ids_file and prompts"),
         ({"forget": {"classes": [0], "ids_file": "ids.csv"}}, "exactly one of classes, ids_file and prompts"),
         ({"forget": {"classes": []}}, "at least one class"),
-        (
-            {"forget": {"prompts": ["dog"], "templates": ["a {}"], "anchor_prompt": "a dog"}},
-            "'a dog' is one of the prompts to forget",
-        ),
-        (
-            {"denoiser": {"thresholding": True, "text_to_image": {}}},
-            "thresholding: true does not work with text_to_image",
-        ),
+        ({"forget": DOG_FOR_A_DOG}, "'a dog' is one of the prompts to forget"),
+        ({"denoiser": {"thresholding": True, "text_to_image": {}}}, LATENT),
         ({"sampling": {"steps": 1001}}, r"sampling.steps 1001: at most denoiser.timesteps, 1000"),
-        (
-            {"evaluation": {"retain_samples": 3}},
-            "precision_neighbours 3: use less than evaluation.retain_samples, 3",
-        ),
-        *(
-            ({"tracking": {"registered_model": name}}, "no placeholder but {method}")
-            for name in ("a{b}", "a/b", "{method", "a:b")
-        ),
-        *(
-            (
-                {section: {"methods": ["esd", "magic"]}},
-                rf"{section}.methods: 'magic' is unknown: choose from 'erasediff', .*'retrain'",
-            )
-            for section in ("audit", "compare")
-        ),
+        ({"evaluation": {"retain_samples": 3}}, TOO_FEW),
+        *(({"tracking": {"registered_model": name}}, NO_PLACEHOLDER) for name in BAD_NAMES),
+        ({"audit": MAGIC}, f"audit.methods: {UNKNOWN}"),
+        ({"compare": MAGIC}, f"compare.methods: {UNKNOWN}"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(values, message):
@@ -193,6 +158,8 @@ def test_what_does_not_fit_together_is_refused(values, message):
 
 
 def test_good_edges_are_accepted():
+    assert ForgetRequest(classes=[0, 2]).ids_file is None
+    assert ForgetRequest(ids_file="ids.csv").classes is None
     assert DenoiserSettings(channels=[8, 16, 24]).channels == (8, 16, 24)
     assert SamplingSettings(guidance_scale=0).guidance_scale == 0
     assert UnlearnSettings(eta=0, ema_decay=0, fixed_lambda=0).eta == 0

@@ -10,12 +10,7 @@ from erasediff_pipeline.errors import UserError
     ("module", "name", "value", "said"),
     [
         ("os", "access", False, r"metrics\.json: .*read-only"),
-        (
-            "shutil",
-            "disk_usage",
-            SimpleNamespace(free=3 * 2**20),
-            r"json: 3 MiB are free .*: free at least 64 MiB",
-        ),
+        ("shutil", "disk_usage", SimpleNamespace(free=3 * 2**20), r"json: 3 MiB are free .*at least 64 MiB"),
     ],
 )
 def test_a_place_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch, module, name, value, said):

@@ -26,9 +26,11 @@ def inputs(pipeline):
     return free - {"parameters", "on_log", "outbox"}
 
 
-def test_the_names_that_can_be_run(pipelines):
+def test_the_names_that_can_be_run_and_that_two_make_what_unlearn_needs(pipelines):
     assert {"prepare", "pretrain", "unlearn", "compare", "__default__"} <= set(pipelines)
     assert {entry.pipeline for entry in METHODS.values()} <= set(pipelines)
+    made = pipelines["prepare"].all_outputs() | pipelines["pretrain"].all_outputs()
+    assert made >= MODELS_AND_DATA
 
 
 def test_default_needs_no_data_and_makes_everything(pipelines):
@@ -43,11 +45,6 @@ def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
     assert inputs(chain) == MODELS_AND_DATA | NAMES
 
 
-def test_prepare_and_pretrain_make_what_unlearn_needs(pipelines):
-    made = pipelines["prepare"].all_outputs() | pipelines["pretrain"].all_outputs()
-    assert made >= MODELS_AND_DATA
-
-
 def test_every_parameter_that_is_read_exists(pipelines):
     for name, pipeline in pipelines.items():
         read = {each.removeprefix("params:") for each in pipeline.inputs() if each.startswith("params:")}
@@ -57,17 +54,13 @@ def test_every_parameter_that_is_read_exists(pipelines):
 def test_before_and_after_are_judged_alike(pipelines):
     """The same inputs but for the model and what was drawn from it."""
 
-    def read(node, which):
-        return [name.replace(f"erasediff.{which}_", "erasediff.") for name in node.inputs]
+    def judge(task, which):
+        (node,) = (node for node in pipelines["unlearn"].nodes if node.name.endswith(f"{task}_{which}"))
+        return node.func.__qualname__, " ".join(node.inputs).replace(f"erasediff.{which}_", "erasediff.")
 
     for task in ("sample", "membership", "evaluate"):
-        before, after = (
-            next(node for node in pipelines["unlearn"].nodes if node.name.endswith(f"{task}_{which}"))
-            for which in ("base", "erased")
-        )
-        expected = [name.replace("starting_model", "model") for name in read(before, "base")]
-        assert read(after, "erased") == expected
-        assert before.func.__qualname__ == after.func.__qualname__
+        function, read = judge(task, "base")
+        assert judge(task, "erased") == (function, read.replace("starting_model", "model"))
 
 
 def test_the_methods_page_has_a_row_for_each():
@@ -82,11 +75,8 @@ def test_dvc_makes_the_comparison_anew_if_parameters_of_any_method_change():
     for name, keys_of_stage in tracked.items():
         for file, keys in (item for part in stages[name]["params"] for item in part.items()):
             keys_of_stage |= set(keys or yaml.safe_load((ROOT / file).read_text()))
-    sections = {
-        name
-        for file in (ROOT / "conf/base").glob("parameters*.yml")
-        for name in yaml.safe_load(file.read_text())
-    }
+    files = (ROOT / "conf/base").glob("parameters*.yml")
+    sections = {name for file in files for name in yaml.safe_load(file.read_text())}
     methods = {entry.parameters for entry in METHODS.values()}
     assert tracked["table"] >= methods & sections | tracked["retrain"]  # defaults in code are among the deps
     assert stages["table"]["deps"] == stages["retrain"]["deps"]

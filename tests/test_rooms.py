@@ -52,8 +52,7 @@ def room_of(module):
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_no_module_imports_from_a_room_above(path):
     own = LEVELS[room_of(name_of(path))]
-    above = {module for module in imported_by(path) if LEVELS[room_of(module)] > own}
-    assert not above
+    assert not {module for module in imported_by(path) if LEVELS[room_of(module)] > own}
 
 
 def test_the_page_lists_the_rooms_from_the_highest_to_the_lowest():
@@ -64,15 +63,10 @@ def test_the_page_lists_the_rooms_from_the_highest_to_the_lowest():
 
 
 def test_nobody_but_its_pipeline_imports_a_nodes_file():
-    importers = {
-        (name_of(path), module)
-        for path in MODULES
-        for module in imported_by(path)
-        if "nodes" in module.split(".") and module.startswith("pipelines.")
-    }
+    pairs = {(name_of(path), tuple(name.split("."))) for path in MODULES for name in imported_by(path)}
+    importers = {(importer, m[1]) for importer, m in pairs if m[0] == "pipelines" and "nodes" in m}
     assert importers
-    for importer, module in importers:
-        assert importer == f"pipelines.{module.split('.')[1]}.pipeline"
+    assert all(importer == f"pipelines.{pipeline}.pipeline" for importer, pipeline in importers), importers
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -80,5 +74,4 @@ def test_no_file_and_no_function_is_long(path):
     text = path.read_text()
     assert len(text.splitlines()) <= 300
     functions = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.FunctionDef)]
-    long = {f.name for f in functions if f.end_lineno - f.lineno >= 60} - {"create_pipeline"}
-    assert not long
+    assert {f.name for f in functions if f.end_lineno - f.lineno >= 60} <= {"create_pipeline"}

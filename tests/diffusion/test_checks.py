@@ -6,8 +6,6 @@ from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.diffusion.checks import check_condition, check_shape
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
-WORDS = CaptionSettings(words={0: ["cat"], 1: ["dog"]}, templates=["{}"])
-
 
 def test_a_base_model_that_fits_is_accepted(unet_model, toy_images):
     check_shape(unet_model(), "base", toy_images)
@@ -27,9 +25,9 @@ def test_a_base_model_of_other_images_is_refused(unet_model, shape, classes, sai
 
 
 def test_words_and_the_condition_of_the_model_must_fit(unet_model, text_model):
-    with pytest.raises(
-        InvalidParameter, match=r"words for the classes \[0, 1\], but .* base is class-conditional: remove"
-    ):
-        check_condition(unet_model(), "base", WORDS)
+    words = CaptionSettings(words={0: ["cat"], 1: ["dog"]}, templates=["{}"])
+    said = r"words for the classes \[0, 1\], but .* base is class-conditional: remove"
+    with pytest.raises(InvalidParameter, match=said):
+        check_condition(unet_model(), "base", words)
     with pytest.raises(InvalidParameter, match=r"classes \[\], but .* is a text-to-image model: name words"):
         check_condition(text_model(["a cat"]), "base", CaptionSettings())

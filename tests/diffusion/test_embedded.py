@@ -9,9 +9,20 @@ from erasediff_pipeline.seeding import make_generator
 SETTINGS = SamplingSettings(steps=3)
 
 
-def draw(model, label):
+def draw(model, label, **changes):
     generators = [make_generator(0, "sample", i) for i in range(2)]
-    return sample_batch(model.eval(), torch.tensor([label, label]), generators, SETTINGS)
+    settings = SETTINGS.model_copy(update=changes)
+    return sample_batch(model.eval(), torch.tensor([label, label]), generators, settings)
+
+
+def embedded_as(model, label):
+    return Embedded(model, model.embed_condition(model.condition(torch.tensor([label])))[0])
+
+
+def denoise(model, labels):
+    generator = torch.Generator().manual_seed(0)
+    x_t = torch.randn(2, *model.sample_shape, generator=generator)
+    return model.denoise(x_t, torch.tensor([5, 700]), model.condition(torch.tensor(labels)))
 
 
 @pytest.fixture(params=["classes", "prompts"])
@@ -20,17 +31,8 @@ def model(request, unet_model, text_model):
 
 
 def test_under_a_conditions_own_embedding_it_is_the_model(model):
-    own = model.embed_condition(model.condition(torch.tensor([1])))[0]
-    embedded = Embedded(model, own)
-    x_t, t = (
-        torch.randn(2, *model.sample_shape, generator=torch.Generator().manual_seed(0)),
-        torch.tensor([5, 700]),
-    )
-    with torch.no_grad():
-        expected = model.denoise(x_t, t, model.condition(torch.tensor([1, 1])))
-        torch.testing.assert_close(
-            embedded.denoise(x_t, t, embedded.condition(torch.tensor([0, 2]))), expected
-        )
+    embedded = embedded_as(model, 1)
+    torch.testing.assert_close(denoise(embedded, [0, 2]), denoise(model, [1, 1]))
     assert (draw(embedded, 0).int() - draw(model, 1).int()).abs().max() <= 1
     assert (draw(embedded, 0) != draw(model, 0)).any()
 
@@ -48,27 +50,19 @@ def test_a_single_retained_condition_is_held_against_the_forgotten_one(model):
 
 
 def test_asked_for_nothing_guidance_changes_nothing(model):
-    free = SETTINGS.model_copy(update={"guidance_scale": 0.0})
-    nothing = null_of(model)
-    generators = [make_generator(0, "sample", 0)]
-    unguided = sample_batch(nothing.eval(), torch.tensor([0]), generators, free)
-    generators = [make_generator(0, "sample", 0)]
-    guided = sample_batch(nothing.eval(), torch.tensor([0]), generators, SETTINGS)
+    unguided, guided = (draw(null_of(model), 0, **changes) for changes in ({"guidance_scale": 0.0}, {}))
     assert (guided.int() - unguided.int()).abs().max() <= 1
 
 
 def test_only_the_embedding_moves(model):
-    embedded = Embedded(model, model.embed_condition(model.condition(torch.tensor([1])))[0])
+    embedded = embedded_as(model, 1)
     assert list(embedded.trainable("full")) == ["embedding"]
-    x_t, t = torch.randn(2, *model.sample_shape), torch.tensor([5, 700])
-    embedded.denoise(x_t, t, embedded.condition(torch.tensor([0, 0]))).square().sum().backward()
+    denoise(embedded, [0, 0]).square().sum().backward()
     assert embedded.embedding.grad.abs().sum() > 0
     assert embedded.image_shape == model.image_shape
 
 
 def test_its_cost_is_counted(model):
     embedded = null_of(model)
-    with torch.no_grad():
-        x_t = torch.randn(3, *model.sample_shape)
-        embedded.denoise(x_t, torch.tensor([1, 2, 3]), embedded.condition(torch.zeros(3)))
-    assert embedded.evaluations == 3
+    denoise(embedded, [0, 0])
+    assert embedded.evaluations == 2

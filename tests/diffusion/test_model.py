@@ -15,12 +15,8 @@ def denoise(model, n):
 
 def test_evaluations_count_the_images_of_a_model_and_its_copies(unet_model):
     model, other = unet_model(), unet_model()
-    for each, n in (
-        (model, 3),
-        (copy.deepcopy(model), 2),
-        (copy.deepcopy(copy.deepcopy(model)), 4),
-        (other, 1),
-    ):
+    copied = copy.deepcopy(model)
+    for each, n in ((model, 3), (copied, 2), (copy.deepcopy(copied), 4), (other, 1)):
         denoise(each, n)
     assert (model.evaluations, other.evaluations) == (9, 1)
 
@@ -32,20 +28,15 @@ def test_call_is_denoise(unet_model):
 
 def shifted(model):
     """The model with weights that no initialisation draws."""
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(1000)
+    for p in model.parameters():
+        p.data += 1000
     return model
 
 
 def test_forgetting_everything_is_ruled_by_its_seed_alone(unet_model):
     """No weight is left, and the global generator is left alone."""
-    hashes = []
-    for state, seed, model in (
-        (1, 0, shifted(unet_model())),
-        (2, 0, unet_model(seed=2)),
-        (2, 1, unet_model()),
-    ):
+    models, hashes = (shifted(unet_model()), unet_model(seed=2), unet_model()), []
+    for state, seed, model in zip((1, 2, 2), (0, 0, 1), models, strict=True):
         torch.manual_seed(state)
         before = torch.get_rng_state()
         model.forget_everything(seed)

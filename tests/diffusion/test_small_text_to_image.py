@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.config import DenoiserSettings, TextEncoderSettings, TextToImageSettings
+from erasediff_pipeline.config import DenoiserSettings, TextEncoderSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, reconstruction_loss, scale_latents
 from erasediff_pipeline.diffusion.small_text_to_image import (
@@ -13,6 +13,7 @@ from erasediff_pipeline.diffusion.small_text_to_image import (
     learn_merges,
     train_tokenizer,
 )
+from tests.helpers.by_hand import generator
 
 CAPTIONS = ["a photo of the digit three", "a photo of the digit four", "a handwritten 3"]
 
@@ -23,25 +24,16 @@ def test_merges_of_the_paper():
     assert learn_merges(words, 4) == [("e", "s"), ("es", "t</w>"), ("l", "o"), ("e", "w")]
 
 
-def test_merging_ends_where_every_word_is_a_token():
-    assert learn_merges({"aab": 2}, 10) == [("a", "a"), ("aa", "b</w>")]
-
-
-def test_pairs_are_joined_from_the_left():
+def test_pairs_are_joined_from_the_left_until_every_word_is_a_token():
     """``aaab`` becomes ``aa a b``: the next pair, alphabetically, is ``a b``."""
+    assert learn_merges({"aab": 2}, 10) == [("a", "a"), ("aa", "b</w>")]
     assert learn_merges({"aaab": 1}, 2) == [("a", "a"), ("a", "b</w>")]
 
 
 def test_a_known_word_is_one_token_and_any_other_can_be_written():
     tokenizer = train_tokenizer(CAPTIONS, TextEncoderSettings(context_length=12))
-    assert tokenizer.tokenize("A Photo of the digit three") == [
-        "a</w>",
-        "photo</w>",
-        "of</w>",
-        "the</w>",
-        "digit</w>",
-        "three</w>",
-    ]
+    words = ["a", "photo", "of", "the", "digit", "three"]
+    assert tokenizer.tokenize("A Photo of the digit three") == [f"{word}</w>" for word in words]
     assert tokenizer.decode(tokenizer("über 7").input_ids, skip_special_tokens=True) == "über 7"
     assert len(tokenizer) == len(set(tokenizer.get_vocab().values()))
 
@@ -61,28 +53,24 @@ def test_the_same_captions_give_the_same_tokens_in_another_process():
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    settings = DenoiserSettings(
-        channels=(8, 16),
-        text_to_image=TextToImageSettings(text_encoder=TextEncoderSettings(width=16, heads=2)),
-    )
+    text_encoder = {"width": 16, "heads": 2}
+    settings = DenoiserSettings(channels=(8, 16), text_to_image={"text_encoder": text_encoder})
     return build_text_to_image(settings, (3, 16, 16), CAPTIONS)
 
 
 def test_the_parts_fit_together(model):
     assert model.prompts == sorted(CAPTIONS)
     assert (model.sample_shape, model.image_shape) == ((4, 8, 8), (3, 16, 16))
-    prediction = model.denoise(
-        torch.randn(2, 4, 8, 8), torch.tensor([1, 2]), model.condition(torch.tensor([0, 2]))
-    )
-    assert prediction.shape == (2, 4, 8, 8)
+    x_t, c = torch.randn(2, 4, 8, 8), model.condition(torch.tensor([0, 2]))
+    assert model.denoise(x_t, torch.tensor([1, 2]), c).shape == (2, 4, 8, 8)
 
 
 def test_reconstruction_is_the_squared_error_and_the_divergence(model):
     """Against the formulas, written out: q is N(m, s²)."""
     images = torch.rand(2, 3, 16, 16) * 2 - 1
-    loss = reconstruction_loss(Autoencoder(model.vae), images, 0.5, torch.Generator().manual_seed(1))
+    loss = reconstruction_loss(Autoencoder(model.vae), images, 0.5, generator(1))
     q = model.vae.encode(images).latent_dist
-    eps = torch.randn(q.mean.shape, generator=torch.Generator().manual_seed(1))
+    eps = torch.randn(q.mean.shape, generator=generator(1))
     again = model.vae.decode(q.mean + q.std * eps).sample
     kl = 0.5 * (q.mean**2 + q.var - 1 - q.var.log()).sum(dim=(1, 2, 3)).mean() / (3 * 16 * 16)
     torch.testing.assert_close(loss, (again - images).square().mean() + 0.5 * kl)

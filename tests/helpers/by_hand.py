@@ -36,18 +36,7 @@ def batches(seed, retain_size=6, forget_size=4, shape=(1, 2, 2)):
 
 
 def flat(tensors):
-    rows = (tensor.cpu() if isinstance(tensor, torch.Tensor) else tensor for tensor in tensors)
-    return np.concatenate([np.asarray(row, dtype=np.float64).ravel() for row in rows])
-
-
-def loss_and_gradient(weight, bias, x_t, c, target):
-    """Mean squared error of W·x + b_c, and its gradient, by hand in float64."""
-    x, y = x_t.reshape(len(x_t), -1), target.reshape(len(target), -1)
-    residual = x @ weight.T + bias[c] - y
-    slope = 2 * residual / residual.size
-    bias_slope = np.zeros_like(bias)
-    np.add.at(bias_slope, c, slope)
-    return (residual**2).mean(), slope.T @ x, bias_slope
+    return torch.cat([torch.as_tensor(t, dtype=torch.float64, device="cpu").ravel() for t in tensors]).numpy()
 
 
 def noise_in(call, x0, alpha_bar):
@@ -60,9 +49,8 @@ class Weights:
     """The linear model's weights as they are now, which nothing moves."""
 
     def __init__(self, model):
-        self.weight, self.bias = (
-            p.detach().double().numpy().copy() for p in model.trainable("full").values()
-        )
+        parameters = model.trainable("full").values()
+        self.weight, self.bias = (p.detach().double().numpy().copy() for p in parameters)
 
     @property
     def vector(self):
@@ -76,14 +64,15 @@ class Weights:
         return new
 
     def predict(self, x_t, c):
-        x = x_t.double().numpy().reshape(len(x_t), -1)
+        x = x_t.double().flatten(1).numpy()
         return (x @ self.weight.T + self.bias[np.asarray(c)]).reshape(tuple(x_t.shape))
 
     def solve(self, call, target):
-        """The loss of a call that should have predicted ``target``, and its gradient as one vector."""
-        x_t, c = call.x_t.double().numpy(), call.c.numpy()
-        loss, *gradient = loss_and_gradient(self.weight, self.bias, x_t, c, np.asarray(target))
-        return loss, flat(gradient)
+        """Mean squared error of a call that should have predicted ``target``; its gradient, as one vector."""
+        residual = (self.predict(call.x_t, call.c) - np.asarray(target)).reshape(len(call.x_t), -1)
+        slope, bias_slope = 2 * residual / residual.size, np.zeros_like(self.bias)
+        np.add.at(bias_slope, call.c.numpy(), slope)
+        return (residual**2).mean(), flat([slope.T @ call.x_t.double().flatten(1).numpy(), bias_slope])
 
 
 class Step:
@@ -107,9 +96,9 @@ class Step:
         self.retain_x0, self.forget_x0 = retain.x0, forget.x0
 
     def only(self, size):
-        calls = [call for call in self.calls if call.grad and len(call.x_t) == size]
-        assert len(calls) <= 1
-        return calls[0] if calls else None
+        call, *more = [call for call in self.calls if call.grad and len(call.x_t) == size] or [None]
+        assert not more
+        return call
 
     def noised_of(self, size):
         """The one x0 of this batch size that was noised."""
@@ -123,9 +112,8 @@ class Step:
 
     def forget_loss(self, target=None):
         """Loss and gradient of the forget batch; without a target, that of denoising."""
-        if target is None:
-            target = noise_in(self.forget, self.forget_x0, self.alpha_bar)
-        return self.weights.solve(self.forget, target)
+        noise = noise_in(self.forget, self.forget_x0, self.alpha_bar)
+        return self.weights.solve(self.forget, noise if target is None else target)
 
 
 def assert_update(step, expected):
@@ -136,6 +124,5 @@ def assert_update(step, expected):
 
 def push(model, size=0.5):
     """Move the weights, as earlier steps would have done."""
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(size * torch.randn(p.shape, generator=generator(7)))
+    for p in model.parameters():
+        p.data += size * torch.randn(p.shape, generator=generator(7))

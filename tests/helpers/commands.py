@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import tomllib
+from operator import getitem
 
 import yaml
 from dvc.cli import parse_args
@@ -45,37 +46,26 @@ def parses(command):
     while words and re.match(r"[A-Za-z_]+=", words[0]):
         words = words[1:]
     if words:
-        program, *arguments = words
-        CHECKS.get(program, lambda _: check_program(program))(arguments)
+        check = globals().get(f"check_{words[0]}")
+        assert check or shutil.which(words[0]), words[0]
+        if check:
+            check(words[1:])
 
 
-def check_program(program):
-    assert shutil.which(program), program
+pipelines = functools.cache(register_pipelines)
 
 
 def check_kedro(arguments):
     name, *options = arguments
-    if name != "run":
-        assert name in cli.commands or name in ("viz", "mlflow"), name
-        if name in cli.commands:
-            cli.commands[name].make_context(name, options)
+    if name in ("viz", "mlflow"):
         return
-    given = cli.commands["run"].make_context("run", options).params
-    assert (given["pipeline"] or "__default__") in pipelines()
-    configure_project("erasediff_pipeline")
-    loader = ProjectConfigLoader(
-        str(ROOT / "conf"),
-        env=given["env"] or "base",
-        runtime_params=given["params"],
-        **{k: v for k, v in settings.CONFIG_LOADER_ARGS.items() if k != "default_run_env"},
-        default_run_env="base",
-    )
-    Parameters(**loader["parameters"])
-
-
-@functools.cache
-def pipelines():
-    return register_pipelines().keys()
+    given = cli.commands[name].make_context(name, options).params
+    if name == "run":
+        assert (given["pipeline"] or "__default__") in pipelines()
+        configure_project("erasediff_pipeline")
+        chosen = {"env": given["env"] or "base", "runtime_params": given["params"]}
+        chosen = settings.CONFIG_LOADER_ARGS | {"default_run_env": "base"} | chosen
+        Parameters(**ProjectConfigLoader(str(ROOT / "conf"), **chosen)["parameters"])
 
 
 def check_make(targets):
@@ -87,9 +77,7 @@ def check_dvc(arguments):
     given = parse_args(arguments)
     for override in getattr(given, "set_param", None) or []:
         file, keys = override.split("=")[0].split(":")
-        value = yaml.safe_load((ROOT / file).read_text())
-        for key in keys.split("."):
-            value = value[key]
+        functools.reduce(getitem, keys.split("."), yaml.safe_load((ROOT / file).read_text()))
     targets = getattr(given, "targets", None) or []
     for target in [t for t in targets if "$" not in t and given.cmd not in ("add", "push")]:
         file, _, stage = target.rpartition(":")
@@ -115,12 +103,4 @@ def check_paths(arguments):
         assert "/" not in path or (ROOT / path).exists(), path
 
 
-CHECKS = {
-    "kedro": check_kedro,
-    "make": check_make,
-    "dvc": check_dvc,
-    "torchrun": check_torchrun,
-    "pip": check_pip,
-    "pytest": check_paths,
-    "git": check_paths,
-}
+check_pytest = check_git = check_paths

@@ -4,13 +4,12 @@ The code is that of this checkout; settings, data and MLflow's store are those o
 runs in. What it changes in the process is undone: the environment, MLflow's and accelerate's state, logging.
 """
 
-import contextlib
 import logging
 import os
 import sys
 import traceback
 import warnings
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager, redirect_stderr, redirect_stdout, suppress
 from unittest.mock import patch
 
 import mlflow
@@ -23,11 +22,8 @@ from kedro.utils import find_kedro_project
 
 def run_kedro(arguments, cwd, environment, log):
     """The exit code; ``log`` is an open file for both streams."""
-    with (
-        as_if_started(["kedro", *map(str, arguments)], cwd, environment),
-        contextlib.redirect_stdout(log),
-        contextlib.redirect_stderr(log),
-    ):
+    argv = ["kedro", *map(str, arguments)]
+    with as_if_started(argv, cwd, environment), redirect_stdout(log), redirect_stderr(log):
         LOGGING.configure(LOGGING.data)  # its handlers are pytest's in between
         try:
             KedroCLI(find_kedro_project(cwd))(sys.argv[1:], prog_name="kedro")
@@ -38,7 +34,7 @@ def run_kedro(arguments, cwd, environment, log):
             return 1
         finally:
             # The end of a process: MLflow closes its run, and the system lets go of the lock.
-            with contextlib.suppress(Exception):
+            with suppress(Exception):
                 mlflow.end_run()
             for hook in settings.HOOKS:
                 getattr(hook, "release_lock", lambda: None)()
@@ -52,7 +48,7 @@ def as_if_started(argv, cwd, environment):
     sys.modules.pop("erasediff_pipeline.settings", None)
     AcceleratorState._reset_state(reset_partial_state=True)
     with (
-        contextlib.chdir(cwd),
+        chdir(cwd),
         patch.dict(os.environ, environment, clear=True),
         patch.object(sys, "argv", argv),
         patch.object(sys, "path", [*sys.path]),

@@ -22,8 +22,7 @@ class Reader(HTMLParser):
             self.cell = True
 
     def handle_endtag(self, tag):
-        if tag in ("td", "th"):
-            self.cell = False
+        self.cell = self.cell and tag not in ("td", "th")
 
     def handle_data(self, data):
         if self.cell:

@@ -3,7 +3,6 @@
 Loaded by ``conftest.py``, since the services are tested on the same run.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
@@ -26,10 +26,8 @@ from tests.helpers.in_process import run_kedro
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-QUICK = (
-    "unlearn.steps=2,unlearn.batch_size=32,evaluation.forget_samples=8,evaluation.retain_samples=8,"
-    "sampling.steps=3,gates.enforce=false"
-)
+QUICK = "unlearn.steps=2,unlearn.batch_size=32,sampling.steps=3,gates.enforce=false"
+QUICK += ",evaluation.forget_samples=8,evaluation.retain_samples=8"
 """Parameters of a run that is whole but small."""
 UNLEARN = "--pipeline=unlearn"
 SHORT = {"steps": 2, "batch_size": 32}
@@ -73,9 +71,8 @@ def clean_environment(project, **changes):
     One thread, since several of these tests run at a time.
     """
     kept = {k: v for k, v in os.environ.items() if not k.startswith(SETTINGS)}
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
-    ours = {"PATH": path, "PYTHONPATH": str(project / "src"), "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1"}
-    return {**kept, **ours, **changes}
+    paths = {"PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(project / "src")}
+    return {**kept, **paths, "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1", **changes}
 
 
 def wait_until(reached, process, log, every=0.1):
@@ -98,26 +95,24 @@ def held(run):
         run.send_signal(signal.SIGCONT)
 
 
+def new_log(directory):
+    return directory / f"output-{time.monotonic_ns()}.txt"
+
+
 def start_command(project, *command, cwd=None, env=None, **changes):
     """This command in a process of its own, as a user types it; ``log`` has both of its streams."""
-    log = project.parent / f"output-{time.monotonic_ns()}.txt"
+    log = new_log(project.parent)
+    place = {"cwd": cwd or project, "env": env or clean_environment(project, **changes)}
     with log.open("wb") as sink:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            cwd=cwd or project,
-            env=env or clean_environment(project, **changes),
-            stdin=subprocess.DEVNULL,
-            stdout=sink,
-            stderr=subprocess.STDOUT,
-        )
+        streams = {"stdin": subprocess.DEVNULL, "stdout": sink, "stderr": subprocess.STDOUT}
+        process = subprocess.Popen([str(part) for part in command], **place, **streams)
     process.log = log
     return process
 
 
 def run_command(project, *command, check=True, **options):
     """Run it to its end; ``check``: it must succeed."""
-    started = time.perf_counter()
-    process = start_command(project, *command, **options)
+    started, process = time.perf_counter(), start_command(project, *command, **options)
     timer = threading.Timer(PATIENCE, process.kill)
     timer.start()
     _, status, usage = os.wait4(process.pid, 0)
@@ -155,11 +150,8 @@ def runs_in(client):
 
 def hash_tree(directory):
     """Every file's hash by its path, but for the lock of a run."""
-    return {
-        str(path.relative_to(directory)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(directory.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
+    files = [path for path in sorted(directory.rglob("*")) if path.is_file() and path.name != ".lock"]
+    return {str(path.relative_to(directory)): sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def kept(project):
@@ -175,8 +167,7 @@ def assert_one_line(run, *said):
     errors = [line for line in run.output.splitlines() if "Error" in line and not line.startswith(" ")]
     assert errors == run.output.splitlines()[-1:], run.output
     assert errors[0].startswith("Error: ")
-    for words in said:
-        assert words in errors[0]
+    assert all(words in errors[0] for words in said), errors[0]
 
 
 def configure(project, settings):
@@ -202,12 +193,11 @@ def clone_checkout(target):
     places = [] if recorded else ["--", ":(exclude)data"]
     changed = git(ROOT, "diff", "-z", "--name-only", "HEAD", *places)  # staged or not
     changed += git(ROOT, "ls-files", "-z", "--others", "--exclude-standard", *places)
-    for name in {name for name in changed.split("\0") if name}:
+    for name in {*changed.split("\0")} - {""}:
+        (target / name).unlink(missing_ok=True)
         if (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-        else:
-            (target / name).unlink()
     git(target, "add", "--all")
     git(target, "commit", "--quiet", "--allow-empty", "--no-verify", "--message", "the working tree")
 
@@ -221,27 +211,16 @@ class Made(NamedTuple):
     report = property(lambda self: self.project / "data/08_reporting/erasediff")
 
 
-@pytest.fixture
-def own_project(tmp_path, monkeypatch):
-    """An empty project of this test's own, which it stands in."""
-    (tmp_path / "pyproject.toml").write_text("[tool.kedro]\n")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory, worker_id):
-    """A folder that all processes of this test run share."""
-    own = tmp_path_factory.getbasetemp()
-    return own if worker_id == "master" else own.parent
-
-
-@pytest.fixture(scope="session")
-def once(shared):
+def once(tmp_path_factory, worker_id):
     """``once(name, make)``: a project that all processes of this test run share, and the run that made it.
 
     ``make(target)`` makes it, and may return what a command has said.
     """
+
+    shared = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        shared = shared.parent
 
     def get(name, make):
         place = shared / name
@@ -289,9 +268,8 @@ def unlearned(project, once):
 @pytest.fixture(scope="session")
 def earlier(project, once):
     """A project with a result in it, by a whole but small run; read only."""
-    return once(
-        "earlier", lambda target: kedro_run(copy_clone(project, target), UNLEARN, f"--params={QUICK}")
-    )
+    asked = UNLEARN, f"--params={QUICK}"
+    return once("earlier", lambda target: kedro_run(copy_clone(project, target), *asked))
 
 
 AUDIT = (
@@ -335,7 +313,7 @@ class QuickRun:
 
     def command(self, project, *arguments, cwd=None, check=True, **changes):
         """``kedro …``; ``check``: it must succeed; ``changes`` are those of its environment."""
-        log, started = self.directory / f"output-{time.monotonic_ns()}.txt", time.perf_counter()
+        log, started = new_log(self.directory), time.perf_counter()
         with log.open("w", buffering=1) as sink:
             code = run_kedro(arguments, cwd or project, clean_environment(project, **changes), sink)
         seconds, output = time.perf_counter() - started, log.read_text()
@@ -350,7 +328,7 @@ class QuickRun:
 
     def start(self, project, *arguments, **changes):
         """``kedro …`` in a child of this process, which can be killed; asked as ``subprocess.Popen`` is."""
-        log = self.directory / f"output-{time.monotonic_ns()}.txt"
+        log = new_log(self.directory)
 
         def run():
             with log.open("w", buffering=1) as sink:
@@ -375,9 +353,8 @@ def mount(tmp_path):
     places = []
 
     def make(place, *arguments):
-        command = ["mount", *arguments, str(place)]
         try:
-            subprocess.run(command, check=True, capture_output=True, text=True)
+            subprocess.run(["mount", *arguments, str(place)], check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError) as error:
             pytest.skip(f"mounting is not permitted here: {getattr(error, 'stderr', None) or error}")
         places.append(place)

@@ -5,15 +5,8 @@ from erasediff_pipeline.data.request import AnsweredRequest, Request
 
 def request(**changes):
     """Class 0 is to be forgotten, or what ``changes`` say."""
-    values = {
-        "by": "classes",
-        "classes": (0,),
-        "forget_images": 142,
-        "retain_images": 1295,
-        "forget_sha256": "f0f0",
-        "retain_sha256": "1e1e",
-    }
-    return Request(**{**values, **changes})
+    values = {"by": "classes", "classes": (0,), "forget_images": 142, "retain_images": 1295}
+    return Request(**{**values, "forget_sha256": "f0f0", "retain_sha256": "1e1e", **changes})
 
 
 def answered(*classes, **changes):

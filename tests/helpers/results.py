@@ -1,21 +1,15 @@
 """Small results of every component that has a version; run as a program, it records them anew."""
 
 import json
-import tempfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
+from erasediff_pipeline import config
 from erasediff_pipeline.audits.inversion import invert
 from erasediff_pipeline.audits.relearning import relearn
-from erasediff_pipeline.config import (
-    EvaluationSettings,
-    InversionSettings,
-    RelearningSettings,
-    SamplingSettings,
-)
-from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.sampling import SCHEDULERS, stream_samples
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.evaluation.membership import denoising_losses
@@ -25,7 +19,7 @@ from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.registry import METHODS
-from tests.helpers.runs import STEPPED, run
+from tests.helpers.runs import STEPPED, run, without_class_0
 from tests.helpers.tasks import toy_task
 from tests.helpers.toys import build_toy_unet, draw_toy_images
 
@@ -40,31 +34,27 @@ def versions():
 
 def of_data():
     task = toy_task(draw_toy_images())
-    numbers = task.plan(EvaluationSettings(forget_samples=3, retain_samples=4))["number"]
+    numbers = task.plan(config.EvaluationSettings(forget_samples=3, retain_samples=4))["number"]
     return [*(task.split["set"] == "forget"), *numbers, *task.forget.labels, *task.unseen().labels]
 
 
 def of_training():
     settings = METHODS["finetune"].settings(steps=4, batch_size=8, log_every=1, learning_rate=1e-3)
     model = build_toy_unet(dropout=0.1)
-    with tempfile.TemporaryDirectory() as folder:
-        data = TrainingData(draw_toy_images())
-        history, _ = train(model, Denoising(settings), data, settings, 0, Path(folder) / "checkpoint")
-    return [*(value for point in history for value in point.values()), *sizes(model)]
+    history, _ = train(model, Denoising(settings), TrainingData(draw_toy_images()), settings, 0)
+    return values_of(history, model)
 
 
 def of_method(name):
-    images, model = draw_toy_images(), build_toy_unet()
-    data = TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
-    with tempfile.TemporaryDirectory() as folder:
-        history, _, _ = run(name, model, data, Path(folder) / "checkpoint", steps=2)
-    return [*(value for point in history for value in point.values()), *sizes(model)]
+    model = build_toy_unet()
+    history, _, _ = run(name, model, without_class_0(draw_toy_images()), steps=2)
+    return values_of(history, model)
 
 
 def of_sampling():
     found = []
     for sampler in SCHEDULERS:
-        settings = SamplingSettings(sampler=sampler, steps=4, guidance_scale=1.0)
+        settings = config.SamplingSettings(sampler=sampler, steps=4, guidance_scale=1.0)
         drawn = torch.cat(list(stream_samples(build_toy_unet(), LABELS, 0, settings))).float()
         found += [float(drawn.mean()), float(drawn.std())]
     return found
@@ -74,28 +64,26 @@ def of_evaluation():
     torch.manual_seed(0)
     judge = Classifier(channels=8, features=4, classes=3)
     images = draw_toy_images()
-    samples = LabelledImages(images.images[:30], images.labels[:30])
+    samples = images.select(np.arange(30))
     roles = np.where(samples.labels == 0, "forget", "retain")
-    settings = EvaluationSettings(membership_timesteps=2, membership_noises=1)
+    settings = config.EvaluationSettings(membership_timesteps=2, membership_noises=1)
     measured = evaluate_samples(samples, roles, images.select(images.labels != 0), judge, settings)
     losses = denoising_losses(build_toy_unet(), samples, settings, 0, 256)
     return [*(v for v in measured.values() if isinstance(v, int | float)), *losses[:5].tolist()]
 
 
 def of_relearning():
-    settings = RelearningSettings(steps=2, images=8, batch_size=4)
+    settings = config.RelearningSettings(steps=2, images=8, batch_size=4)
     curve = relearn(build_toy_unet(), draw_toy_images(), lambda model: sizes(model)[0], settings, 0)
     return [*curve["step"], *curve["forget_accuracy"]]
 
 
 def of_inversion():
-    images = draw_toy_images()
-    settings = InversionSettings(steps=2, restarts=1, batch_size=4)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder) / "checkpoint"
-        of_class = images.select(images.labels == 0)
-        size = lambda model: float(model.embedding.detach().norm())  # noqa: E731
-        found = invert(build_toy_unet(), of_class, torch.tensor([1, 2]), size, settings, 0, place)
+    given = build_toy_unet(), without_class_0(draw_toy_images()).forget, torch.tensor([1, 2])
+    settings = config.InversionSettings(steps=2, restarts=1, batch_size=4)
+    size = lambda model: float(model.embedding.detach().norm())  # noqa: E731
+    with TemporaryDirectory() as folder:
+        found = invert(*given, size, settings, 0, Path(folder) / "checkpoint")
     return [*found["loss"], *found["forget_accuracy"]]
 
 
@@ -103,6 +91,10 @@ def sizes(model):
     """What the weights come to, in a few numbers."""
     flat = torch.cat([p.detach().flatten() for p in model.parameters()]).double()
     return [float(flat.norm()), float(flat.abs().mean()), float(flat[::97].sum())]
+
+
+def values_of(history, model):
+    return [*(value for point in history for value in point.values()), *sizes(model)]
 
 
 def result_of(component):

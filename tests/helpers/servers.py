@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
@@ -73,26 +73,19 @@ class ObjectStore(NamedTuple):
     @property
     def environment(self):
         """What a client needs, as a user would set it."""
-        return {
-            **KEYS,
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "MLFLOW_S3_ENDPOINT_URL": self.url,
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }
+        place = {"AWS_DEFAULT_REGION": "us-east-1", "MLFLOW_S3_ENDPOINT_URL": self.url}
+        return {**KEYS, **place, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 @pytest.fixture(scope="session")
 def object_store(tmp_path_factory):
     """rclone's S3 server, which checks signatures, on an empty bucket."""
-    root = tmp_path_factory.mktemp("object store")
+    root, port = tmp_path_factory.mktemp("object store"), free_port()
     (root / "objects" / BUCKET).mkdir(parents=True)
-    port = free_port()
-    store = ObjectStore(f"http://127.0.0.1:{port}", root / "objects" / BUCKET)
-    keys = ",".join(KEYS.values())
     command = [BIN / "rclone", "serve", "s3", root / "objects", "--addr", f"127.0.0.1:{port}"]
-    command += ["--auth-key", keys, "--config", root / "none.conf"]
+    command += ["--auth-key", ",".join(KEYS.values()), "--config", root / "none.conf"]
     with running(command, lambda: answers(port), root / "log.txt"):
-        yield store
+        yield ObjectStore(f"http://127.0.0.1:{port}", root / "objects" / BUCKET)
 
 
 @pytest.fixture(scope="session")
@@ -107,14 +100,12 @@ def database():
 
 @contextmanager
 def serve_database(folder):
-    port = free_port()
-    owner = {}
+    port, owner = free_port(), {}
     if os.geteuid() == 0:  # which PostgreSQL refuses to run as
         user = pwd.getpwnam("postgres")
         owner = {"user": user.pw_uid, "group": user.pw_gid, "cwd": "/"}
         os.chown(folder, user.pw_uid, user.pw_gid)
-    data = folder / "data"
-    secret = folder / "password"
+    data, secret, log = (folder / name for name in ("data", "password", "log.txt"))
     secret.write_text("planted-postgres-secret")
     secret.chmod(0o644)
     initdb = [POSTGRES / "initdb", "-D", data, "-U", "mlflow", "--auth=scram-sha-256", f"--pwfile={secret}"]
@@ -122,15 +113,12 @@ def serve_database(folder):
     settings = {"host": "127.0.0.1", "port": port, "user": "mlflow", "password": secret.read_text()}
 
     def ready():
-        try:
+        with suppress(psycopg2.OperationalError):
             psycopg2.connect(dbname="postgres", **settings).close()
-        except psycopg2.OperationalError:
-            return False
-        return True
+            return True
 
     command = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", folder]
-    log, fast = folder / "log.txt", signal.SIGINT  # SIGTERM would wait for its clients
-    with running(command, ready, log, fast, **owner):
+    with running(command, ready, log, signal.SIGINT, **owner):  # SIGTERM would wait for its clients
         yield "postgresql+psycopg2://{user}:{password}@{host}:{port}/postgres".format(**settings)
 
 

@@ -10,12 +10,7 @@ from diffusers import DDPMScheduler
 from torch import nn
 from torch.nn.functional import linear
 
-from erasediff_pipeline.config import (
-    AutoencoderSettings,
-    DenoiserSettings,
-    TextEncoderSettings,
-    TextToImageSettings,
-)
+from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -71,22 +66,8 @@ class ToyModel(DiffusionModel):
     def trainable(self, subset):
         return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
 
-    def embed_condition(self, c):
-        raise NotImplementedError
-
-    def denoise_embedded(self, x_t, t, e):
-        raise NotImplementedError
-
-    def to_pipeline(self):
-        raise NotImplementedError
-
-    @property
-    def sample_shape(self):
-        return self.shape
-
-    @property
-    def image_shape(self):
-        return self.shape
+    embed_condition = denoise_embedded = to_pipeline = None
+    sample_shape = image_shape = property(lambda self: self.shape)
 
 
 class LinearModel(ToyModel):
@@ -95,14 +76,13 @@ class LinearModel(ToyModel):
     def embed_condition(self, c):
         return self.bias[c]
 
-    def denoise_embedded(self, x_t, t, e):
-        """Recorded as asked under the condition that lies nearest."""
-        nearest = torch.cdist(e.detach(), self.bias.detach()).argmin(dim=1)
-        return self.record(x_t, t, nearest, (linear(x_t.flatten(1), self.weight) + e).view_as(x_t))
+    def denoise(self, x_t, t, c):
+        return self.denoise_embedded(x_t, t, self.bias[c], c)
 
-
-def predict_linearly(model, x_t, t, c):
-    return (linear(x_t.flatten(1), model.weight) + model.bias[c]).view_as(x_t)
+    def denoise_embedded(self, x_t, t, e, c=None):
+        """Without a condition, recorded as asked under the one that lies nearest."""
+        c = torch.cdist(e.detach(), self.bias.detach()).argmin(dim=1) if c is None else c
+        return self.record(x_t, t, c, (linear(x_t.flatten(1), self.weight) + e).view_as(x_t))
 
 
 def build_toy_unet(seed=0, dropout=0.0):
@@ -127,64 +107,42 @@ def one_thread():
     torch.set_num_threads(1)
 
 
-@pytest.fixture(scope="session")
-def toy_model():
-    """``toy_model(predict)``: a model with this denoiser."""
-
-    def make(predict, shape=(1, 8, 8), classes=3, **scheduler):
-        return ToyModel(predict, {"dummy": torch.zeros(1)}, shape, classes, **scheduler)
-
-    return make
+def factory(make):
+    """A fixture that hands out this function."""
+    return pytest.fixture(scope="session")(lambda: make)
 
 
-@pytest.fixture(scope="session")
-def linear_model():
-    """``linear_model(seed)``: ε(x_t, t, c) = W·x_t + b_c on 2×2 images, three classes and the null class."""
-
-    def make(seed=0, shape=(1, 2, 2), classes=3, **scheduler):
-        generator = torch.Generator().manual_seed(seed)
-        size = math.prod(shape)
-        parameters = {
-            "weight": torch.randn(size, size, generator=generator) / 2,
-            "bias": torch.randn(classes + 1, size, generator=generator),
-        }
-        return LinearModel(predict_linearly, parameters, shape, classes, **scheduler)
-
-    return make
+@factory
+def toy_model(predict, shape=(1, 8, 8), classes=3, **scheduler):
+    """A model with this denoiser."""
+    return ToyModel(predict, {"dummy": torch.zeros(1)}, shape, classes, **scheduler)
 
 
-@pytest.fixture(scope="session")
-def unet_model():
-    """``unet_model(seed)``: see ``build_toy_unet``."""
+@factory
+def linear_model(seed=0, shape=(1, 2, 2), classes=3, **scheduler):
+    """ε(x_t, t, c) = W·x_t + b_c on 2×2 images, three classes and the null class."""
+    generator, size = torch.Generator().manual_seed(seed), math.prod(shape)
+    weight = torch.randn(size, size, generator=generator) / 2
+    parameters = {"weight": weight, "bias": torch.randn(classes + 1, size, generator=generator)}
+    return LinearModel(None, parameters, shape, classes, **scheduler)
 
-    return build_toy_unet
+
+@factory
+def text_model(prompts, seed=0, **options):
+    """The parts of Stable Diffusion, tiny, for images of 16×16 in colour."""
+    torch.manual_seed(seed)
+    text_encoder = {"width": 16, "layers": 1, "heads": 2, "context_length": 12}
+    parts = {"autoencoder": {"channels": (8, 8)}, "text_encoder": text_encoder}
+    settings = DenoiserSettings(channels=(8, 16), text_to_image=parts)
+    built = build_text_to_image(settings, (3, 16, 16), sorted({*prompts, "a photo of the number 3"}))
+    return TextToImage.from_pipeline(built.to_pipeline(), prompts, **options)
 
 
-@pytest.fixture(scope="session")
-def text_model():
-    """``text_model(prompts)``: the parts of Stable Diffusion, tiny, for images of 16×16 in colour."""
-
-    def make(prompts, seed=0, **options):
-        torch.manual_seed(seed)
-        settings = DenoiserSettings(
-            channels=(8, 16),
-            text_to_image=TextToImageSettings(
-                autoencoder=AutoencoderSettings(channels=(8, 8)),
-                text_encoder=TextEncoderSettings(width=16, layers=1, heads=2, context_length=12),
-            ),
-        )
-        built = build_text_to_image(settings, (3, 16, 16), sorted({*prompts, "a photo of the number 3"}))
-        return TextToImage.from_pipeline(built.to_pipeline(), prompts, **options)
-
-    return make
+unet_model = factory(build_toy_unet)
+toy_images = pytest.fixture(scope="session")(draw_toy_images)
 
 
 @pytest.fixture(scope="session")
 def alpha_bar():
     """ᾱ of the linear schedule from 1e-4 to 0.02 over 1,000 steps (arXiv 2006.11239, section 4)."""
     return torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=torch.float64), dim=0)
-
-
-@pytest.fixture(scope="session")
-def toy_images():
-    return draw_toy_images()

@@ -16,14 +16,12 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.ranks import rank
-from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from tests.helpers.runs import run
+from tests.helpers.runs import run, without_class_0
 from tests.helpers.toys import build_toy_unet, draw_toy_images
 
 folder, methods = Path(sys.argv[1]), sys.argv[2:]
-images = draw_toy_images()
-data = TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
+data = without_class_0(draw_toy_images())
 torch.set_num_threads(1)
 
 for name in methods:

@@ -9,35 +9,22 @@ from torch.nn.utils import clip_grad_norm_
 
 from erasediff_pipeline.config import PretrainSettings
 from erasediff_pipeline.errors import UserError
-from erasediff_pipeline.training import loop
+from erasediff_pipeline.training import gradients, loop
 from erasediff_pipeline.training.denoising import Denoising
-from erasediff_pipeline.training.gradients import (
-    GROWTH_INTERVAL,
-    HIGHEST,
-    START,
-    LossScale,
-    accumulate,
-    backward,
-    gradients_of,
-)
+from erasediff_pipeline.training.gradients import GROWTH_INTERVAL, START, LossScale
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.processes import Share
 from tests.helpers.by_hand import batches, flat
-from tests.helpers.runs import STEPPED, Killed, kill_at, run, small, watch, weights_of
+from tests.helpers.runs import STEPPED, kill, run, small, watch, weights_of
 
 
 @pytest.fixture
 def in_fp16(monkeypatch):
     """The loop as on a GPU in fp16, but for the precision itself, in which a CPU is far too slow."""
-    accelerator = SimpleNamespace(
-        device=torch.device("cpu"),
-        mixed_precision="fp16",
-        num_processes=1,
-        process_index=0,
-        autocast=nullcontext,
-        clip_grad_norm_=clip_grad_norm_,
-    )
+    place = {"device": torch.device("cpu"), "num_processes": 1, "process_index": 0}
+    does = {"mixed_precision": "fp16", "autocast": nullcontext, "clip_grad_norm_": clip_grad_norm_}
+    accelerator = SimpleNamespace(**place, **does)
     return lambda: monkeypatch.setattr(loop, "start_accelerator", lambda _, machine: (accelerator, machine))
 
 
@@ -45,21 +32,20 @@ def test_the_scale_halves_where_gradients_overflow_and_doubles_after_long():
     scale = LossScale(active=True)
     scale.update(finite=False)
     assert (scale.scale, scale.good_steps) == (START / 2, 0)
-    for _ in range(GROWTH_INTERVAL - 1):
+    for step in range(1, GROWTH_INTERVAL):
         scale.update(finite=True)
-    assert (scale.scale, scale.good_steps) == (START / 2, GROWTH_INTERVAL - 1)
+        assert (scale.scale, scale.good_steps) == (START / 2, step)
     scale.update(finite=True)
     assert (scale.scale, scale.good_steps) == (START, 0)
-    scale.scale, scale.good_steps = HIGHEST, GROWTH_INTERVAL - 1
+    scale.scale, scale.good_steps = gradients.HIGHEST, GROWTH_INTERVAL - 1
     scale.update(finite=True)
-    assert scale.scale == HIGHEST
+    assert scale.scale == gradients.HIGHEST
 
 
 def test_without_fp16_the_scale_is_one_for_good():
     scale = LossScale(active=False)
     scale.update(finite=False)
-    assert scale.scale == 1
-    assert scale.exhausted
+    assert (scale.scale, scale.exhausted) == (1, True)
 
 
 @pytest.mark.parametrize("scale", [1.0, 1024.0])
@@ -71,10 +57,10 @@ def test_gradients_are_those_of_the_loss(linear_model, scale):
     def loss():
         return sum((p**3).sum() for p in parameters)
 
-    for gradient, parameter in zip(gradients_of(model, loss(), parameters), parameters, strict=True):
-        assert torch.equal(gradient, (3 * parameter**2).detach())
-    backward(model, loss())
-    backward(model, 2 * loss())
+    found = gradients.gradients_of(model, loss(), parameters)
+    assert all(map(torch.equal, found, [3 * p.detach() ** 2 for p in parameters]))
+    gradients.backward(model, loss())
+    gradients.backward(model, 2 * loss())
     for parameter in parameters:
         torch.testing.assert_close(parameter.grad, 9 * parameter.detach() ** 2)
 
@@ -83,9 +69,9 @@ def test_gradients_are_those_of_the_loss(linear_model, scale):
 def test_every_method_computes_the_same_under_a_scale(unet_model, data, in_fp16, name):
     """To the last bit: a power of two rounds nothing. A gradient that is not divided again would differ."""
     plain, scaled = unet_model(), unet_model()
-    run(name, plain, data, None, steps=2)
+    run(name, plain, data, steps=2)
     in_fp16()
-    run(name, scaled, data, None, steps=2)
+    run(name, scaled, data, steps=2)
     assert weights_of(scaled) == weights_of(plain)
     assert scaled.loss_scale == 1
 
@@ -128,8 +114,7 @@ def test_killed_and_resumed_under_a_scale(unet_model, data, tmp_path, in_fp16):
     in_fp16()
     whole, resumed = unet_model(), unet_model()
     train_spoilt(whole, data, overflow)
-    with pytest.raises(Killed):
-        train_spoilt(unet_model(), data, overflow, tmp_path / "b", kill_at(4))
+    kill(train_spoilt, unet_model(), data, overflow, tmp_path / "b")
     curve = train_spoilt(resumed, data, overflow, tmp_path / "b")
     assert curve[-1]["loss_scale"] == 2**14
     assert weights_of(resumed) == weights_of(whole)
@@ -158,7 +143,7 @@ def test_a_batch_in_parts_has_the_gradient_of_the_whole(linear_model):
     results = []
     for parts in (1, 2):
         model = linear_model()
-        scalars = accumulate(model, Squares(), forget, retain, 0, 0, Share(range(parts), parts))
+        scalars = gradients.accumulate(model, Squares(), forget, retain, 0, 0, Share(range(parts), parts))
         results.append((scalars["loss"], flat([p.grad for p in model.parameters()])))
         assert scalars["forget_images"] == 4 / parts
     assert results[0][0] == pytest.approx(results[1][0])

@@ -10,11 +10,10 @@ from safetensors.torch import load_file
 from torch.testing import assert_close
 
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.training.processes import Share, share_of
 from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
 from tests.helpers.project import PATIENCE
-from tests.helpers.runs import STEPPED, Killed, kill_at, run
+from tests.helpers.runs import STEPPED, Killed, kill_at, run, without_class_0
 from tests.helpers.toys import build_toy_unet, draw_toy_images
 
 SCRIPT = Path(__file__).parents[1] / "helpers/two_processes.py"
@@ -25,8 +24,7 @@ TORCHRUN = Path(sys.executable).parent / "torchrun"
 def together(tmp_path_factory):
     """What the script has left; before it, a training in one process was killed."""
     folder = tmp_path_factory.mktemp("together")
-    images = draw_toy_images()
-    data = TrainingData(images.select(images.labels != 0), images.select(images.labels == 0))
+    data = without_class_0(draw_toy_images())
     place = folder / "killed.safetensors"
     with pytest.raises(Killed):
         run("erasediff", build_toy_unet(dropout=0.2), data, place, before_step=kill_at(9), accumulation=2)
@@ -47,18 +45,19 @@ def together(tmp_path_factory):
     ],
 )
 def test_each_process_takes_as_many_parts(accumulation, process, share, rows):
-    accelerator = SimpleNamespace(num_processes=2, process_index=process)
-    settings = UnlearnSettings(batch_size=12, accumulation=accumulation)
-    assert share_of(accelerator, settings, "erasediff") == share
+    assert shared_by(2, process, accumulation) == share
     assert share.rows(12) == rows
 
 
+def shared_by(processes, process, accumulation):
+    accelerator = SimpleNamespace(num_processes=processes, process_index=process)
+    return share_of(accelerator, UnlearnSettings(batch_size=12, accumulation=accumulation), "erasediff")
+
+
 def test_a_batch_that_cannot_be_shared_is_refused():
-    accelerator = SimpleNamespace(num_processes=8, process_index=0)
-    settings = UnlearnSettings(batch_size=12, accumulation=4)
     said = r"batch_size of erasediff: 12: use a multiple of 8 \(8 processes, accumulation 4\)"
     with pytest.raises(InvalidParameter, match=said):
-        share_of(accelerator, settings, "erasediff")
+        shared_by(8, 0, accumulation=4)
 
 
 @torch.no_grad()
@@ -74,8 +73,7 @@ def test_two_processes_train_what_one_does(together, data, tmp_path, name):
     told = json.loads((together / f"{name}.json").read_text())
     alone, both = build_toy_unet(dropout=0.2), build_toy_unet()
     history, cost, _ = run(name, alone, data, tmp_path / "c", accumulation=2)
-    for point, expected in zip(told["history"], history, strict=True):
-        assert point == pytest.approx(expected, rel=1e-3, abs=1e-5)
+    assert told["history"] == [pytest.approx(point, rel=1e-3, abs=1e-5) for point in history]
     both.load_state_dict(load_file(together / f"{name}.safetensors"))
     assert_close(predict(both), predict(alone), rtol=1e-3, atol=1e-3)
     assert told["evaluations"] == cost.denoiser_evaluations
@@ -89,16 +87,13 @@ def test_a_whole_batch_is_not_the_same(together, data, tmp_path):
     assert told["history"][-1] != pytest.approx(whole[-1], rel=1e-3, abs=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("fault", "said"),
-    [
-        ("other weights", "erasediff: the processes have read different models, images or parameters"),
-        ("odd batch", "batch_size of unlearn: 3: use a multiple of 2 (2 processes, accumulation 1)"),
-        (
-            "other disk",
-            "erasediff: the processes would continue from steps 4, 0: put data/ on one file system",
-        ),
-    ],
-)
-def test_processes_that_differ_are_refused(together, fault, said):
-    assert [(together / f"{fault}-{rank}.txt").read_text() for rank in (0, 1)] == [said, said]
+REFUSED = {
+    "other weights": "erasediff: the processes have read different models, images or parameters",
+    "odd batch": "batch_size of unlearn: 3: use a multiple of 2 (2 processes, accumulation 1)",
+    "other disk": "erasediff: the processes would continue from steps 4, 0: put data/ on one file system",
+}
+
+
+@pytest.mark.parametrize("fault", REFUSED)
+def test_processes_that_differ_are_refused(together, fault):
+    assert [(together / f"{fault}-{rank}.txt").read_text() for rank in (0, 1)] == [REFUSED[fault]] * 2
