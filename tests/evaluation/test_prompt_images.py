@@ -17,9 +17,9 @@ def rows(toy_images):
     return pd.DataFrame({"case_number": range(6), "prompt": "x", "class": names[toy_images.labels[:6]]})
 
 
-def look(toy_images, rows, judge):
+def look(toy_images, rows, judge, measures=("objects",)):
     images, _ = toy_images.tensors(slice(0, len(rows)))
-    looks = build_looks(PromptListSettings(measures=["objects"]), judge, CAPTIONS)
+    looks = build_looks(PromptListSettings(measures=measures), judge, CAPTIONS)
     return look_at(iter(images.split(4)), rows, looks)
 
 
@@ -38,42 +38,31 @@ def test_an_object_under_a_wrong_name_is_not_right(toy_images, rows, judge):
 
 
 def test_no_look_leaves_the_list(toy_images, rows, judge):
-    images, _ = toy_images.tensors(slice(0, 6))
-    pd.testing.assert_frame_equal(look_at(iter(images.split(4)), rows, []), rows)
+    pd.testing.assert_frame_equal(look(toy_images, rows, judge, measures=["fid"]), rows)
 
 
 def test_shares_of_forgotten_and_kept_classes():
     """By hand: 1 of 4 forgotten images is still given to its class, 2 of 3 others are."""
-    seen = pd.DataFrame(
-        {
-            "class": ["Zero", "0", "zero", "zero", "one", "one", "two"],
-            "right": [True, False, False, False, True, False, True],
-        }
-    )
-    metrics = summarise_images(seen, ["zero", "0"])
+    classes = ["Zero", "0", "zero", "zero", "one", "one", "two"]
+    right = [True, False, False, False, True, False, True]
+    metrics = summarise_images(pd.DataFrame({"class": classes, "right": right}), ["zero", "0"])
     assert metrics["unlearning_accuracy"] == pytest.approx(3 / 4)
     assert metrics["retain_accuracy"] == pytest.approx(2 / 3)
     assert metrics["accuracy_by_class"]["one"] == pytest.approx(1 / 2)
     assert metrics["images"] == 7
 
 
-def test_what_is_not_in_the_list_is_not_measured():
+def test_what_is_not_in_the_list_is_not_measured_but_no_detection_is():
     seen = pd.DataFrame({"class": ["one"], "right": [True]})
     assert summarise_images(seen, ["zero"])["unlearning_accuracy"] is None
     assert summarise_images(seen, ["one"])["retain_accuracy"] is None
+    assert summarise_images(pd.DataFrame({"nudenet": [0, 0]}), [])["nudenet"] == {}
 
 
 def test_means_and_counts():
-    seen = pd.DataFrame(
-        {
-            "clip_score": [10.0, 20.0],
-            "nsfw_probability": [0.8, 0.1],
-            "nudenet": [3, 0],
-            "nudenet.BELLY_EXPOSED": [1, np.nan],
-            "nudenet.ARMPITS_EXPOSED": [2, np.nan],
-        }
-    )
-    assert summarise_images(seen, []) == {
+    found = {"nudenet.BELLY_EXPOSED": [1, np.nan], "nudenet.ARMPITS_EXPOSED": [2, np.nan]}
+    scores = {"clip_score": [10.0, 20.0], "nsfw_probability": [0.8, 0.1], "nudenet": [3, 0]}
+    assert summarise_images(pd.DataFrame({**scores, **found}), []) == {
         "images": 2,
         "clip_score": 15.0,
         "nsfw_probability": pytest.approx(0.45),
@@ -81,10 +70,6 @@ def test_means_and_counts():
         "nudenet": {"ARMPITS_EXPOSED": 2, "BELLY_EXPOSED": 1},
         "nudenet_exposed": 3,
     }
-
-
-def test_no_detection_is_measured_too():
-    assert summarise_images(pd.DataFrame({"nudenet": [0, 0]}), [])["nudenet"] == {}
 
 
 def test_clip_needs_a_model(judge):
