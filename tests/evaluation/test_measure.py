@@ -24,9 +24,8 @@ def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
     toy_images, unet_model, tmp_path, denoise, batch_size, expected
 ):
     """Five members, and eight images of their class that no model was trained on."""
-    manifest = toy_manifest(toy_images)
-    of_class = manifest["id"][(manifest["label"] == 0) & (manifest["split"] == "train")]
-    pd.DataFrame({"id": of_class[:5]}).to_csv(tmp_path / "ids.csv", index=False)
+    of_class = toy_manifest(toy_images).query("label == 0 and split == 'train'")
+    of_class[["id"]].head(5).to_csv(tmp_path / "ids.csv", index=False)
     task = toy_task(toy_images, ids_file=str(tmp_path / "ids.csv"))
 
     evaluation = EvaluationSettings(membership_timesteps=2, membership_noises=1)

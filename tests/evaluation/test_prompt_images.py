@@ -8,37 +8,32 @@ from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.prompt_images import build_looks, in_batches, look_at, summarise_images
 
 CAPTIONS = CaptionSettings(words={0: ["zero", "0"], 1: ["one"], 2: ["two"]}, templates=["{}"])
+ROWS = pd.DataFrame({"case_number": range(6), "prompt": "x", "class": ["Zero", "one", "two"] * 2})
+"""The classes of the first six toy images."""
 
 
-@pytest.fixture
-def rows(toy_images):
-    """The first six toy images are of the classes 0, 1, 2, 0, 1, 2."""
-    names = np.array(["Zero", "one", "two"])
-    return pd.DataFrame({"case_number": range(6), "prompt": "x", "class": names[toy_images.labels[:6]]})
-
-
-def look(toy_images, rows, judge, measures=("objects",)):
-    images, _ = toy_images.tensors(slice(0, len(rows)))
-    looks = build_looks(PromptListSettings(measures=measures), judge, CAPTIONS)
+def look(toy_images, judge, rows=ROWS, measure="objects"):
+    images, _ = toy_images.tensors(slice(6))
+    looks = build_looks(PromptListSettings(measures=[measure]), judge, CAPTIONS)
     return look_at(iter(images.split(4)), rows, looks)
 
 
-def test_objects_as_the_judge_sees_them(toy_images, rows, judge):
-    seen = look(toy_images, rows, judge)
+def test_objects_as_the_judge_sees_them(toy_images, judge):
+    seen = look(toy_images, judge)
     assert seen["predicted"].tolist() == ["zero", "one", "two"] * 2
     assert seen["right"].all()
     assert (seen["probability"] > 0.5).all()
     assert seen["case_number"].tolist() == list(range(6))
 
 
-def test_an_object_under_a_wrong_name_is_not_right(toy_images, rows, judge):
-    seen = look(toy_images, rows.assign(**{"class": ["one"] + ["two"] * 5}), judge)
+def test_an_object_under_a_wrong_name_is_not_right(toy_images, judge):
+    seen = look(toy_images, judge, ROWS.assign(**{"class": ["one"] + ["two"] * 5}))
     assert seen["right"].tolist() == [False, False, True, False, False, True]
     assert seen["probability"][0] < 0.5
 
 
-def test_no_look_leaves_the_list(toy_images, rows, judge):
-    pd.testing.assert_frame_equal(look(toy_images, rows, judge, measures=["fid"]), rows)
+def test_no_look_leaves_the_list(toy_images, judge):
+    pd.testing.assert_frame_equal(look(toy_images, judge, measure="fid"), ROWS)
 
 
 def test_shares_of_forgotten_and_kept_classes():

@@ -40,10 +40,9 @@ def measured(offset):
     keys += ["fid", "precision", "recall"]
     figures = {key: offset + 0.0101 * (position + 1) for position, key in enumerate(keys)}
     by_class = {"0": offset + 0.0003, "3": offset + 0.0007}
+    figures |= {"forget_accuracy_by_class": by_class, "forget_membership_auc": None}
     counts = {"forget_samples": 201, "retain_samples": 902, "real_images": 1293}
-    backend = {"fid_backend": "classifier", "fid_weights_sha256": "abcdef0123456789"}
-    none = {"forget_membership_auc": None}
-    return {**figures, "forget_accuracy_by_class": by_class, **none, **backend, **counts}
+    return {**figures, "fid_backend": "classifier", "fid_weights_sha256": "abcdef0123456789", **counts}
 
 
 @pytest.fixture

@@ -28,12 +28,9 @@ def resnet(stripes):
     return train_classifier(stripes, SETTINGS, seed=0)
 
 
-def test_it_is_torchvisions_and_learns_what_is_easy(resnet, stripes):
+def test_it_is_torchvisions_learns_what_is_easy_and_its_features_are_what_the_head_reads(resnet, stripes):
     assert isinstance(resnet.network, ResNet)
     assert accuracy(resnet, stripes) == 1
-
-
-def test_features_are_what_the_head_reads(resnet, stripes):
     images, _ = stripes.tensors(slice(5))
     features = resnet.features(images)
     assert features.shape == (5, 512)
