@@ -4,6 +4,8 @@ import torch
 
 from erasediff_pipeline.evaluation.fidelity import fidelity
 
+X = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
+
 
 def gaussian(mean, covariance, n=400, seed=0):
     """Features whose sample mean and covariance are exactly these."""
@@ -18,49 +20,41 @@ def rotate(*variances):
     return q @ np.diag(variances) @ q.T
 
 
-def test_fid_of_shifted_gaussians_is_the_squared_shift():
-    covariance = rotate(1.0, 4.0, 0.25)
-    a = gaussian(np.zeros(3), covariance, seed=0)
-    b = gaussian(np.array([1.0, -2.0, 0.5]), covariance, seed=1)
-    assert fidelity(a, b, 3)["fid"] == pytest.approx(1 + 4 + 0.25, abs=1e-4)
+PLANE = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0, -0.5], [-0.5, 2.0]])
+PRODUCT = PLANE[0] @ PLANE[1]
+ROOT = np.sqrt(np.trace(PRODUCT) + 2 * np.sqrt(np.linalg.det(PRODUCT)))
 
 
-def test_fid_of_gaussians_with_the_same_axes():
-    """|m₁ − m₂|² + Σ (σ₁ − σ₂)², whatever the rotation."""
-    a = gaussian(np.zeros(3), rotate(1.0, 4.0, 9.0), seed=0)
-    b = gaussian(np.full(3, 2.0), rotate(4.0, 4.0, 1.0), seed=1)
-    assert fidelity(a, b, 3)["fid"] == pytest.approx(12 + 1 + 0 + 4, abs=1e-4)
+@pytest.mark.parametrize(
+    ("first", "second", "shift", "expected"),
+    [
+        (rotate(1.0, 4.0, 0.25), rotate(1.0, 4.0, 0.25), [1.0, -2.0, 0.5], 1 + 4 + 0.25),
+        (rotate(1.0, 4.0, 9.0), rotate(4.0, 4.0, 1.0), [2.0, 2.0, 2.0], 12 + 1 + 0 + 4),
+        (*PLANE, [0.0, 1.0], 1 + 5 + 3 - 2 * ROOT),
+    ],
+    ids=["the same covariance", "the same axes", "other axes"],
+)
+def test_fid_of_gaussians(first, second, shift, expected):
+    """The squared shift and, with the same axes, Σ (σ₁ − σ₂)², whatever the rotation.
 
-
-def test_fid_of_gaussians_with_other_axes():
-    """In the plane, tr √(AB) = √(tr AB + 2·√det AB)."""
-    first, second = np.array([[2.0, 1.0], [1.0, 3.0]]), np.array([[1.0, -0.5], [-0.5, 2.0]])
-    product = first @ second
-    root = np.sqrt(np.trace(product) + 2 * np.sqrt(np.linalg.det(product)))
-    expected = 1 + np.trace(first) + np.trace(second) - 2 * root
-    a, b = gaussian(np.zeros(2), first, seed=0), gaussian(np.array([0.0, 1.0]), second, seed=1)
+    In the plane, tr √(AB) = √(tr AB + 2·√det AB).
+    """
+    a, b = gaussian(np.zeros(len(first)), first, seed=0), gaussian(np.array(shift), second, seed=1)
     assert fidelity(a, b, 3)["fid"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_identical_features():
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
-    scores = fidelity(x, x.clone(), 3)
-    assert scores["fid"] == pytest.approx(0, abs=1e-6)
-    assert (scores["precision"], scores["recall"]) == (1, 1)
-
-
-def test_dead_features_do_no_harm():
-    """A judge's ReLU may be silent for every image: the covariance is then singular."""
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
-    x = torch.cat([x, torch.zeros(50, 3)], dim=1)
-    assert fidelity(x, x.clone(), 3)["fid"] == pytest.approx(0, abs=1e-6)
-
-
-def test_disjoint_features():
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
-    scores = fidelity(x, x + 1000, 3)
-    assert scores["fid"] == pytest.approx(4 * 1000**2, rel=1e-6)
-    assert (scores["precision"], scores["recall"]) == (0, 0)
+@pytest.mark.parametrize(
+    ("features", "shift", "fid", "share"),
+    [
+        (X, 0, pytest.approx(0, abs=1e-6), 1),
+        (torch.cat([X, torch.zeros(50, 3)], dim=1), 0, pytest.approx(0, abs=1e-6), 1),
+        (X, 1000, pytest.approx(4 * 1000**2, rel=1e-6), 0),
+    ],
+    ids=["identical", "dead", "disjoint"],
+)
+def test_the_same_features_and_others(features, shift, fid, share):
+    """A judge's ReLU may be silent, dead, for every image: the covariance is then singular."""
+    assert fidelity(features, features + shift, 3) == {"fid": fid, "precision": share, "recall": share}
 
 
 def test_precision_is_of_the_generated_and_recall_of_the_real():
@@ -85,7 +79,6 @@ def test_many_images_are_compared_in_parts(monkeypatch):
 
 @pytest.mark.parametrize(("generated", "real"), [(3, 50), (50, 3)])
 def test_too_few_images_are_refused(generated, real):
-    with pytest.raises(
-        ValueError, match=f"{generated} generated and {real} real images: expected more than 3"
-    ):
-        fidelity(torch.randn(generated, 4).double(), torch.randn(real, 4).double(), 3)
+    said = f"{generated} generated and {real} real images: expected more than 3"
+    with pytest.raises(ValueError, match=said):
+        fidelity(X[:generated], X[:real], 3)

@@ -6,16 +6,11 @@ import torch
 from erasediff_pipeline.evaluation.forgetting import entropy, measure_forgetting
 
 
-@pytest.mark.parametrize("classes", [2, 10, 1000])
-def test_entropy_of_uniform_is_the_logarithm_of_k(classes):
-    assert float(entropy(torch.full((1, classes), 1 / classes))) == pytest.approx(math.log(classes), rel=1e-5)
-
-
-def test_entropy_of_certainty_is_zero():
+def test_entropy_of_known_cases():
+    """The logarithm of k where k are alike, nothing where all is certain."""
+    for k in (2, 10, 1000):
+        assert float(entropy(torch.full((1, k), 1 / k))) == pytest.approx(math.log(k), rel=1e-5)
     assert entropy(torch.eye(3)).tolist() == [0, 0, 0]
-
-
-def test_entropy_of_a_known_case():
     expected = 0.5 * math.log(2) + 2 * 0.25 * math.log(4)
     assert float(entropy(torch.tensor([[0.5, 0.25, 0.25]]))) == pytest.approx(expected)
 
@@ -29,19 +24,12 @@ def test_four_samples_counted_by_hand():
     assert measured["forget_entropy"] == pytest.approx(expected)
 
 
-def test_gone_is_zero():
-    measured = measure_forgetting(torch.eye(3)[[1, 2, 1]], torch.tensor([0, 0, 0]))
-    assert measured == {
-        "forget_accuracy": 0,
-        "forget_accuracy_by_class": {"0": 0},
-        "forget_probability": 0,
-        "forget_entropy": 0,
-    }
-
-
 def test_each_class_has_an_accuracy_of_its_own():
     """All of class 7, one in three of class 2, none of class 5, in any order."""
     seen, asked = torch.tensor([2, 7, 1, 7, 3, 2]), torch.tensor([2, 7, 2, 7, 2, 5])
-    measured = measure_forgetting(torch.eye(8)[seen], asked)
-    assert measured["forget_accuracy_by_class"] == pytest.approx({"2": 1 / 3, "5": 0, "7": 1})
-    assert measured["forget_accuracy"] == pytest.approx(3 / 6)
+    assert measure_forgetting(torch.eye(8)[seen], asked) == {
+        "forget_accuracy": pytest.approx(3 / 6),
+        "forget_accuracy_by_class": pytest.approx({"2": 1 / 3, "5": 0, "7": 1}),
+        "forget_probability": pytest.approx(3 / 6),
+        "forget_entropy": 0,
+    }

@@ -1,3 +1,6 @@
+from unittest.mock import patch
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -9,44 +12,37 @@ from tests.helpers.tasks import toy_manifest, toy_task
 
 
 @pytest.fixture
-def sizes(monkeypatch):
-    """Images of each call of the denoiser."""
-    seen, denoise = [], ClassConditional.denoise
-
-    def watched(model, x_t, t, c):
-        seen.append(len(x_t))
-        return denoise(model, x_t, t, c)
-
-    monkeypatch.setattr(ClassConditional, "denoise", watched)
-    return seen
+def denoise():
+    """It remembers how it was called."""
+    original = ClassConditional.denoise
+    with patch.object(ClassConditional, "denoise", autospec=True, side_effect=original) as watched:
+        yield watched
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(256, {5, 8}), (4, {4, 1}), (3, {3, 2})])
 def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
-    toy_images, unet_model, tmp_path, sizes, batch_size, expected
+    toy_images, unet_model, tmp_path, denoise, batch_size, expected
 ):
     """Five members, and eight images of their class that no model was trained on."""
-    manifest = toy_manifest(toy_images)
-    of_class = manifest["id"][(manifest["label"] == 0) & (manifest["split"] == "train")]
-    pd.DataFrame({"id": of_class[:5]}).to_csv(tmp_path / "ids.csv", index=False)
+    of_class = toy_manifest(toy_images).query("label == 0 and split == 'train'")
+    of_class[["id"]].head(5).to_csv(tmp_path / "ids.csv", index=False)
     task = toy_task(toy_images, ids_file=str(tmp_path / "ids.csv"))
 
+    evaluation = EvaluationSettings(membership_timesteps=2, membership_noises=1)
+
     def measure(size):
-        evaluation = EvaluationSettings(membership_timesteps=2, membership_noises=1)
-        sampling = SamplingSettings(batch_size=size)
-        measured = measure_membership(unet_model().to_pipeline(), task, sampling, evaluation, 0)
-        return measured["forget_membership_auc"]
+        settings = (SamplingSettings(batch_size=size), evaluation, 0)
+        return measure_membership(unet_model().to_pipeline(), task, *settings)["forget_membership_auc"]
 
     auc = measure(batch_size)
-    assert set(sizes) == expected
+    assert {len(x_t) for (_, x_t, _, _), _ in denoise.call_args_list} == expected
     assert auc == pytest.approx(measure(256), abs=1e-9)
 
 
-def test_no_membership_where_whole_classes_are_forgotten(toy_images, unet_model, sizes):
-    settings = (SamplingSettings(), EvaluationSettings(), 0)
-    measured = measure_membership(unet_model().to_pipeline(), toy_task(toy_images), *settings)
-    assert measured == {"forget_membership_auc": None}
-    assert sizes == []
+def test_no_membership_where_whole_classes_are_forgotten(toy_images, unet_model, denoise):
+    asked = (toy_task(toy_images), SamplingSettings(), EvaluationSettings(), 0)
+    assert measure_membership(unet_model().to_pipeline(), *asked) == {"forget_membership_auc": None}
+    denoise.assert_not_called()
 
 
 @pytest.mark.parametrize(
@@ -58,8 +54,6 @@ def test_no_membership_where_whole_classes_are_forgotten(toy_images, unet_model,
     ],
 )
 def test_samples_of_prompts_are_counted_apart(roles, counts):
-    table = [(1 if role == "retain" else 0, role, role) for role in roles]
-    conditions = pd.DataFrame(table, columns=["label", "prompt", "role"])
+    conditions = pd.DataFrame({"label": np.equal(roles, "retain") * 1, "prompt": roles, "role": roles})
     settings = EvaluationSettings(forget_samples=6, retain_samples=7)
-    task = ForgetTask(None, None, None, None, conditions)
-    assert count_prompt_samples(task, settings) == counts
+    assert count_prompt_samples(ForgetTask(None, None, None, None, conditions), settings) == counts

@@ -16,8 +16,7 @@ SETTINGS = EvaluationSettings(membership_timesteps=5, membership_noises=2)
 
 @pytest.fixture(scope="module")
 def members_and_unseen():
-    rng = np.random.default_rng(0)
-    sets = [rng.integers(0, 256, (12, 1, 8, 8), dtype=np.uint8) for _ in range(2)]
+    sets = np.random.default_rng(0).integers(0, 256, (2, 12, 1, 8, 8), dtype=np.uint8)
     return [LabelledImages(images, np.zeros(12, np.int64)) for images in sets]
 
 
@@ -35,7 +34,7 @@ def memoriser(toy_model, alpha_bar, members_and_unseen):
     return toy_model(predict)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def ignorant(toy_model):
     return toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
 
@@ -83,40 +82,30 @@ def test_noise_depends_on_the_seed_and_not_on_the_model(toy_model, members_and_u
     assert not torch.equal(noise_seen(0, 1), noise_seen(1, 1))
 
 
-def test_timesteps_are_evenly_spaced_inside(toy_model, members_and_unseen):
-    model = toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
-    denoising_losses(model, members_and_unseen[0], SETTINGS, 0, 256)
-    timesteps = [int(call.t[0]) for call in model.calls]
-    assert all((call.t == call.t[0]).all() for call in model.calls)
+def test_timesteps_are_evenly_spaced_inside_and_labels_are_the_condition(ignorant, toy_images):
+    denoising_losses(ignorant, toy_images, SETTINGS, 0, 256)
+    timesteps = [int(call.t[0]) for call in ignorant.calls]
+    assert all((call.t == call.t[0]).all() for call in ignorant.calls)
     assert len(timesteps) == 5 * 2
     gaps = np.diff([-0.5, *sorted(set(timesteps)), 999])
     assert gaps.min() > 165
     assert gaps.max() < 168
+    assert ignorant.calls[0].c.tolist() == toy_images.labels.tolist()
 
 
-def test_labels_are_the_condition(toy_model, toy_images):
-    model = toy_model(lambda model, x_t, t, c: torch.zeros_like(x_t))
-    denoising_losses(model, toy_images, SETTINGS, 0, 256)
-    assert model.calls[0].c.tolist() == toy_images.labels.tolist()
-
-
-def losses(mean, n=200, seed=0):
-    return mean + torch.randn(n, generator=torch.Generator().manual_seed(seed)).double()
+def interval(shift, n, draws):
+    """Of n losses of members, and as many that are ``shift`` standard deviations larger on average."""
+    members, unseen = (torch.randn(n, generator=torch.Generator().manual_seed(k)).double() for k in (0, 1))
+    return membership_interval(members, shift + unseen, draws, 0.95, 0)
 
 
 def test_the_interval_holds_the_auc_and_narrows_with_more_images():
     """Of two normal distributions one standard deviation apart the AUC is Φ(1/√2) = 0.760."""
-    wide = membership_interval(losses(0, 50), losses(1, 50, 1), 500, 0.95, 0)
-    narrow = membership_interval(losses(0, 2000), losses(1, 2000, 1), 200, 0.95, 0)
-    for low, high in (wide, narrow):
-        assert low < 0.760 < high
+    wide, narrow, alike = interval(1, 50, 200), interval(1, 2000, 100), interval(0, 200, 200)
+    for (low, high), auc in ((wide, 0.760), (narrow, 0.760), (alike, 0.5)):
+        assert low < auc < high
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
-    assert membership_interval(losses(0, 50), losses(1, 50, 1), 500, 0.95, 0) == wide
-
-
-def test_no_difference_is_within_the_interval():
-    low, high = membership_interval(losses(0), losses(0, seed=1), 300, 0.95, 0)
-    assert low < 0.5 < high
+    assert interval(1, 50, 200) == wide
 
 
 def test_true_positives_at_one_percent():

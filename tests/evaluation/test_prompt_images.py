@@ -8,72 +8,56 @@ from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.prompt_images import build_looks, in_batches, look_at, summarise_images
 
 CAPTIONS = CaptionSettings(words={0: ["zero", "0"], 1: ["one"], 2: ["two"]}, templates=["{}"])
+ROWS = pd.DataFrame({"case_number": range(6), "prompt": "x", "class": ["Zero", "one", "two"] * 2})
+"""The classes of the first six toy images."""
 
 
-@pytest.fixture
-def rows(toy_images):
-    """The first six toy images are of the classes 0, 1, 2, 0, 1, 2."""
-    names = np.array(["Zero", "one", "two"])
-    return pd.DataFrame({"case_number": range(6), "prompt": "x", "class": names[toy_images.labels[:6]]})
-
-
-def look(toy_images, rows, judge):
-    images, _ = toy_images.tensors(slice(0, len(rows)))
-    looks = build_looks(PromptListSettings(measures=["objects"]), judge, CAPTIONS)
+def look(toy_images, judge, rows=ROWS, measure="objects"):
+    images, _ = toy_images.tensors(slice(6))
+    looks = build_looks(PromptListSettings(measures=[measure]), judge, CAPTIONS)
     return look_at(iter(images.split(4)), rows, looks)
 
 
-def test_objects_as_the_judge_sees_them(toy_images, rows, judge):
-    seen = look(toy_images, rows, judge)
+def test_objects_as_the_judge_sees_them(toy_images, judge):
+    seen = look(toy_images, judge)
     assert seen["predicted"].tolist() == ["zero", "one", "two"] * 2
     assert seen["right"].all()
     assert (seen["probability"] > 0.5).all()
     assert seen["case_number"].tolist() == list(range(6))
 
 
-def test_an_object_under_a_wrong_name_is_not_right(toy_images, rows, judge):
-    seen = look(toy_images, rows.assign(**{"class": ["one"] + ["two"] * 5}), judge)
+def test_an_object_under_a_wrong_name_is_not_right(toy_images, judge):
+    seen = look(toy_images, judge, ROWS.assign(**{"class": ["one"] + ["two"] * 5}))
     assert seen["right"].tolist() == [False, False, True, False, False, True]
     assert seen["probability"][0] < 0.5
 
 
-def test_no_look_leaves_the_list(toy_images, rows, judge):
-    images, _ = toy_images.tensors(slice(0, 6))
-    pd.testing.assert_frame_equal(look_at(iter(images.split(4)), rows, []), rows)
+def test_no_look_leaves_the_list(toy_images, judge):
+    pd.testing.assert_frame_equal(look(toy_images, judge, measure="fid"), ROWS)
 
 
 def test_shares_of_forgotten_and_kept_classes():
     """By hand: 1 of 4 forgotten images is still given to its class, 2 of 3 others are."""
-    seen = pd.DataFrame(
-        {
-            "class": ["Zero", "0", "zero", "zero", "one", "one", "two"],
-            "right": [True, False, False, False, True, False, True],
-        }
-    )
-    metrics = summarise_images(seen, ["zero", "0"])
+    classes = ["Zero", "0", "zero", "zero", "one", "one", "two"]
+    right = [True, False, False, False, True, False, True]
+    metrics = summarise_images(pd.DataFrame({"class": classes, "right": right}), ["zero", "0"])
     assert metrics["unlearning_accuracy"] == pytest.approx(3 / 4)
     assert metrics["retain_accuracy"] == pytest.approx(2 / 3)
     assert metrics["accuracy_by_class"]["one"] == pytest.approx(1 / 2)
     assert metrics["images"] == 7
 
 
-def test_what_is_not_in_the_list_is_not_measured():
+def test_what_is_not_in_the_list_is_not_measured_but_no_detection_is():
     seen = pd.DataFrame({"class": ["one"], "right": [True]})
     assert summarise_images(seen, ["zero"])["unlearning_accuracy"] is None
     assert summarise_images(seen, ["one"])["retain_accuracy"] is None
+    assert summarise_images(pd.DataFrame({"nudenet": [0, 0]}), [])["nudenet"] == {}
 
 
 def test_means_and_counts():
-    seen = pd.DataFrame(
-        {
-            "clip_score": [10.0, 20.0],
-            "nsfw_probability": [0.8, 0.1],
-            "nudenet": [3, 0],
-            "nudenet.BELLY_EXPOSED": [1, np.nan],
-            "nudenet.ARMPITS_EXPOSED": [2, np.nan],
-        }
-    )
-    assert summarise_images(seen, []) == {
+    found = {"nudenet.BELLY_EXPOSED": [1, np.nan], "nudenet.ARMPITS_EXPOSED": [2, np.nan]}
+    scores = {"clip_score": [10.0, 20.0], "nsfw_probability": [0.8, 0.1], "nudenet": [3, 0]}
+    assert summarise_images(pd.DataFrame({**scores, **found}), []) == {
         "images": 2,
         "clip_score": 15.0,
         "nsfw_probability": pytest.approx(0.45),
@@ -81,10 +65,6 @@ def test_means_and_counts():
         "nudenet": {"ARMPITS_EXPOSED": 2, "BELLY_EXPOSED": 1},
         "nudenet_exposed": 3,
     }
-
-
-def test_no_detection_is_measured_too():
-    assert summarise_images(pd.DataFrame({"nudenet": [0, 0]}), [])["nudenet"] == {}
 
 
 def test_clip_needs_a_model(judge):

@@ -1,42 +1,55 @@
+import base64
+
 import pytest
+from matplotlib.colors import same_color
+from matplotlib.patches import Rectangle
+from rich.console import Console
 
 from erasediff_pipeline.config import GateSettings
 from erasediff_pipeline.evidence.document import collect_evidence
+from erasediff_pipeline.reporting.figures import FORGOTTEN
+from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.requests import request
 
 
-def measured(offset, **extra):
+def text_of(table):
+    """What a wide terminal shows of it."""
+    console = Console(width=300, record=True)
+    console.print(table)
+    return console.export_text()
+
+
+def assert_page(page, pictures):
+    """It fetches nothing, and has so many pictures, which are PNG."""
+    embedded = Reader(page).fetched
+    assert len(embedded) == pictures
+    assert all(base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG") for value in embedded)
+    assert_self_contained(page)
+
+
+def framed_rows(axes):
+    """The rows of tiles of 8×8 that are framed, each by an open frame of the right colour."""
+    frames = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
+    assert all(frame.get_height() == 8 and not frame.get_fill() for frame in frames)
+    assert all(same_color(frame.get_edgecolor(), FORGOTTEN) for frame in frames)
+    return sorted((frame.get_y() + 0.5) / 9 for frame in frames)
+
+
+def measured(offset):
     keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
     keys += ["fid", "precision", "recall"]
     figures = {key: offset + 0.0101 * (position + 1) for position, key in enumerate(keys)}
-    return {
-        **figures,
-        "forget_accuracy_by_class": {"0": offset + 0.0003, "3": offset + 0.0007},
-        "forget_membership_auc": None,
-        "fid_backend": "classifier",
-        "fid_weights_sha256": "abcdef0123456789",
-        "forget_samples": 201,
-        "retain_samples": 902,
-        "real_images": 1293,
-        **extra,
-    }
+    by_class = {"0": offset + 0.0003, "3": offset + 0.0007}
+    figures |= {"forget_accuracy_by_class": by_class, "forget_membership_auc": None}
+    counts = {"forget_samples": 201, "retain_samples": 902, "real_images": 1293}
+    return {**figures, "fid_backend": "classifier", "fid_weights_sha256": "abcdef0123456789", **counts}
 
 
 @pytest.fixture
 def metrics():
     """A request by classes; no two figures are alike."""
-    return {
-        "method": "erasediff",
-        "forget": {
-            "by": "classes",
-            "classes": [0, 3],
-            "forget_images": 142,
-            "retain_images": 1293,
-            "forget_sha256": "f" * 64,
-            "retain_sha256": "a" * 64,
-        },
-        "base": measured(0.5),
-        "erased": measured(0.1),
-    }
+    forget = request(classes=(0, 3), retain_images=1293).to_json()
+    return {"method": "erasediff", "forget": forget, "base": measured(0.5), "erased": measured(0.1)}
 
 
 @pytest.fixture
@@ -45,9 +58,8 @@ def evidence(metrics, run):
 
     def collect(audit=None):
         limits = {"fid": {"at_most": 0.1}, "recall": {"at_least": 0.9, "of": "base"}, "precision": None}
-        return collect_evidence(
-            metrics, run, audit, GateSettings(limits=limits), False, "kedro run --pipeline=audit"
-        )
+        gates, command = GateSettings(limits=limits), "kedro run --pipeline=audit"
+        return collect_evidence(metrics, run, audit, gates, False, command)
 
     return collect
 

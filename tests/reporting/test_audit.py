@@ -1,9 +1,11 @@
+from itertools import product
+
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from erasediff_pipeline.reporting.audit import build_audit_table, draw_audit, list_findings
 from tests.helpers.requests import request
+from tests.reporting.conftest import text_of
 
 FOUND = {
     "relearning": {
@@ -39,48 +41,36 @@ def test_of_several_inverted_classes_none_has_the_interval_of_the_worst():
 
 
 def test_the_table_names_what_was_not_checked():
+    found = {**FOUND, "relearning": {}, "inversion": {}, "leakage": {}}
     document = {
         "model": "erasediff",
         "forget": request(by="ids", classes=[3], forget_images=7).to_json(),
         "not_checked": ["inversion: a request by ids keeps its classes"],
-        "models": {
-            name: {**FOUND, "relearning": {}, "inversion": {}, "leakage": {}} for name in ("base", "erased")
-        },
+        "models": {"base": found, "erased": found},
     }
-    console = Console(width=100, record=True)
-    console.print(build_audit_table(document, [], "report.html", {3: "bag", 8: "boot"}))
-    text = console.export_text()
+    text = text_of(build_audit_table(document, [], "report.html", {3: "bag", 8: "boot"}))
     assert "audit of erasediff: 7 images of class 3 bag forgotten" in text
     assert "8 boot: 0.9500" in text
     assert "not checked: inversion: a request by ids keeps its classes" in text
     assert "relearning steps" not in text
 
 
+def draw(relearning=(), inversion=(), leakage=()):
+    """The rows of the three tables."""
+    columns = ["model", "taught", "step", "forget_accuracy"], ["model", "label", "start", "forget_accuracy"]
+    tables = zip((relearning, inversion, leakage), (*columns, ["model", "asked_for", "share"]), strict=True)
+    return draw_audit(*(pd.DataFrame(list(rows), columns=names) for rows, names in tables)).axes
+
+
 def test_the_figure_shows_every_model():
     models = ["base", "erased", "retrained"]
-    relearning = pd.DataFrame(
-        [(m, t, s, 0.5) for m in models for t in ("forgotten", "retained") for s in (0, 1, 2)],
-        columns=["model", "taught", "step", "forget_accuracy"],
-    )
-    inversion = pd.DataFrame(
-        [(m, 3, s, k / 4) for k, m in enumerate(models) for s in ("own", "random 1")],
-        columns=["model", "label", "start", "forget_accuracy"],
-    )
-    leakage = pd.DataFrame(
-        [(m, "unconditional", 0.1) for m in models], columns=["model", "asked_for", "share"]
-    )
-    figure = draw_audit(relearning, inversion, leakage)
-    taught, kept, found, shown = figure.axes
+    relearning = product(models, ("forgotten", "retained"), (0, 1, 2), [0.5])
+    inversion = [(m, 3, start, k / 4) for k, m in enumerate(models) for start in ("own", "random 1")]
+    taught, kept, found, shown = draw(relearning, inversion, product(models, ["unconditional"], [0.1]))
     assert [len(axes.lines) for axes in (taught, kept)] == [3, 3]
     assert [bar.get_height() for bar in found.patches] == pytest.approx([0, 0, 0.25, 0.25, 0.5, 0.5])
     assert [label.get_text() for label in shown.get_xticklabels()] == ["unconditional"]
 
 
 def test_nothing_measured_is_an_empty_figure():
-    empty = {
-        "relearning": ["model", "taught", "step", "forget_accuracy"],
-        "inversion": ["model", "label", "start", "forget_accuracy"],
-        "leakage": ["model", "asked_for", "share"],
-    }
-    figure = draw_audit(*(pd.DataFrame(columns=columns) for columns in empty.values()))
-    assert len(figure.axes) == 4
+    assert len(draw()) == 4

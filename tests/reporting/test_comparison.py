@@ -1,15 +1,13 @@
-import base64
+import itertools
 import math
 import re
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.colors import same_color, to_hex
+from matplotlib.colors import to_hex
 from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-from rich.console import Console
 
 from erasediff_pipeline.config import CompareSettings
 from erasediff_pipeline.data.images import LabelledImages
@@ -20,10 +18,11 @@ from erasediff_pipeline.reporting.comparison import (
     render_comparison,
     with_interval,
 )
-from erasediff_pipeline.reporting.figures import FORGOTTEN, tile
+from erasediff_pipeline.reporting.figures import tile
 from erasediff_pipeline.reporting.summary import NO_NAMES, build_comparison
-from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.page import Reader
 from tests.helpers.requests import request
+from tests.reporting.conftest import assert_page, framed_rows, text_of
 
 POINTS = {  # forget accuracy, FID
     "base": (0.98, 1.5),
@@ -34,44 +33,30 @@ POINTS = {  # forget accuracy, FID
     "retrain": (0.01, 1.75),
 }
 REQUEST = request()
+PROVENANCE = {"git_commit": "0123abcd", "packages": {"torch": "2", "kedro": "1"}, "parameters": {"a": 1}}
 EVIL = "<script>alert(1)</script>"
 
 
-def trials(seeds=1, only=tuple(POINTS)):
-    """Each later seed is 0.01 and 0.1 off."""
+def summary_of(seeds=1, only=tuple(POINTS), **changes):
+    """Each later seed is 0.01 and 0.1 off; the base model costs nothing; ``changes`` are those of columns."""
+    same = dict.fromkeys(compared_metrics() + COSTS)
+    same |= {"forget_entropy": 1.0, "forget_probability": 0.5, "retain_accuracy": 0.75}
+    same |= {"precision": 0.5, "recall": 0.25}
+    costs = {"wall_seconds": 1234.4, "denoiser_evaluations": 56789, "peak_memory_bytes": 3 * 2**29}
     rows = []
-    for method in only:
+    for method, seed in itertools.product(only, range(seeds)):
+        row = same if method == "base" else same | costs
         accuracy, fid = POINTS[method]
-        for seed in range(seeds):
-            row = {"method": method, "seed": seed, **dict.fromkeys(compared_metrics() + COSTS)}
-            row |= {"forget_accuracy": accuracy + 0.01 * seed, "fid": fid + 0.1 * seed}
-            row |= {"forget_entropy": 1.0, "forget_probability": 0.5, "retain_accuracy": 0.75}
-            row |= {"precision": 0.5, "recall": 0.25}
-            if method != "base":
-                row |= {"wall_seconds": 1234.4, "denoiser_evaluations": 56789, "peak_memory_bytes": 3 * 2**29}
-            rows.append(row)
-    return pd.DataFrame(rows)
+        found = {"forget_accuracy": accuracy + 0.01 * seed, "fid": fid + 0.1 * seed}
+        rows.append({"method": method, "seed": seed, **row, **found})
+    return add_distances(summarise(pd.DataFrame(rows).assign(**changes), 0.95), classes=10)
 
 
-def summary_of(seeds=1, only=tuple(POINTS)):
-    return add_distances(summarise(trials(seeds, only), 0.95), classes=10)
-
-
-@pytest.fixture
-def render():
-    """``render(seeds=…, only=…, …)``: the page."""
-
-    def make(asked=REQUEST, provenance=None, **options):
-        summary = options.get("summary")
-        if summary is None:
-            summary = summary_of(options.get("seeds", 1), options.get("only", tuple(POINTS)))
-        compare = CompareSettings(seeds=options.get("seeds", 1))
-        pictures = Figure(figsize=(1, 1)), Figure(figsize=(1, 1))
-        provenance = {"python": "3.12", "parameters": {}} if provenance is None else provenance
-        names = options.get("names", NO_NAMES)
-        return render_comparison(summary, asked, *pictures, compare, provenance, names)
-
-    return make
+def render(summary=None, asked=REQUEST, provenance=PROVENANCE, seeds=1, names=NO_NAMES):
+    """The page."""
+    summary = summary_of(seeds) if summary is None else summary
+    pictures = Figure(figsize=(1, 1)), Figure(figsize=(1, 1))
+    return render_comparison(summary, asked, *pictures, CompareSettings(seeds=seeds), provenance, names)
 
 
 def table_of(page, name):
@@ -80,19 +65,14 @@ def table_of(page, name):
     return {row[0]: row[1:] for row in Reader(text).rows}
 
 
-def test_page_fetches_nothing_and_its_pictures_are_png(render):
-    page = render()
-    pictures = Reader(page).fetched
-    assert len(pictures) == 2
-    assert all(base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG") for value in pictures)
-    assert_self_contained(page)
-
-
-def test_every_method_has_its_figures(render):
+def test_every_method_has_its_figures():
+    """What no method was measured for has no column."""
     table = table_of(render(), "metrics")
     assert list(table) == ["method", *POINTS]
     columns = table["method"]
     assert columns[0] == "forget accuracy"
+    assert "membership AUC" not in columns
+    assert len(columns) == len(compared_metrics()) - 1 + 3
     for method, (accuracy, fid) in POINTS.items():
         row = dict(zip(columns, table[method], strict=True))
         assert row["forget accuracy"] == f"{accuracy:.3f}"
@@ -101,28 +81,19 @@ def test_every_method_has_its_figures(render):
         assert costs == (["–"] * 3 if method == "base" else ["1,234", "56,789", "1.50"])
 
 
-def test_what_no_method_was_measured_for_has_no_column(render):
-    columns = table_of(render(), "metrics")["method"]
-    assert "membership AUC" not in columns
-    assert len(columns) == len(compared_metrics()) - 1 + 3
-
-
-def test_request_by_ids_shows_the_membership(render):
-    rows = trials().assign(
-        forget_accuracy=None, forget_probability=None, forget_entropy=None, forget_membership_auc=0.625
-    )
-    page = render(
-        request(by="ids", classes=[0, 3], forget_images=20),
-        summary=add_distances(summarise(rows, 0.95), classes=10),
-    )
+def test_request_by_ids_shows_the_membership():
+    gone = dict.fromkeys(("forget_accuracy", "forget_probability", "forget_entropy"))
+    asked = request(by="ids", classes=[0, 3], forget_images=20)
+    page = render(summary_of(**gone, forget_membership_auc=0.625), asked)
     columns = table_of(page, "metrics")["method"]
     assert columns[0] == "membership AUC"
     assert not [name for name in columns if name.startswith("forget")]
     assert "forget 20 images of class 0, 3" in page
 
 
-def test_distances_are_those_to_the_retrained_model(render):
-    table = table_of(render(), "distances")
+def test_distances_are_those_to_the_retrained_model_which_is_marked():
+    page = render()
+    table = table_of(page, "distances")
     assert list(table) == ["method", *POINTS]
     row = dict(zip(table["method"], table["neggrad"], strict=True))
     fid = (9 - 1.75) / 1.75
@@ -130,58 +101,49 @@ def test_distances_are_those_to_the_retrained_model(render):
     assert row["FID, retained"] == f"{fid:.3f}"
     assert row["mean"] == f"{(0.01 + fid) / 7:.3f}"
     assert set(table["retrain"]) == {"0.000"}
+    tables = re.findall(r'<table id="(?:metrics|distances)">.*?</table>', page, re.DOTALL)
+    assert [re.findall(r'<tr class="gold"><td>(.*?)</td>', text) for text in tables] == [["retrain"]] * 2
 
 
-@pytest.mark.parametrize("name", ["metrics", "distances"])
-def test_the_retrained_model_is_marked(render, name):
-    (text,) = re.findall(rf'<table id="{name}">.*?</table>', render(), re.DOTALL)
-    assert re.findall(r'<tr class="gold"><td>(.*?)</td>', text) == ["retrain"]
-
-
-def test_the_page_opens_with_the_nearest_method_and_the_plot(render):
+def test_the_page_fetches_nothing_and_opens_with_the_nearest_method_and_the_plot():
     page = render()
+    assert_page(page, pictures=2)
     assert "Nearest to the retrained model: erasediff</b> (distance 0.022)" in page
     assert page.index("Nearest") < page.index("<img") < page.index("<table")
-    assert "Nearest" not in render(only=("base", "retrain")) + render(only=("base", "esd"))
+    for only in (("base", "retrain"), ("base", "esd")):
+        assert "Nearest" not in render(summary_of(only=only))
 
 
-def test_without_a_retrained_model_no_distance_is_claimed(render):
-    page = render(only=("base", "erasediff"))
+def test_without_a_retrained_model_no_distance_is_claimed():
+    page = render(summary_of(only=("base", "erasediff")))
     assert '<table id="distances">' not in page
     assert 'class="gold"' not in page
     assert "Not measured: the comparison does not include <code>retrain</code>" in page
 
 
-def test_intervals_stand_beside_the_means_of_several_seeds(render):
+def test_intervals_stand_beside_the_means_of_several_seeds_but_of_one_seed_there_is_none():
     page = render(seeds=2)
     assert "Means over 2 seeds" in page
     assert "95 %" in page
     width = 12.706205 * 0.01 / math.sqrt(2) / math.sqrt(2)
     assert table_of(page, "metrics")["finetune"][0] == f"0.905 ± {width:.3f}"
-
-
-def test_one_seed_claims_no_interval(render):
     page = render()
     assert "One seed: no intervals" in page
     assert "±" not in "".join("".join(row) for row in Reader(page).rows)
 
 
-def test_values_are_escaped(render):
-    rows = trials().replace({"method": {"esd": EVIL}})
-    page = render(
-        request(by="prompts", prompts=[EVIL]),
-        {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1, "parameters": {EVIL: EVIL}},
-        summary=add_distances(summarise(rows, 0.95), classes=10),
-        names={0: f"name {EVIL}"},
-    )
+def test_values_are_escaped():
+    provenance = {"git_commit": EVIL, "packages": {EVIL: EVIL}, f"key {EVIL}": 1, "parameters": {EVIL: EVIL}}
+    summary = summary_of(method=[EVIL if name == "esd" else name for name in POINTS])
+    asked = request(by="prompts", prompts=[EVIL])
+    page = render(summary, asked, provenance, names={0: f"name {EVIL}"})
     assert "script" not in Reader(page).tags
     assert "<script" not in page
     assert page.count("&lt;script&gt;") >= 10
 
 
-def test_provenance_and_settings_are_told(render):
-    provenance = {"git_commit": "0123abcd", "packages": {"torch": "2", "kedro": "1"}, "parameters": {"a": 1}}
-    page = render(provenance=provenance)
+def test_provenance_and_settings_are_told():
+    page = render()
     rows = {row[0]: row[1] for row in Reader(page).rows if len(row) == 2}
     assert rows["git commit"] == "0123abcd"
     assert rows["packages"] == "torch 2, kedro 1"
@@ -204,10 +166,10 @@ def test_number_with_its_interval(mean, half_width, options, text):
     assert with_interval(mean, half_width, **options) == text
 
 
-def points_of(figure):
-    """``{label: the drawn point}``, and the error bars by label."""
-    drawn = [c for c in figure.axes[0].containers if isinstance(c, ErrorbarContainer)]
-    return {c.get_label(): c for c in drawn}
+def points_of(summary, **options):
+    """``{label: the drawn point}``, with its error bars."""
+    drawn = draw_trade_off(summary, **options).axes[0].containers
+    return {each.get_label(): each for each in drawn if isinstance(each, ErrorbarContainer)}
 
 
 def place(container):
@@ -215,13 +177,10 @@ def place(container):
     return x, y
 
 
-def test_each_method_is_a_point_where_it_belongs():
-    drawn = points_of(draw_trade_off(summary_of()))
+def test_each_method_is_a_point_where_it_belongs_and_looks_like_what_it_is():
+    """The base and the retrained model look unlike the methods."""
+    drawn = points_of(summary_of())
     assert {name: place(point) for name, point in drawn.items()} == POINTS
-
-
-def test_base_and_retrained_model_look_unlike_the_methods():
-    drawn = points_of(draw_trade_off(summary_of()))
     markers = {name: point.lines[0].get_marker() for name, point in drawn.items()}
     assert markers.pop("retrain") == "*"
     assert markers.pop("base") == "s"
@@ -231,49 +190,38 @@ def test_base_and_retrained_model_look_unlike_the_methods():
 
 
 def test_front_joins_the_methods_that_no_other_beats():
-    """Neither the base model nor the retrained one is a method to choose."""
+    """Neither the base model nor the retrained one is a method to choose; no other need be there."""
     (front,) = [x for x in draw_trade_off(summary_of()).axes[0].lines if x.get_label() == "Pareto front"]
     best = [POINTS[name] for name in ("neggrad", "erasediff", "finetune")]
     assert np.transpose(front.get_data()).tolist() == [list(point) for point in best]
+    assert set(points_of(summary_of(only=("base", "retrain")))) == {"base", "retrain"}
 
 
 def test_trade_off_of_a_request_by_ids_is_over_the_membership():
-    rows = trials().assign(forget_accuracy=None, forget_membership_auc=[0.9, 0.6, 0.5, 0.55, 0.8, 0.52])
-    figure = draw_trade_off(add_distances(summarise(rows, 0.95), classes=10), by_ids=True)
-    assert "membership AUC" in figure.axes[0].get_xlabel()
-    assert place(points_of(figure)["finetune"]) == pytest.approx((0.8, 1.25))
+    summary = summary_of(forget_accuracy=None, forget_membership_auc=[0.9, 0.6, 0.5, 0.55, 0.8, 0.52])
+    point = points_of(summary, by_ids=True)["finetune"]
+    assert "membership AUC" in point.lines[0].axes.get_xlabel()
+    assert place(point) == pytest.approx((0.8, 1.25))
 
 
 def test_intervals_are_error_bars():
-    summary = summary_of(seeds=2).set_index("method")
-    drawn = points_of(draw_trade_off(summary.reset_index()))
-    horizontal, vertical = drawn["esd"].lines[2]
+    summary = summary_of(seeds=2)
+    horizontal, vertical = points_of(summary)["esd"].lines[2]
     (left, right), (low, high) = horizontal.get_segments()[0][:, 0], vertical.get_segments()[0][:, 1]
-    row = summary.loc["esd"]
+    row = summary.set_index("method").loc["esd"]
     assert (right - left) / 2 == pytest.approx(row["forget_accuracy_interval"])
     assert (high - low) / 2 == pytest.approx(row["fid_interval"])
 
 
-def test_a_comparison_without_methods_to_choose_from_is_drawn_all_the_same():
-    drawn = points_of(draw_trade_off(summary_of(only=("base", "retrain"))))
-    assert set(drawn) == {"base", "retrain"}
-
-
-def test_grids_show_the_samples_of_each_method(toy_images):
+@pytest.mark.parametrize("forgotten", [[], [1], [0, 2]])
+def test_grids_show_the_samples_of_each_method_and_frame_forgotten_rows(toy_images, forgotten):
     other = LabelledImages(255 - toy_images.images, toy_images.labels)
     samples = {"base": toy_images, "esd": other, "retrain": toy_images}
-    axes = draw_grids(samples, [1], columns=4).axes
+    axes = draw_grids(samples, forgotten, columns=4).axes
     assert [each.get_title() for each in axes] == list(samples)
     for each, drawn in zip(axes, samples.values(), strict=True):
         assert (each.images[0].get_array() == tile(drawn, 4)).all()
-
-
-@pytest.mark.parametrize("forgotten", [[], [1], [0, 2]])
-def test_forgotten_rows_are_framed_in_every_grid(toy_images, forgotten):
-    for axes in draw_grids({"base": toy_images, "esd": toy_images}, forgotten, columns=4).axes:
-        frames = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-        assert sorted(frame.get_y() for frame in frames) == [9 * row - 0.5 for row in forgotten]
-        assert all(same_color(frame.get_edgecolor(), FORGOTTEN) and not frame.get_fill() for frame in frames)
+        assert framed_rows(each) == forgotten
 
 
 @pytest.mark.parametrize("number", [1, 6, 7, 10])
@@ -290,29 +238,20 @@ def test_grids_stand_five_in_a_line_each_line_named_at_its_left(toy_images, numb
     assert not any(each.images or each.axison for each in empty)
 
 
-def test_rows_and_request_have_the_names_of_their_source(toy_images, render):
+def test_rows_and_request_have_the_names_of_their_source(toy_images):
     axes = draw_grids({"base": toy_images}, [1], 2, names={1: "bag"}).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["0", "1 bag", "2"]
     assert "forget class 0 shirt (142 images)" in render(names={0: "shirt"})
 
 
 def test_the_terminal_lists_the_methods_in_the_order_of_the_summary():
-    console = Console(width=120, record=True)
     summary = summary_of().sort_values("distance")
-    console.print(build_comparison(summary, REQUEST, "the/report.html", {0: "bag"}))
-    text = console.export_text()
+    text = text_of(build_comparison(summary, REQUEST, "the/report.html", {0: "bag"}))
     assert "compare: class 0 bag (142 images) forgotten" in text
     assert "report: the/report.html" in text
-    methods = [line.split()[1] for line in text.splitlines() if line.startswith("│")]
-    assert methods == ["retrain", "erasediff", "esd", "base", "finetune", "neggrad"]
-    retrain = next(line for line in text.splitlines() if "retrain" in line and line.startswith("│"))
-    assert [cell.strip() for cell in retrain.split("│")[2:-1]] == [
-        "0.0100",
-        "0.7500",
-        "1.75",
-        "1234.4",
-        "0.000",
-    ]
+    rows = [line.replace("│", " ").split() for line in text.splitlines() if line.startswith("│")]
+    assert [row[0] for row in rows] == ["retrain", "erasediff", "esd", "base", "finetune", "neggrad"]
+    assert rows[0][1:] == ["0.0100", "0.7500", "1.75", "1234.4", "0.000"]
 
 
 def test_there_is_a_colour_for_any_number_of_methods():

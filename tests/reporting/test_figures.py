@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import same_color
-from matplotlib.patches import Rectangle
 
 from erasediff_pipeline.config import ReportSettings
 from erasediff_pipeline.data.images import LabelledImages
@@ -17,33 +16,28 @@ from erasediff_pipeline.reporting.figures import (
     tile,
 )
 from tests.helpers.requests import request
+from tests.reporting.conftest import framed_rows
 
 
-def frames(axes):
-    return [patch for patch in axes.patches if isinstance(patch, Rectangle)]
-
-
-@pytest.mark.parametrize("forgotten", [[0], [1], [0, 2]])
+@pytest.mark.parametrize("forgotten", [[], [0], [1], [0, 2]])
 def test_forgotten_rows_are_framed_before_and_after(toy_images, forgotten):
-    figure = draw_grid(toy_images, toy_images, forgotten, columns=4)
+    other = LabelledImages(255 - toy_images.images, toy_images.labels)
+    figure = draw_grid(toy_images, other, forgotten, columns=4)
     assert [axes.get_title() for axes in figure.axes] == ["before", "after"]
-    for axes in figure.axes:
-        assert sorted(frame.get_y() for frame in frames(axes)) == [9 * row - 0.5 for row in forgotten]
-        assert all(frame.get_height() == 8 and not frame.get_fill() for frame in frames(axes))
-        assert all(same_color(frame.get_edgecolor(), FORGOTTEN) for frame in frames(axes))
+    for axes, images in zip(figure.axes, (toy_images, other), strict=True):
+        assert (axes.images[0].get_array() == tile(images, 4)).all()
+        assert framed_rows(axes) == forgotten
         marked = [int(t.get_text()) for t in axes.get_yticklabels() if same_color(t.get_color(), FORGOTTEN)]
         assert marked == forgotten
-    assert [text.get_text() for text in figure.texts] == [
-        f"framed: forgotten ({', '.join(map(str, forgotten))})"
-    ]
+    said = f"framed: forgotten ({', '.join(map(str, forgotten))})"
+    assert [text.get_text() for text in figure.texts] == [said] * bool(forgotten)
 
 
 def test_forgotten_words_are_framed_among_the_prompts():
     image = np.zeros((3, 8, 8), np.uint8)
     pairs, classes = [(image, image)] * 4, ["cat", "cat", "dog", "cow"]
     figure = draw_pairs(pairs, classes, 2, forgotten=["dog", "bird"])
-    for axes in figure.axes:
-        assert [frame.get_y() for frame in frames(axes)] == [8.5]
+    assert [framed_rows(axes) for axes in figure.axes] == [[1], [1]]
     assert [text.get_text() for text in figure.texts] == ["framed: forgotten (dog)"]
     assert not draw_pairs(pairs, classes, 2).texts
 
@@ -51,8 +45,7 @@ def test_forgotten_words_are_framed_among_the_prompts():
 def test_frame_is_at_the_row_and_not_at_the_label(toy_images):
     """Classes 5 and 9 only: class 9 is the second row."""
     images = LabelledImages(toy_images.images[:6], np.array([5, 9] * 3))
-    for axes in draw_grid(images, images, [9], columns=3).axes:
-        assert [frame.get_y() for frame in frames(axes)] == [8.5]
+    assert [framed_rows(axes) for axes in draw_grid(images, images, [9], columns=3).axes] == [[1], [1]]
 
 
 def test_classes_have_the_names_of_their_source(toy_images):
@@ -78,31 +71,13 @@ def test_a_dollar_in_a_name_is_no_mathematics(toy_images):
         assert not any(text.get_parse_math() for text in [*figure.texts, *labels])
 
 
-def test_nothing_is_marked_where_no_class_is_forgotten(toy_images):
-    figure = draw_grid(toy_images, toy_images, [], columns=4)
-    assert not any(frames(axes) for axes in figure.axes)
-    assert not figure.texts
-
-
-def test_before_is_left_and_after_is_right(toy_images):
-    other = LabelledImages(255 - toy_images.images, toy_images.labels)
-    left, right = draw_grid(toy_images, other, [0], columns=4).axes
-    assert (left.images[0].get_array() == tile(toy_images, 4)).all()
-    assert (right.images[0].get_array() == tile(other, 4)).all()
-
-
-def test_tiles_are_the_first_images_of_each_class(toy_images):
+def test_tiles_are_the_first_images_of_each_class_and_missing_ones_are_white(toy_images):
     canvas = tile(toy_images, 5)
     assert canvas.shape == (3 * 9, 5 * 9)
-    for row in range(3):
-        for column in range(5):
-            image = toy_images.images[toy_images.labels == row][column, 0]
-            assert (canvas[9 * row : 9 * row + 8, 9 * column : 9 * column + 8] == image).all()
-
-
-def test_missing_tiles_stay_white(toy_images):
-    canvas = tile(toy_images.select(np.arange(3)), 2)
-    assert (canvas[:, 9:] == 255).all()
+    for row, column in np.ndindex(3, 5):
+        image = toy_images.images[toy_images.labels == row][column, 0]
+        assert (canvas[9 * row : 9 * row + 8, 9 * column : 9 * column + 8] == image).all()
+    assert (tile(toy_images.select(np.arange(3)), 2)[:, 9:] == 255).all()
 
 
 def test_colour_tiles_keep_their_channels():
@@ -112,18 +87,19 @@ def test_colour_tiles_keep_their_channels():
     assert canvas[0, 0].tolist() == [0, 4, 8]
 
 
-def test_curves_show_what_was_logged():
-    curves = pd.DataFrame({"step": [0, 5, 9], "retain_loss": [3.0, 2.0, 1.0], "lambda": [0.0, 0.5, 1.0]})
-    figure = draw_curves(curves)
+@pytest.mark.parametrize(
+    ("logged", "shown"),
+    [
+        ({"retain_loss": [3.0, 2.0, 1.0], "lambda": [0.0, 0.5, 1.0]}, [[3, 2, 1], [0, 0.5, 1]]),
+        ({"loss": [2.0, 1.0, 0.5], "gradient_norm": [0.5, 0.4, 0.3]}, [[2, 1, 0.5]]),
+    ],
+    ids=["two losses", "one loss"],
+)
+def test_curves_show_what_was_logged(logged, shown):
+    figure = draw_curves(pd.DataFrame({"step": [0, 5, 9], **logged}))
     lines = [line for axes in figure.axes for line in axes.lines]
-    assert [line.get_ydata().tolist() for line in lines] == [[3, 2, 1], [0, 0.5, 1]]
+    assert [line.get_ydata().tolist() for line in lines] == shown
     assert all(line.get_xdata().tolist() == [0, 5, 9] for line in lines)
-
-
-def test_curve_of_a_method_with_one_loss_is_shown():
-    curves = pd.DataFrame({"step": [0, 1], "loss": [2.0, 1.0], "gradient_norm": [0.5, 0.4]})
-    lines = [line for axes in draw_curves(curves).axes for line in axes.lines]
-    assert [line.get_ydata().tolist() for line in lines] == [[2, 1]]
 
 
 @pytest.mark.parametrize(("hidden", "rows"), [(False, ["0 boot", "1", "2"]), (True, ["0 boot", "2"])])

@@ -1,89 +1,84 @@
-import base64
 import re
 
 import pytest
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.config.metrics import METRICS
+from erasediff_pipeline.data.class_names import NO_NAMES
 from erasediff_pipeline.reporting.report import render_report
-from tests.helpers.page import Reader, assert_self_contained
+from tests.helpers.page import Reader
 from tests.helpers.requests import answered
+from tests.reporting.conftest import assert_page
 from tests.reporting.test_audit import FOUND
 
 NAMES = {name: metric.label for name, metric in METRICS.items() if metric.compared}
-INTERVAL = r"(?<=\.\d{4})\d\.\d{4} to \d\.\d{4}$"
-"""As text, it follows its figure at once."""
+
+
+def audit_of(*models, **changes):
+    found = FOUND | {"sha256": "e" * 64} | changes
+    return {"samples": 100, "not_checked": [], "models": dict.fromkeys(models, found)}
 
 
 @pytest.fixture
 def render(evidence):
-    return lambda: render_report(evidence(), *(Figure(figsize=(1, 1)) for _ in range(2)), {})
+    """``render(audit, names)``: the page."""
+
+    def make(audit=None, names=NO_NAMES):
+        grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
+        return render_report(evidence(audit), grid, curves, names, audits if audit else None)
+
+    return make
 
 
-def figures_in(page):
-    """``{name: (before, after)}``, without intervals."""
-    rows = [row for row in Reader(page).rows if len(row) == 4 and row[0] != "metric"]
-    return {row[0]: tuple(re.sub(INTERVAL, "", cell) for cell in row[1:3]) for row in rows}
+def words_of(page):
+    """As they follow one another, without tags."""
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
 
 
-def gates_in(page):
-    """``{figure: (limit, value, interval, status)}``."""
-    labels = {metric.label: name for name, metric in METRICS.items()}
-    return {
-        labels[row[0]]: tuple(row[1:]) for row in Reader(page).rows[1:] if len(row) == 5 and row[0] in labels
-    }
+def rows_of(page, cells):
+    """The rows of so many cells, by the first."""
+    return {row[0]: row[1:] for row in Reader(page).rows if len(row) == cells}
 
 
-def test_each_gate_that_was_checked_is_told(render, evidence):
+def interval(found):
+    return f"{found['low']:.4f} to {found['high']:.4f}"
+
+
+def test_the_verdict_and_each_gate_that_was_checked_or_not_are_told(render, evidence):
     fid, recall = (gate for gate in evidence()["gates"] if gate["status"] == "failed")
-    shown = gates_in(render())
-    assert shown["fid"] == ("≤ 0.1", f"{fid['value']:.4f}", "", f"failed: {fid['why']}")
-    interval = f"{recall['low']:.4f} to {recall['high']:.4f}"
-    assert shown["recall"][:3] == ("≥ base + 0.9", f"{recall['value']:.4f}", interval)
-    assert "precision" not in shown
-
-
-def test_the_verdict_and_what_was_not_checked_are_told(render):
-    words = " ".join(re.sub(r"<[^>]+>", " ", render()).split())
+    shown = rows_of(render(), 5)
+    assert shown[NAMES["fid"]] == ["≤ 0.1", f"{fid['value']:.4f}", "", f"failed: {fid['why']}"]
+    assert shown[NAMES["recall"]][:3] == ["≥ base + 0.9", f"{recall['value']:.4f}", interval(recall)]
+    assert NAMES["precision"] not in shown
+    words = words_of(render())
     assert "2 of 2 checked gates failed; 10 gates were not checked. Status: candidate." in words
     assert "precision: no limit in gates.limits.precision" in words
     assert "audits: kedro run --pipeline=audit" in words
 
 
-def test_audits_are_told_beside_each_other(evidence):
-    models = {name: FOUND | {"sha256": "e" * 64} for name in ("base", "erased", "retrained")}
-    audit = {"samples": 100, "not_checked": [], "models": models}
-    grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
-    page = render_report(evidence(audit), grid, curves, {}, audits)
-    row = next(row for row in Reader(page).rows if row[:1] == ["inversion accuracy, class 3"])
+def test_audits_are_told_beside_each_other(render, evidence):
+    audit = audit_of("base", "erased", "retrained")
+    page = render(audit)
     found = evidence(audit)["figures"]["retrained"]["inversion_accuracy"]
-    assert row[1:] == [f"0.2500{found['low']:.4f} to {found['high']:.4f}"] * 3
-    assert len(Reader(page).fetched) == 3
-    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert "brings it back in 25.0 % of the samples (retrained model: 25.0 %)" in words
-    assert "No audit can prove that nothing is left." in words
-    assert_self_contained(page)
+    assert rows_of(page, 4)["inversion accuracy, class 3"] == [f"0.2500{interval(found)}"] * 3
+    assert "brings it back in 25.0 % of the samples (retrained model: 25.0 %)" in words_of(page)
+    assert "No audit can prove that nothing is left." in words_of(page)
+    assert_page(page, pictures=3)
 
 
-def test_classes_are_named_wherever_the_page_speaks_of_them(evidence):
+def test_classes_are_named_wherever_the_page_speaks_of_them(render, evidence):
     kept = {"8": dict.fromkeys(("retain_accuracy", "fid", "precision", "recall"), 0.5)}
-    found = FOUND | {"sha256": "e" * 64, "damage": FOUND["damage"] | {"by_class": kept}}
-    audit = {"samples": 100, "not_checked": [], "models": {"base": found, "erased": found}}
-    grid, curves, audits = (Figure(figsize=(1, 1)) for _ in range(3))
-    names = {0: "<b>Coat", 3: "Dress", 5: "Sandal", 8: "Bag"}
-    page = render_report(evidence(audit), grid, curves, names, audits)
-    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
-    assert "forget class 0 &lt;b&gt;Coat, 3 Dress (142 images)" in words
-    assert "the embedding of class 3 Dress brings it back" in words
+    audit = audit_of("base", "erased", damage=FOUND["damage"] | {"by_class": kept})
+    page = render(audit, {0: "<b>Coat", 3: "Dress", 5: "Sandal", 8: "Bag"})
+    assert "forget class 0 &lt;b&gt;Coat, 3 Dress (142 images)" in words_of(page)
+    assert "the embedding of class 3 Dress brings it back" in words_of(page)
     rows = {row[0]: row[1] for row in Reader(page).rows if len(row) > 1}
     assert {"… of class 0 <b>Coat", "… of class 3 Dress", "8 Bag"} <= set(rows)
     assert rows["leakage, worst retained class"].startswith("5 Sandal: 0.1000")
     assert rows["retain accuracy, worst class"].startswith("8 Bag: 0.9500")
-    interval = evidence(audit)["figures"]["base"]["inversion_accuracy"]
-    assert rows["inversion accuracy, class 3 Dress"].endswith(
-        f"{interval['low']:.4f} to {interval['high']:.4f}"
-    )
-    assert_self_contained(page)
+    found = evidence(audit)["figures"]["base"]["inversion_accuracy"]
+    assert rows["inversion accuracy, class 3 Dress"].endswith(interval(found))
+    assert_page(page, pictures=3)
 
 
 def test_a_base_model_that_draws_nothing_known_is_doubted(render, metrics):
@@ -92,26 +87,16 @@ def test_a_base_model_that_draws_nothing_known_is_doubted(render, metrics):
     assert "Warning: the classifier recognises only 10.0% of the base model" in render()
 
 
-def test_every_figure_is_that_of_the_metrics(render, metrics):
-    shown = {key: name for key, name in NAMES.items() if metrics["base"][key] is not None}
-    assert len(shown) == 7
-    figures = {name: [metrics[which][key] for which in ("base", "erased")] for key, name in shown.items()}
-    for label in ("0", "3"):
-        both = [metrics[which]["forget_accuracy_by_class"][label] for which in ("base", "erased")]
-        figures[f"… of class {label}"] = both
-    assert figures_in(render()) == {
-        name: (f"{before:.4f}", f"{after:.4f}") for name, (before, after) in figures.items()
-    }
-
-
-def test_shares_have_their_intervals(render, evidence):
-    rows = {row[0]: row[1:3] for row in Reader(render()).rows if len(row) == 4}
-    figures = evidence()["figures"]
-    for key in ("forget_accuracy", "retain_accuracy", "precision", "recall"):
-        for cell, which in zip(rows[NAMES[key]], ("base", "erased"), strict=True):
-            found = figures[which][key]
-            assert cell == f"{found['value']:.4f}{found['low']:.4f} to {found['high']:.4f}"
-    assert not [cell for key in ("fid", "forget_entropy") for cell in rows[NAMES[key]] if "to" in cell]
+def test_every_figure_is_that_of_the_metrics_and_shares_have_their_intervals(render, metrics, evidence):
+    rows = rows_of(render(), 4)
+    for cell, which in enumerate(("base", "erased")):
+        measured = {NAMES[key]: metrics[which][key] for key in NAMES if metrics[which][key] is not None}
+        assert len(measured) == 7
+        measured |= {f"… of class {k}": v for k, v in metrics[which]["forget_accuracy_by_class"].items()}
+        expected = {name: f"{value:.4f}" for name, value in measured.items()}
+        for key in ("forget_accuracy", "retain_accuracy", "precision", "recall"):
+            expected[NAMES[key]] += interval(evidence()["figures"][which][key])
+        assert {name: row[cell] for name, row in rows.items() if name != "metric"} == expected
 
 
 def test_request_by_ids_shows_membership_and_no_forgotten_class(render, metrics):
@@ -121,49 +106,41 @@ def test_request_by_ids_shows_membership_and_no_forgotten_class(render, metrics)
         metrics[which]["forget_accuracy_by_class"] = None
         metrics[which]["forget_membership_auc"] = auc
     page = render()
-    figures = figures_in(page)
-    assert figures["membership AUC"] == ("0.7000", "0.5500")
+    figures = rows_of(page, 4)
+    assert figures["membership AUC"][:2] == ["0.7000", "0.5500"]
     assert not [name for name in figures if name.startswith("forget") or "of class" in name]
     assert "142 images of class 0, 3" in page
-    assert "an AUC of 0.70 before and 0.55 after" in " ".join(page.split())
+    assert "an AUC of 0.70 before and 0.55 after" in words_of(page)
 
 
-def test_counts_cost_and_request_are_told(render):
+def test_counts_cost_request_provenance_and_parameters_are_told(render):
     page = render()
-    for text in ("class 0, 3 (142 images)", "201 samples", "902 under retained conditions", "1293 real"):
-        assert text in page
-    for text in ("40 steps", "15,360 denoiser evaluations", "12.3 s", "2.00 GiB", "abcdef012345"):
-        assert text in page
+    request = ["class 0, 3 (142 images)", "201 samples", "902 under retained conditions", "1293 real"]
+    cost = ["40 steps", "15,360 denoiser evaluations", "12.3 s", "2.00 GiB", "abcdef012345"]
+    assert not [text for text in request + cost if text not in page]
+    rows = rows_of(page, 2)
+    assert rows["git commit"] == ["0123abcd"]
+    assert rows["packages"] == ["torch 2.14.1, kedro 1.7.0"]
+    assert "&#34;eta&#34;: 1.25" in page
+    assert "parameters" not in rows
 
 
 def test_a_sentence_says_it_without_terms(render, metrics):
-    words = " ".join(re.sub(r"<[^>]+>", "", render()).split())
+    words = words_of(render())
     assert "forget class 0, 3 (142 images)" in words
     assert "earlier" not in words
-    before, after = (metrics[which] for which in ("base", "erased"))
-    for key, text in (
-        ("forget_accuracy", "the base model draws it in {} of the samples"),
-        ("retain_accuracy", "Of the retained classes, {} of the samples are right"),
-    ):
-        assert text.format(f"{100 * before[key]:.1f} %") in words
-    assert f"the erased model in {100 * after['forget_accuracy']:.1f} %" in words
+    before, kept = (100 * metrics["base"][key] for key in ("forget_accuracy", "retain_accuracy"))
+    assert f"the base model draws it in {before:.1f} % of the samples" in words
+    assert f"Of the retained classes, {kept:.1f} % of the samples are right" in words
+    assert f"the erased model in {100 * metrics['erased']['forget_accuracy']:.1f} %" in words
     assert "AUC" not in words.split("Method")[0]
 
 
 def test_a_sentence_says_what_earlier_requests_do_to_it(render, metrics):
     metrics["forget"] |= {"classes": [3], "earlier": [answered(0).to_json()]}
-    words = " ".join(render().split())
+    words = words_of(render())
     assert "Asked for a forgotten class," in words
     assert "Classes of earlier requests are included." in words
-
-
-def test_provenance_and_parameters_are_told(render):
-    page = render()
-    rows = {row[0]: row[1] for row in Reader(page).rows if len(row) == 2}
-    assert rows["git commit"] == "0123abcd"
-    assert rows["packages"] == "torch 2.14.1, kedro 1.7.0"
-    assert "&#34;eta&#34;: 1.25" in page
-    assert "parameters" not in rows
 
 
 def test_values_are_escaped(render, metrics, run):
@@ -180,16 +157,9 @@ def test_values_are_escaped(render, metrics, run):
     assert page.count("&lt;script&gt;") > before >= 6
 
 
-def test_page_fetches_nothing_and_its_pictures_are_png(render):
+def test_the_page_fetches_nothing_and_opens_with_the_verdict_and_the_picture(render):
     page = render()
-    pictures = Reader(page).fetched
-    assert len(pictures) == 2
-    assert all(base64.b64decode(value.split(",")[1]).startswith(b"\x89PNG") for value in pictures)
-    assert_self_contained(page)
-
-
-def test_the_page_opens_with_the_verdict_and_the_picture(render):
-    page = render()
+    assert_page(page, pictures=2)
     assert page.index('id="verdict"') < page.index("<img") < page.index("<table")
 
 

@@ -22,13 +22,11 @@ def run(client):
 
 
 @pytest.fixture(scope="module")
-def model(unlearned):
+def draw(unlearned):
+    """``draw(label=[…], seed=[…], count=[…])``: images of the registered model."""
     with pointed_to(f"sqlite:///{unlearned.project / 'mlflow.db'}"):
-        return mlflow.pyfunc.load_model("models:/erasediff-erasediff/latest")
-
-
-def request(label, seed, count):
-    return pd.DataFrame({"label": label, "seed": seed, "count": count})
+        model = mlflow.pyfunc.load_model("models:/erasediff-erasediff/latest")
+    return lambda **asked: model.predict(pd.DataFrame(asked))["images"]
 
 
 def test_the_run_has_the_pipelines_name_and_flat_parameters(run):
@@ -60,18 +58,15 @@ def test_the_version_is_tagged(unlearned, client):
         assert version.tags[key] == provenance[key]
 
 
-def test_images_for_each_row(model):
-    images = model.predict(request([1, 2], [0, 0], [3, 2]))["images"]
+def test_images_for_each_row_the_same_for_the_same_seed(draw):
+    images = draw(label=[1, 2], seed=[0, 0], count=[3, 2])
     assert images.shape == (5, 1, 8, 8)
     assert images.dtype == np.uint8
-
-
-def test_the_same_seed_draws_the_same_images(model):
-    first, again, other = (model.predict(request([1], [seed], [4]))["images"] for seed in (7, 7, 8))
+    first, again, other = (draw(label=[1], seed=[seed], count=[4]) for seed in (7, 7, 8))
     assert (first == again).all()
     assert (first != other).any()
 
 
-def test_an_unknown_label_is_refused(model):
+def test_an_unknown_label_is_refused(draw):
     with pytest.raises(ValueError, match="labels from 0 to 9"):
-        model.predict(request([10], [0], [1]))
+        draw(label=[10], seed=[0], count=[1])

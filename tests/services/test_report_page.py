@@ -37,12 +37,9 @@ def rows(page, table):
     return [row.locator("td").all_inner_texts() for row in page.locator(f"#{table} tr").all()[1:]]
 
 
-def interval(evidence, which, key):
-    """As it stands below a figure; nothing where none is known."""
-    found = evidence["figures"][which].get(key)
-    if found is None or found["low"] == found["high"]:
-        return ""
-    return f"\n{found['low']:.4f} to {found['high']:.4f}"
+def interval(found):
+    """Nothing where none is known."""
+    return f"{found['low']:.4f} to {found['high']:.4f}" if found and found["low"] != found["high"] else ""
 
 
 def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
@@ -54,23 +51,18 @@ def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
 def test_every_metric_is_that_of_the_json(opened, evidence):
     keys = ["forget_accuracy", "forget_probability", "forget_entropy", "retain_accuracy"]
     keys += ["fid", "precision", "recall"]
-    assert [row[1:3] for row in rows(opened[0], "metrics")] == [
-        [
-            f"{evidence['metrics'][which][key]:.4f}" + interval(evidence, which, key)
-            for which in ("base", "erased")
-        ]
-        for key in keys
-    ]
+    for key, row in zip(keys, rows(opened[0], "metrics"), strict=True):
+        for cell, which in zip(row[1:3], ("base", "erased"), strict=True):
+            figure, found = evidence["metrics"][which][key], evidence["figures"][which].get(key)
+            assert cell == f"{figure:.4f}\n{interval(found)}".strip()
 
 
 def test_every_gate_is_that_of_the_json(opened, evidence):
     checked = [gate for gate in evidence["gates"] if gate["status"] in ("passed", "failed")]
     assert len(checked) == 10
-    shown = rows(opened[0], "gates")
-    for row, gate in zip(shown, checked, strict=True):
-        interval = f"{gate['low']:.4f} to {gate['high']:.4f}" if gate["low"] != gate["high"] else ""
+    for row, gate in zip(rows(opened[0], "gates"), checked, strict=True):
         named = METRICS[gate["figure"]].label
-        assert row == [named, gate["limit"], f"{gate['value']:.4f}", interval, gate["status"]]
+        assert row == [named, gate["limit"], f"{gate['value']:.4f}", interval(gate), gate["status"]]
     assert opened[0].locator("#not-checked li").count() == len(evidence["not_checked"])
 
 

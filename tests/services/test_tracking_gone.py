@@ -29,9 +29,8 @@ class Tracking:
 
 
 @pytest.fixture
-def tracking(tmp_path):
-    (tmp_path / "server").mkdir()
-    server = Tracking(tmp_path / "server")
+def tracking(tmp_path_factory):
+    server = Tracking(tmp_path_factory.mktemp("server"))
     server.start()
     with server.server:
         yield server

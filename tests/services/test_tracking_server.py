@@ -1,12 +1,11 @@
 """A run against ``mlflow server`` in front of PostgreSQL and an object store, as a team has it."""
 
-from contextlib import closing
 from pathlib import Path
 
 import mlflow
 import pandas as pd
-import psycopg2
 import pytest
+from sqlalchemy import create_engine, text
 
 from erasediff_pipeline.tracking.store import connect_once
 from tests.helpers.project import QUICK, assert_one_line, copy_clone, read_json, runs_in
@@ -78,20 +77,15 @@ def no_secret_in(folders, *texts):
 
 def test_a_database_without_a_server_is_not_told_of_either(project, quick_run, database, tmp_path):
     assert PASSWORD in database
-    with closing(psycopg2.connect(database.replace("+psycopg2", ""))) as connection:
-        connection.autocommit = True
-        connection.cursor().execute("CREATE DATABASE direct")
+    with create_engine(database, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(text("CREATE DATABASE direct"))
     address = database.removesuffix("/postgres") + "/direct"
     own = copy_clone(project, tmp_path / "project")
     run = quick_run(own, "--pipeline=unlearn", f"--params={QUICK}", MLFLOW_TRACKING_URI=address)
-    told = []
-    with closing(psycopg2.connect(address.replace("+psycopg2", ""))) as connection:
-        cursor = connection.cursor()
-        for table in ("params", "tags", "experiments", "runs", "model_versions", "logged_model_tags"):
-            cursor.execute(f"SELECT * FROM {table}")
-            told += cursor.fetchall()
+    tables = ("params", "tags", "experiments", "runs", "model_versions", "logged_model_tags")
+    told = pd.concat(pd.read_sql_table(name, address) for name in tables)
     assert len(told) > 50
-    no_secret_in([own / "data", own / "mlruns"], run.output, str(told))
+    no_secret_in([own / "data", own / "mlruns"], run.output, told.to_csv())
 
 
 def test_no_secret_is_told(told, run, object_store):

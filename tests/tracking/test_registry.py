@@ -1,9 +1,11 @@
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import mlflow
 import pytest
 
 from erasediff_pipeline.tracking.registry import ModelVersion, Verdict, record_verdict, register_version
+from tests.helpers.servers import pointed_to
 
 WEIGHTS, OTHER = "e" * 64, "f" * 64
 
@@ -11,11 +13,9 @@ WEIGHTS, OTHER = "e" * 64, "f" * 64
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """A store of its own, within a run."""
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}")
-    with mlflow.start_run():
-        yield mlflow.MlflowClient()
-    mlflow.set_tracking_uri(before)
+    uri = f"sqlite:///{tmp_path_factory.mktemp('registry') / 'mlflow.db'}"
+    with pointed_to(uri) as client, mlflow.start_run():
+        yield client
 
 
 def test_a_call_that_is_repeated_makes_one_version(client, monkeypatch, tmp_path):
@@ -23,14 +23,11 @@ def test_a_call_that_is_repeated_makes_one_version(client, monkeypatch, tmp_path
         client.create_registered_model(name)
         return client.create_model_version(name, uri, mlflow.active_run().info.run_id, tags)
 
-    def lose_connection(*arguments):
-        raise ConnectionError
-
     monkeypatch.setattr(mlflow.pyfunc, "log_model", lambda **options: SimpleNamespace(model_uri="file:x"))
     monkeypatch.setattr(mlflow, "register_model", register)
     model = ModelVersion("repeated", {"request": "class 3"}, {})
     with monkeypatch.context() as patch:
-        patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", lose_connection)
+        patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", Mock(side_effect=ConnectionError))
         with pytest.raises(ConnectionError):
             register_version(tmp_path, model)
     register_version(tmp_path, model)
@@ -48,8 +45,7 @@ def judge(client):
 
     def record(passed, weights=WEIGHTS):
         record_verdict(Verdict(weights, passed, {"gates": "passed" if passed else "failed"}))
-        aliases = client.get_registered_model("audited").aliases
-        return {name: str(version) for name, version in aliases.items()}
+        return {k: str(v) for k, v in client.get_registered_model("audited").aliases.items()}
 
     return record
 

@@ -29,9 +29,6 @@ def server():
             self.end_headers()
             self.wfile.write(b"{}")
 
-        def log_message(self, *arguments):
-            pass
-
     with HTTPServer(("127.0.0.1", 0), Handler) as server:
         server.asked_by = set()
         Thread(target=server.serve_forever).start()

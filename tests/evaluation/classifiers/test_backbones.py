@@ -1,18 +1,13 @@
 """With ImageNet's weights: photographs that scikit-image carries."""
 
+from unittest.mock import Mock
+
 import pytest
 import torch
-from skimage import data
 from torchvision.models import resnet50
 
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evaluation.classifiers.backbones import CATEGORIES, ResNet50, load_backbone
-
-
-@pytest.fixture(scope="module")
-def photographs():
-    """A cat and a cup of coffee, ``[3, H, W]`` uint8 each."""
-    return [torch.from_numpy(picture().copy()).permute(2, 0, 1) for picture in (data.chelsea, data.coffee)]
 
 
 def test_the_names_are_imagenets():
@@ -23,9 +18,9 @@ def test_the_names_are_imagenets():
 def test_efficientnet_knows_what_it_sees(photographs):
     backbone = load_backbone("efficientnet_lite0")
     with torch.no_grad():
-        seen = [int(backbone.head(backbone.features(image[None])).argmax()) for image in photographs]
-    assert CATEGORIES[seen[0]] in {"Egyptian cat", "tabby", "tiger cat"}
-    assert CATEGORIES[seen[1]] in {"espresso", "cup", "coffee mug"}
+        cat, cup = (backbone.head(backbone.features(photographs[name])) for name in ("chelsea", "coffee"))
+    assert CATEGORIES[cat.argmax()] in {"Egyptian cat", "tabby", "tiger cat"}
+    assert CATEGORIES[cup.argmax()] in {"espresso", "cup", "coffee mug"}
 
 
 def test_resnet_is_torchvisions(photographs, tmp_path, monkeypatch):
@@ -36,19 +31,15 @@ def test_resnet_is_torchvisions(photographs, tmp_path, monkeypatch):
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
     torch.save(theirs.state_dict(), tmp_path / "hub/checkpoints" / ResNet50.WEIGHTS.url.rsplit("/", 1)[1])
     ours = load_backbone("resnet50")
-    images = photographs[0][None]
     with torch.no_grad():
-        features = ours.features(images)
-        torch.testing.assert_close(ours.head(features), theirs(ResNet50.WEIGHTS.transforms()(images)))
+        features = ours.features(photographs["chelsea"])
+        expected = theirs(ResNet50.WEIGHTS.transforms()(photographs["chelsea"]))
+        torch.testing.assert_close(ours.head(features), expected)
     assert features.shape == (1, 2048)
 
 
 def test_weights_that_are_not_to_be_had_are_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-
-    def no_network(*_, **__):
-        raise OSError("no route")
-
-    monkeypatch.setattr("torch.hub.download_url_to_file", no_network)
+    monkeypatch.setattr("torch.hub.download_url_to_file", Mock(side_effect=OSError("no route")))
     with pytest.raises(MissingInput, match=r"resnet50: its weights are not at .*resnet50-.*no route.*choose"):
         load_backbone("resnet50")

