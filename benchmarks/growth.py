@@ -15,7 +15,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
 from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from measured import Measured
 from runs import read_parameters
 from training_cost import peak_of, time_steps
@@ -37,7 +37,7 @@ def measure(wider: int, side: int) -> dict[str, Any]:
     """One point of the plot."""
     channels = tuple(wider * width for width in DenoiserSettings().channels)
     model, data = build(DenoiserSettings(channels=channels), (1, side, side))
-    nine, two = (UnlearnSettings(steps=steps, batch_size=32) for steps in (9, 2))
+    nine, two = (EraseDiffSettings(steps=steps, batch_size=32) for steps in (9, 2))
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "side": side,
@@ -109,7 +109,7 @@ def measure_large(
     """With the settings of the environment, but twelve steps and the default sampler."""
     model, data = build(DenoiserSettings(**parameters["denoiser"]), (3, side, side))
     model.to(device)
-    settings = UnlearnSettings(**(parameters["unlearn"] | {"steps": 12}))
+    settings = EraseDiffSettings(**(parameters["unlearn"] | {"steps": 12}))
     machine = MachineSettings(**parameters["machine"])
     step, _ = time_steps(copy.deepcopy(model), EraseDiff(settings), data, settings, machine=machine)
     way = SamplingSettings()

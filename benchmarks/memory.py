@@ -24,7 +24,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
 from erasediff_pipeline.training.method import TrainingData
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from runs import ROOT, describe_origin, made_by, markdown
 from training_cost import time_steps
 
@@ -74,7 +74,7 @@ def build_stable_diffusion() -> TextToImage:
 
 def measure(model: TextToImage, data: TrainingData, subset: str, way: str, batch_size: int) -> dict[str, Any]:
     """Peak memory and seconds of a step."""
-    settings = UnlearnSettings(subset=subset, batch_size=batch_size, steps=STEPS, **WAYS[way])
+    settings = EraseDiffSettings(subset=subset, batch_size=batch_size, steps=STEPS, **WAYS[way])
     seconds, cost = time_steps(model, EraseDiff(settings), data, settings)
     moving = sum(p.numel() for p in model.trainable(subset).values())
     state = BYTES[settings.optimiser] * moving

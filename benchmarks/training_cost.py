@@ -26,13 +26,13 @@ from erasediff_pipeline.diffusion.io import load_model
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.diffusion.pipelines import model_of
-from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import SavedClassifier
 from erasediff_pipeline.evaluation.measure import evaluate_model, sample_model
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Method, TrainingData
 from erasediff_pipeline.training.order import batch_rows
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from erasediff_pipeline.unlearning.finetune import Finetune, FinetuneSettings
 from measured import Measured
 from released import PASSES, released_passes
@@ -52,7 +52,8 @@ class Bench:
         images = load_images(data / "03_primary/images")
         manifest = pd.read_parquet(data / "03_primary/manifest.parquet")
         self.base = load_model(data / "06_models/base").pipeline
-        self.classifier = AnyJudge.from_pretrained(str(data / "06_models/classifier"), use_safetensors=True)
+        place = str(data / "06_models/classifier")
+        self.classifier = SavedClassifier.from_pretrained(place, use_safetensors=True)
         self.task = build_task(images, manifest, ForgetRequest(classes=[0]), CaptionSettings())
         self.data = TrainingData(retain=self.task.retain, forget=self.task.forget)
 
@@ -96,7 +97,7 @@ def time_steps(
 
 def step_overhead(bench: Bench) -> Measured:
     """A step of EraseDiff in the loop against its forward and backward passes alone, in turn."""
-    settings = UnlearnSettings(steps=TIMED_STEPS)
+    settings = EraseDiffSettings(steps=TIMED_STEPS)
     model, data = bench.model(), bench.data
     sides = []
     for images in (data.retain, data.forget):
@@ -142,7 +143,7 @@ def step_overhead(bench: Bench) -> Measured:
 def time_to_forget(bench: Bench) -> Measured:
     """The default recipe against that of the released code, until the digit is gone and the rest is kept."""
     sampling, evaluation = SamplingSettings(), EvaluationSettings()
-    settings = UnlearnSettings(checkpoint_every=EVERY)
+    settings = EraseDiffSettings(checkpoint_every=EVERY)
     steps, seconds_of_ours, ours = 0, 0.0, {}
     for steps, model, seconds_of_ours in stages(bench, settings):  # noqa: B007
         ours = bench.evaluate(model.to_pipeline(), sampling, evaluation)
@@ -162,7 +163,7 @@ def time_to_forget(bench: Bench) -> Measured:
     return Measured("time until forgotten ÷ that of the released loop", value, 0.05, detail)
 
 
-def stages(bench: Bench, settings: UnlearnSettings) -> Iterator[tuple[int, DiffusionModel, float]]:
+def stages(bench: Bench, settings: EraseDiffSettings) -> Iterator[tuple[int, DiffusionModel, float]]:
     """One training, seen at several steps: the step, the model that would be kept, the seconds until then.
 
     Read from the checkpoints of the training; its end comes last.
@@ -232,7 +233,7 @@ def peak_of(model: DiffusionModel, method: Method, data: TrainingData, settings:
 
 def step_memory(bench: Bench) -> Measured:
     """A step of EraseDiff against one of fine-tuning, which is a plain training step."""
-    unlearn, plain = UnlearnSettings(steps=2), FinetuneSettings(steps=2)
+    unlearn, plain = EraseDiffSettings(steps=2), FinetuneSettings(steps=2)
     peak = peak_of(bench.model(), EraseDiff(unlearn), bench.data, unlearn)
     peak_plain = peak_of(bench.model(), Finetune(plain), bench.data, plain)
     detail = f"{peak / 2**20:.0f} MiB ÷ {peak_plain / 2**20:.0f} MiB"

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 from erasediff_pipeline.config import DenoiserSettings, ForgetRequest, SamplingSettings, TrainingSettings
 from erasediff_pipeline.parameters import Parameters, fill_in
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
-from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiffSettings
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import ROOT
 
@@ -162,7 +162,7 @@ def test_good_edges_are_accepted():
     assert ForgetRequest(ids_file="ids.csv").classes is None
     assert DenoiserSettings(channels=[8, 16, 24]).channels == (8, 16, 24)
     assert SamplingSettings(guidance_scale=0).guidance_scale == 0
-    assert UnlearnSettings(eta=0, ema_decay=0, fixed_lambda=0).eta == 0
+    assert EraseDiffSettings(eta=0, ema_decay=0, fixed_lambda=0).eta == 0
 
 
 def test_training_needs_its_steps_and_rates():

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 import pytest
 
 import training_cost
-from erasediff_pipeline.unlearning.erasediff import EraseDiff, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from tests.helpers.runs import weights_of
 
 
@@ -13,7 +13,8 @@ def bench(unet_model, data):
 
 
 def settings(steps):
-    return UnlearnSettings(steps=steps, batch_size=4, schedule="constant", checkpoint_every=4, ema_decay=0.9)
+    options = {"schedule": "constant", "checkpoint_every": 4, "ema_decay": 0.9}
+    return EraseDiffSettings(steps=steps, batch_size=4, **options)
 
 
 def test_a_stage_is_what_a_shorter_training_ends_with(bench, monkeypatch):
@@ -33,7 +34,7 @@ def test_memory_counts_what_a_step_holds(bench):
     """Twice the batch holds more, and never less than the weights."""
     small, large = (
         training_cost.peak_of(bench.model(), EraseDiff(way), bench.data, way)
-        for way in (UnlearnSettings(steps=2, batch_size=size) for size in (2, 8))
+        for way in (EraseDiffSettings(steps=2, batch_size=size) for size in (2, 8))
     )
     assert large > small
     weights = sum(p.numel() * p.element_size() for p in bench.model().parameters())

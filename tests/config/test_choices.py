@@ -8,7 +8,7 @@ from erasediff_pipeline.config import ClassifierSettings, evaluation, methods, p
 from erasediff_pipeline.diffusion import class_conditional, text_to_image
 from erasediff_pipeline.diffusion.sampling import SCHEDULERS
 from erasediff_pipeline.evaluation.classifiers.backbones import BACKBONES
-from erasediff_pipeline.evaluation.prompt_images import LOOKS
+from erasediff_pipeline.evaluation.prompt_images import MEASURES
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from erasediff_pipeline.evaluation.prompt_images import LOOKS
     [
         (evaluation.Sampler, set(SCHEDULERS)),
         (methods.Subset, {*class_conditional.SUBSETS, *text_to_image.SUBSETS}),
-        (prompt_list.Measure, {*LOOKS, "fid"}),  # FID needs all images
+        (prompt_list.Measure, {*MEASURES, "fid"}),  # FID needs all images
         (release.Leftover, set(release.KINDS)),
         (get_args(ClassifierSettings.model_fields["pretrained"].annotation)[0], {*BACKBONES, "open_nsfw"}),
     ],

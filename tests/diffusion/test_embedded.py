@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.embedded import Embedded, embeddings_apart, null_of
+from erasediff_pipeline.diffusion.embedded import Embedded, spread_embeddings, without_condition
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.seeding import make_generator
 
@@ -39,18 +39,19 @@ def test_under_a_conditions_own_embedding_it_is_the_model(model):
 
 def test_how_far_apart_conditions_lie_is_told_by_the_retained_ones(model):
     retained, forgotten = torch.tensor([0, 1]), torch.tensor([2])
-    table = embeddings_apart(model, retained, forgotten)
+    table = spread_embeddings(model, retained, forgotten)
     torch.testing.assert_close(table, model.embed_condition(model.condition(retained)))
 
 
 def test_a_single_retained_condition_is_held_against_the_forgotten_one(model):
-    table = embeddings_apart(model, torch.tensor([1]), torch.tensor([2]))
+    table = spread_embeddings(model, torch.tensor([1]), torch.tensor([2]))
     assert len(table) == 2
     assert table.std(dim=0).max() > 0
 
 
 def test_asked_for_nothing_guidance_changes_nothing(model):
-    unguided, guided = (draw(null_of(model), 0, **changes) for changes in ({"guidance_scale": 0.0}, {}))
+    free = without_condition(model)
+    unguided, guided = (draw(free, 0, **changes) for changes in ({"guidance_scale": 0.0}, {}))
     assert (guided.int() - unguided.int()).abs().max() <= 1
 
 
@@ -63,6 +64,6 @@ def test_only_the_embedding_moves(model):
 
 
 def test_its_cost_is_counted(model):
-    embedded = null_of(model)
+    embedded = without_condition(model)
     denoise(embedded, [0, 0])
     assert embedded.evaluations == 2

@@ -39,7 +39,7 @@ def test_forgetting_everything_is_ruled_by_its_seed_alone(unet_model):
     for state, seed, model in zip((1, 2, 2), (0, 0, 1), models, strict=True):
         torch.manual_seed(state)
         before = torch.get_rng_state()
-        model.forget_everything(seed)
+        model.reinitialise(seed)
         assert torch.equal(torch.get_rng_state(), before)
         hashes.append(hash_weights(model))
     assert hashes[0] == hashes[1] != hashes[2]
@@ -48,7 +48,7 @@ def test_forgetting_everything_is_ruled_by_its_seed_alone(unet_model):
 def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
     """The same spread in every tensor that is large enough to tell, and the same group norms."""
     fresh, model = unet_model(seed=1), shifted(unet_model())
-    model.forget_everything(0)
+    model.reinitialise(0)
     compared = 0
     for (name, new), old in zip(fresh.named_parameters(), model.parameters(), strict=True):
         if new.numel() >= 250:

@@ -174,7 +174,7 @@ def test_the_text_encoder_moves_in_pretraining_alone(text_model, moves):
 def test_forgetting_everything_leaves_text_and_autoencoder(model):
     parts = model.unet, model.text_encoder, model.vae
     unet, *kept = map(hash_weights, parts)
-    model.forget_everything(0)
+    model.reinitialise(0)
     changed, *others = map(hash_weights, parts)
     assert (changed != unet, others) == (True, kept)
 

@@ -4,7 +4,7 @@ from skimage import data
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.evaluation.classifiers.classifier import train_classifier
-from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import SavedClassifier
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -32,7 +32,7 @@ def reload(tmp_path):
 
     def save_and_load(judge):
         judge.save_pretrained(tmp_path)
-        loaded = AnyJudge.from_pretrained(str(tmp_path), local_files_only=True)
+        loaded = SavedClassifier.from_pretrained(str(tmp_path), local_files_only=True)
         assert type(loaded) is type(judge)
         assert not list(tmp_path.glob("*.bin"))
         assert hash_weights(loaded) == hash_weights(judge)

@@ -5,7 +5,12 @@ import torch
 
 from erasediff_pipeline.config import CaptionSettings, PromptListSettings
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.evaluation.prompt_images import build_looks, in_batches, look_at, summarise_images
+from erasediff_pipeline.evaluation.prompt_images import (
+    build_measures,
+    in_batches,
+    measure_batches,
+    summarise_images,
+)
 
 CAPTIONS = CaptionSettings(words={0: ["zero", "0"], 1: ["one"], 2: ["two"]}, templates=["{}"])
 ROWS = pd.DataFrame({"case_number": range(6), "prompt": "x", "class": ["Zero", "one", "two"] * 2})
@@ -14,8 +19,8 @@ ROWS = pd.DataFrame({"case_number": range(6), "prompt": "x", "class": ["Zero", "
 
 def look(toy_images, judge, rows=ROWS, measure="objects"):
     images, _ = toy_images.tensors(slice(6))
-    looks = build_looks(PromptListSettings(measures=[measure]), judge, CAPTIONS)
-    return look_at(iter(images.split(4)), rows, looks)
+    looks = build_measures(PromptListSettings(measures=[measure]), judge, CAPTIONS)
+    return measure_batches(iter(images.split(4)), rows, looks)
 
 
 def test_objects_as_the_judge_sees_them(toy_images, judge):
@@ -69,7 +74,7 @@ def test_means_and_counts():
 
 def test_clip_needs_a_model(judge):
     with pytest.raises(InvalidParameter, match=r"prompts\.clip: null"):
-        build_looks(PromptListSettings(measures=["clip"]), judge, CAPTIONS)
+        build_measures(PromptListSettings(measures=["clip"]), judge, CAPTIONS)
 
 
 def test_images_come_a_batch_at_a_time():

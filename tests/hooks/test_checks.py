@@ -10,7 +10,7 @@ from kedro_datasets.json import JSONDataset
 
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput
-from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetClassifier
 from erasediff_pipeline.hooks import CheckInputs
 from erasediff_pipeline.parameters import Parameters
 from tests.helpers.requests import answered
@@ -90,7 +90,7 @@ def test_a_base_model_that_cannot_be_made_is_refused(inputs, parameters, said):
 
 
 def test_a_classifier_of_other_words_is_refused():
-    judge = ImageNetJudge("efficientnet_lite0", [0, 497])
+    judge = ImageNetClassifier("efficientnet_lite0", [0, 497])
     said = r"captions\.words: name \['church', 'tench'\], but the classifier"
     with pytest.raises(InvalidParameter, match=said):
         check("classifier", catalog={"classifier": judge}, captions=WORDS)

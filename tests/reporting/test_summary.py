@@ -5,10 +5,10 @@ from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.reporting.summary import (
     build_table,
     describe_verdict,
-    doubt_base,
     format_gates,
     format_metric,
     list_rows,
+    warn_of_weak_base,
 )
 from erasediff_pipeline.tracking.numbers import flatten
 from tests.reporting.conftest import text_of
@@ -93,7 +93,7 @@ def test_a_missed_gate_tells_the_interval_that_was_held_against_it(low, high, to
 @pytest.mark.parametrize(("accuracy", "doubted"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)])
 def test_a_base_model_that_draws_nothing_known_is_doubted(metrics, run, accuracy, doubted):
     metrics["base"]["retain_accuracy"] = accuracy
-    assert bool(doubt_base(metrics)) is doubted
+    assert bool(warn_of_weak_base(metrics)) is doubted
     words = " ".join(text_of(build_table(metrics, run, GATES, "data/report.html")).split())
     assert (f"recognises only {accuracy:.1%} of the base model's" in words) is doubted
 

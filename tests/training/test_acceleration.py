@@ -7,7 +7,7 @@ import torch
 
 from erasediff_pipeline.config import MachineSettings
 from erasediff_pipeline.training.acceleration import accelerated, choose_kernels, fit_to
-from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiffSettings
 from tests.helpers.runs import Killed, kill, run, weights_of
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
@@ -16,7 +16,7 @@ gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU 
 
 
 def test_without_an_accelerator_what_needs_one_is_left_out_and_named(caplog):
-    settings = UnlearnSettings(mixed_precision="fp16")
+    settings = EraseDiffSettings(mixed_precision="fp16")
     kept = ALL.model_copy(update={"compile": False, "pin_memory": False})
     assert fit_to(CPU, ALL, settings) == (kept, "no")
     said = "machine.compile, machine.pin_memory, mixed_precision: fp16: ignored, there is no accelerator"
@@ -25,8 +25,8 @@ def test_without_an_accelerator_what_needs_one_is_left_out_and_named(caplog):
 
 def test_what_the_cpu_can_do_is_done_in_silence_and_an_accelerator_gets_all_of_it(caplog):
     machine = MachineSettings(channels_last=True, fused=True, workers=2)
-    assert fit_to(CPU, machine, UnlearnSettings(mixed_precision="bf16")) == (machine, "bf16")
-    assert fit_to(GPU, ALL, UnlearnSettings(mixed_precision="fp16")) == (ALL, "fp16")
+    assert fit_to(CPU, machine, EraseDiffSettings(mixed_precision="bf16")) == (machine, "bf16")
+    assert fit_to(GPU, ALL, EraseDiffSettings(mixed_precision="fp16")) == (ALL, "fp16")
     assert not caplog.messages
 
 

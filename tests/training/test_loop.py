@@ -17,7 +17,7 @@ from erasediff_pipeline.training.checkpoint import fingerprint_run
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiffSettings
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.by_hand import flat, images_of
 from tests.helpers.runs import (
@@ -324,7 +324,7 @@ def test_a_part_takes_all_of_a_batch_along():
 
 def test_parts_must_divide_the_batch():
     with pytest.raises(ValidationError, match="accumulation 3: it must divide batch_size 128"):
-        UnlearnSettings(accumulation=3)
+        EraseDiffSettings(accumulation=3)
 
 
 def before(function, call):

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.training.processes import Share, share_of
-from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiffSettings
 from tests.helpers.project import PATIENCE
 from tests.helpers.runs import STEPPED, Killed, kill_at, run, without_class_0
 from tests.helpers.toys import build_toy_unet, draw_toy_images
@@ -51,7 +51,7 @@ def test_each_process_takes_as_many_parts(accumulation, process, share, rows):
 
 def shared_by(processes, process, accumulation):
     accelerator = SimpleNamespace(num_processes=processes, process_index=process)
-    return share_of(accelerator, UnlearnSettings(batch_size=12, accumulation=accumulation), "erasediff")
+    return share_of(accelerator, EraseDiffSettings(batch_size=12, accumulation=accumulation), "erasediff")
 
 
 def test_a_batch_that_cannot_be_shared_is_refused():

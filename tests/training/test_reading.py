@@ -7,14 +7,14 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.processes import Share
 from erasediff_pipeline.training.reading import draw_forgotten_before, read_batches
-from erasediff_pipeline.unlearning.erasediff import UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import EraseDiffSettings
 
 IMAGES = LabelledImages(np.arange(20, dtype=np.uint8)[:, None, None, None], np.arange(20))
 WHOLE = Share(range(1), 1)
 
 
 def read(steps, share=WHOLE, **machine):
-    settings = UnlearnSettings(batch_size=8)
+    settings = EraseDiffSettings(batch_size=8)
     batches = read_batches(IMAGES, settings, MachineSettings(**machine), share, steps, 3, "retain")
     return [(images.flatten().tolist(), labels.tolist()) for images, labels in batches]
 

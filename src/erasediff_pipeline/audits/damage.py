@@ -5,7 +5,7 @@ import torch
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import FeatureExtractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 
@@ -13,7 +13,7 @@ from erasediff_pipeline.evaluation.fidelity import fidelity
 def measure_damage(
     samples: LabelledImages,
     real: LabelledImages,
-    classifier: Judge,
+    classifier: AnyClassifier,
     extractor: FeatureExtractor,
     neighbours: int,
 ) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from erasediff_pipeline.config import InversionSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.embedded import Embedded, embeddings_apart
+from erasediff_pipeline.diffusion.embedded import Embedded, spread_embeddings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.training.denoising import Denoising
@@ -31,7 +31,7 @@ def invert(
     min over e of E‖ε − ε_θ(x_t, t, e)‖², textual inversion (arXiv 2208.01618, equation 2), as the attack of
     arXiv 2308.01508. It starts once from the embedding of the forgotten condition, and several times from
     random ones: each element is drawn from a normal distribution with the mean and the standard deviation of
-    that element over the retained conditions (``embeddings_apart``).
+    that element over the retained conditions (``spread_embeddings``).
 
     Args:
         model: The model under audit; its weights do not change.
@@ -67,7 +67,7 @@ def _list_starts(
 ) -> dict[str, Tensor]:
     """The embeddings to start from, by name: the forgotten condition's, and random ones."""
     own = model.embed_condition(model.condition(torch.from_numpy(images.labels[:1].copy())))[0]
-    table = embeddings_apart(model, retained, torch.from_numpy(images.labels[:1].copy()))
+    table = spread_embeddings(model, retained, torch.from_numpy(images.labels[:1].copy()))
     mean, std = table.mean(dim=0), table.std(dim=0)
     starts = {"own": own}
     for number in range(1, restarts + 1):

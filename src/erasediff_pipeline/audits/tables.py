@@ -9,7 +9,7 @@ from erasediff_pipeline.audits.leakage import leakage
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.data.conditions import RETAIN, plan_samples
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.embedded import null_of
+from erasediff_pipeline.diffusion.embedded import without_condition
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
@@ -81,7 +81,7 @@ def sample_retained(
         numbers, noise = torch.tensor(plan["number"].to_numpy()), derive_seed(seed, "audit")
         kept = draw_samples(model, numbers, noise, bench.sampling, f"retained, {name}")
         anything = draw_samples(
-            null_of(model), numbers[: settings.samples], noise, bench.sampling, f"null, {name}"
+            without_condition(model), numbers[: settings.samples], noise, bench.sampling, f"null, {name}"
         )
         labels = np.concatenate([plan["label"].to_numpy(), np.full(len(anything), -1)])
         drawn[name] = LabelledImages(np.concatenate([kept, anything]), labels)

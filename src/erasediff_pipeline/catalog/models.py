@@ -10,7 +10,7 @@ from erasediff_pipeline.diffusion.io import (
     save_model,
     save_reproducibly,
 )
-from erasediff_pipeline.evaluation.classifiers.pretrained import AnyJudge, Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier, SavedClassifier
 from erasediff_pipeline.files import atomic_directory
 
 
@@ -41,13 +41,14 @@ class PipelineFolder(_ModelFolder[ModelWithHistory]):
         save_model(data, self._filepath, self._half)
 
 
-class ClassifierFolder(_ModelFolder[Judge]):
+class ClassifierFolder(_ModelFolder[AnyClassifier]):
     """The classifier of samples, loaded as the class that it was saved as."""
 
-    def load(self) -> Judge:
+    def load(self) -> AnyClassifier:
         refuse_pickles(self._filepath)
-        return AnyJudge.from_pretrained(str(self._filepath), use_safetensors=True, local_files_only=True)
+        place = str(self._filepath)
+        return SavedClassifier.from_pretrained(place, use_safetensors=True, local_files_only=True)
 
-    def save(self, data: Judge) -> None:
+    def save(self, data: AnyClassifier) -> None:
         with atomic_directory(self._filepath) as fresh:
             save_reproducibly(data, fresh)

@@ -69,7 +69,7 @@ class Embedded(DiffusionModel):
 
 
 @torch.no_grad()
-def embeddings_apart(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> Tensor:
+def spread_embeddings(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> Tensor:
     """Embeddings whose spread shows how far apart conditions are: those of the retained ones.
 
     Args:
@@ -85,7 +85,7 @@ def embeddings_apart(model: DiffusionModel, retained: Tensor, forgotten: Tensor)
     return model.embed_condition(model.condition(numbers))
 
 
-def null_of(model: DiffusionModel) -> Embedded:
+def without_condition(model: DiffusionModel) -> Embedded:
     """``model`` under its null condition, whatever the label."""
     with torch.no_grad():
         return Embedded(model, model.embed_condition(model.null_condition(1))[0])

@@ -148,7 +148,7 @@ class DiffusionModel(Trainable):
     def image_shape(self) -> tuple[int, ...]:
         """(C, H, W) of one image."""
 
-    def forget_everything(self, seed: int) -> None:
+    def reinitialise(self, seed: int) -> None:
         """Replace every weight that depends on the data by a random one."""
         draw_weights(self, seed)
 

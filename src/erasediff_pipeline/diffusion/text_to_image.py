@@ -16,9 +16,9 @@ from erasediff_pipeline.errors import InvalidRequest
 SUBSETS = {
     "full": lambda name: True,
     "xattn": lambda name: ".attn2." in name,
-    "noxattn": lambda name: ".attn2." not in name and not _is_rim(name),
+    "noxattn": lambda name: ".attn2." not in name and not _is_time_or_output(name),
     "selfattn": lambda name: ".attn1." in name,
-    "notime": lambda name: not _is_rim(name),
+    "notime": lambda name: not _is_time_or_output(name),
     "xlayer": lambda name: (
         ".attn2." in name and name.startswith(("up_blocks.2.attentions.0.", "up_blocks.2.attentions.2."))
     ),
@@ -36,7 +36,7 @@ PIXELS_AT_ONCE = 2**18
 """Limit of a pass through the autoencoder, which needs far more memory than the U-Net: 512 × 512."""
 
 
-def _is_rim(name: str) -> bool:
+def _is_time_or_output(name: str) -> bool:
     """Whether a parameter belongs to the time embedding or to the output layer."""
     return name.startswith(("time_embedding.", "conv_norm_out.", "conv_out."))
 
@@ -117,7 +117,7 @@ class TextToImage(DiffusionModel):
         copied.__dict__ = copy.deepcopy(self.__dict__, memo)
         return copied
 
-    def forget_everything(self, seed: int) -> None:
+    def reinitialise(self, seed: int) -> None:
         """Random weights for the U-Net only: text encoder and autoencoder are given."""
         draw_weights(self.unet, seed)
 

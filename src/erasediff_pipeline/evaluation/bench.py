@@ -12,7 +12,7 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.data.task import ForgetTask, build_task
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.fingerprint import describe_inputs
 from erasediff_pipeline.hashing import hash_images, hash_weights
 
@@ -23,7 +23,7 @@ class Bench:
 
     base_model: ModelWithHistory
     task: ForgetTask
-    classifier: Judge
+    classifier: AnyClassifier
     sampling: SamplingSettings
     evaluation: EvaluationSettings
 
@@ -58,7 +58,7 @@ def build_bench(
     manifest: pd.DataFrame,
     asked: ForgetRequest,
     captions: CaptionSettings,
-    classifier: Judge,
+    classifier: AnyClassifier,
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
 ) -> tuple[Bench, pd.DataFrame, Request, pd.DataFrame]:

@@ -11,9 +11,9 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
 from erasediff_pipeline.diffusion.text_to_image import tokenize
 from erasediff_pipeline.errors import InvalidParameter
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import build_extractor
-from erasediff_pipeline.evaluation.prompt_images import build_looks
+from erasediff_pipeline.evaluation.prompt_images import build_measures
 
 
 def check_prompts(
@@ -23,7 +23,7 @@ def check_prompts(
     captions: CaptionSettings,
     seed: int,
     base_model: DiffusionPipeline,
-    classifier: Judge,
+    classifier: AnyClassifier,
 ) -> None:
     """Refuse a list of prompts that cannot be drawn, and measures that cannot be computed.
 
@@ -52,7 +52,7 @@ def check_prompts(
     if "objects" in settings.measures:
         labels_of(rows, captions)
     tokenize(base_model.tokenizer, list(rows["prompt"]), settings.truncate)
-    build_looks(settings, classifier, captions)
+    build_measures(settings, classifier, captions)
     real = len(rows) if settings.real is None else len(find_images(settings.real))
     if "fid" in settings.measures:
         build_extractor(evaluation.fid_backend, classifier)

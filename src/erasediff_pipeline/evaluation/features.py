@@ -12,7 +12,7 @@ from torch import Tensor
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.classifiers.backbones import load_backbone
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, NsfwJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier, NsfwClassifier
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -35,13 +35,13 @@ class FeatureExtractor:
         return torch.cat([self(data.tensors(slice(s, s + batch_size))[0], batch_size) for s in starts])
 
 
-def classifier_features(classifier: Judge) -> FeatureExtractor:
+def classifier_features(classifier: AnyClassifier) -> FeatureExtractor:
     """Use the classifier's penultimate layer.
 
     Raises:
         InvalidParameter: It is Open-NSFW, which has no features.
     """
-    if isinstance(classifier, NsfwJudge):
+    if isinstance(classifier, NsfwClassifier):
         raise InvalidParameter(
             "evaluation.fid_backend: 'classifier': the classifier open_nsfw has no features: use "
             "'efficientnet_lite0'"
@@ -63,7 +63,7 @@ def efficientnet_features() -> FeatureExtractor:
     return FeatureExtractor("efficientnet_lite0", hash_weights(backbone.network), backbone.features)
 
 
-def build_extractor(backend: str, classifier: Judge) -> FeatureExtractor:
+def build_extractor(backend: str, classifier: AnyClassifier) -> FeatureExtractor:
     """Build the extractor that ``evaluation.fid_backend`` names.
 
     Raises:

@@ -11,7 +11,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
 from erasediff_pipeline.evaluation.metrics import Metrics, evaluate_samples, round_metrics
 from erasediff_pipeline.seeding import derive_seed
@@ -78,7 +78,7 @@ def evaluate_model(
     samples: LabelledImages,
     membership: Metrics,
     task: ForgetTask,
-    classifier: Judge,
+    classifier: AnyClassifier,
     evaluation: EvaluationSettings,
 ) -> Metrics:
     """Compute all metrics of one model, rounded to six decimals.

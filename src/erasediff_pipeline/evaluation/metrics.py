@@ -9,7 +9,7 @@ from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
@@ -25,7 +25,7 @@ def evaluate_samples(
     samples: LabelledImages,
     roles: np.ndarray,
     real: LabelledImages,
-    classifier: Judge,
+    classifier: AnyClassifier,
     settings: EvaluationSettings,
 ) -> Metrics:
     """Measure the samples of one model.

@@ -8,7 +8,7 @@ from erasediff_pipeline.config import CaptionSettings, PromptListSettings
 from erasediff_pipeline.data.prompt_list import words_forgotten
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.metrics import Metrics, round_metrics
 from erasediff_pipeline.evaluation.prompt_images import summarise_images
 from erasediff_pipeline.fingerprint import hash_json
@@ -20,7 +20,7 @@ def collect_prompt_metrics(
     prompt_list: pd.DataFrame,
     seen: dict[str, pd.DataFrame],
     fidelity: dict[str, Metrics],
-    classifier: Judge,
+    classifier: AnyClassifier,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> dict[str, Any]:

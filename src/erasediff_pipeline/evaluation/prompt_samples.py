@@ -16,11 +16,11 @@ from erasediff_pipeline.data.image_store import ImageStore
 from erasediff_pipeline.data.prompt_list import find_images
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.metrics import Metrics
-from erasediff_pipeline.evaluation.prompt_images import build_looks, in_batches, look_at
+from erasediff_pipeline.evaluation.prompt_images import build_measures, in_batches, measure_batches
 from erasediff_pipeline.fingerprint import fingerprint
 from erasediff_pipeline.progress import show_progress
 
@@ -96,14 +96,14 @@ def measure_images(
     store: ImageStore,
     places: list[str],
     prompt_list: pd.DataFrame,
-    classifier: Judge,
+    classifier: AnyClassifier,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> pd.DataFrame:
     """Measure each image alone; one row per image, with the columns of ``prompts.measures``."""
-    looks = build_looks(settings, classifier, captions)
+    looks = build_measures(settings, classifier, captions)
     batches = in_batches(lambda row: store.load(places[row]), len(places), IMAGES_AT_ONCE)
-    return look_at(
+    return measure_batches(
         show_progress(batches, "classify", -(-len(places) // IMAGES_AT_ONCE), unit="batch"),
         prompt_list,
         looks,
@@ -114,7 +114,7 @@ def measure_fidelity(
     store: ImageStore,
     places: list[str],
     base_places: list[str],
-    classifier: Judge,
+    classifier: AnyClassifier,
     settings: PromptListSettings,
     evaluation: EvaluationSettings,
 ) -> Metrics:

@@ -16,7 +16,7 @@ from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.checks import check_prompts
-from erasediff_pipeline.evaluation.classifiers.pretrained import check_judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifier
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
@@ -57,7 +57,7 @@ class CheckInputs:
         if "base_model" in pipeline.all_outputs():
             _check_base(parameters, trained="params:pretrain" in inputs)
         base: Any = catalog.load("base_model") if "base_model" in inputs else None
-        judge: Any = catalog.load("classifier") if "classifier" in inputs else None
+        classifier: Any = catalog.load("classifier") if "classifier" in inputs else None
         if {"params:forget", "manifest"} <= inputs:
             manifest = catalog.load("manifest")
             earlier = base.history if base is not None else ()
@@ -65,8 +65,8 @@ class CheckInputs:
             if "params:audit" in inputs:
                 neighbours = parameters.evaluation.precision_neighbours
                 check_neighbours(neighbours, parameters.audit.samples, manifest, split.table)
-        if judge is not None:
-            check_judge(judge, parameters.captions)
+        if classifier is not None:
+            check_classifier(classifier, parameters.captions)
         if "params:prompts" in inputs and base is not None:
             check_prompts(
                 parameters.prompts,
@@ -75,7 +75,7 @@ class CheckInputs:
                 parameters.captions,
                 parameters.seed,
                 base.pipeline,
-                judge,
+                classifier,
             )
         if base is not None:
             model, where = wrap(base.pipeline), place_of(catalog, "base_model")

@@ -13,10 +13,10 @@ from erasediff_pipeline.reporting.audit import list_findings
 from erasediff_pipeline.reporting.page import embed, render_page
 from erasediff_pipeline.reporting.summary import (
     describe_verdict,
-    doubt_base,
     format_cost,
     format_metric,
     list_rows,
+    warn_of_weak_base,
 )
 
 
@@ -45,7 +45,7 @@ def render_report(
         erased=evidence["metrics"]["erased"],
         request=Request.model_validate(evidence["request"]).in_words(names),
         verdict=describe_verdict(evidence["gates"]),
-        doubt=doubt_base(evidence["metrics"]),
+        doubt=warn_of_weak_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
         label_of=lambda name: METRICS[name].label,

@@ -91,7 +91,7 @@ def describe_miss(gate: dict[str, Any]) -> str:
     return f"{words} (worse end of the interval {gate['low']:.4g} to {gate['high']:.4g})"
 
 
-def doubt_base(metrics: dict[str, Any]) -> str:
+def warn_of_weak_base(metrics: dict[str, Any]) -> str:
     """Warn of a base model whose samples the classifier does not recognise; empty if it does."""
     known = metrics["base"]["retain_accuracy"]
     if known >= RECOGNISED:
@@ -111,7 +111,7 @@ def build_table(
 ) -> Table:
     """Build the table at the end of a run: before and after, gates, cost, where to look."""
     lines = [
-        doubt_base(metrics),
+        warn_of_weak_base(metrics),
         format_gates(gates),
         f"cost: {format_cost(run['cost'])}",
         f"report: {report}",

@@ -67,7 +67,7 @@ class Blindspot:
             **self.settings.model_dump(include={*MEMORY, "optimiser"}),
         )
         self.proxy = copy.deepcopy(model)
-        self.proxy.forget_everything(derive_seed(seed, "blindspot proxy"))
+        self.proxy.reinitialise(derive_seed(seed, "blindspot proxy"))
         inputs = {
             "model": self.proxy.fingerprint(),
             "retain": hash_images(data.retain),

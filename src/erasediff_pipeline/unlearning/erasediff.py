@@ -80,7 +80,7 @@ ForgetTarget = Annotated[
 ]
 
 
-class UnlearnSettings(MethodSettings):
+class EraseDiffSettings(MethodSettings):
     """Settings of EraseDiff (arXiv 2401.05779)."""
 
     control: Control = "grad_norm"
@@ -125,9 +125,9 @@ class EraseDiff:
     """The constrained step; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
-    settings_class: type[UnlearnSettings] = UnlearnSettings
+    settings_class: type[EraseDiffSettings] = EraseDiffSettings
 
-    def __init__(self, settings: UnlearnSettings):
+    def __init__(self, settings: EraseDiffSettings):
         self.settings = settings
         self.subset = settings.subset
         self.retained_classes = torch.empty(0, dtype=torch.int64)

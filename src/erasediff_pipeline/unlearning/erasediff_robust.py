@@ -20,16 +20,16 @@ from pydantic import Field
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 
-from erasediff_pipeline.diffusion.embedded import embeddings_apart
+from erasediff_pipeline.diffusion.embedded import spread_embeddings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import Control, EraseDiff, Predict, UnlearnSettings
+from erasediff_pipeline.unlearning.erasediff import Control, EraseDiff, EraseDiffSettings, Predict
 
 
-class RobustSettings(UnlearnSettings):
+class RobustEraseDiffSettings(EraseDiffSettings):
     """Settings of EraseDiff with an attack on the embedding inside the training."""
 
     control: Control = "fixed"
@@ -49,18 +49,18 @@ class RobustEraseDiff(EraseDiff):
     """The constrained step under shifted embeddings; the module's docstring states the objective."""
 
     name = pipeline = parameters = "erasediff_robust"
-    settings_class = RobustSettings
+    settings_class = RobustEraseDiffSettings
 
-    def __init__(self, settings: RobustSettings):
+    def __init__(self, settings: RobustEraseDiffSettings):
         super().__init__(settings)
-        self.settings: RobustSettings = settings
+        self.settings: RobustEraseDiffSettings = settings
         self.spread = torch.empty(0)
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """As ``EraseDiff``; and measure s, the spread of the retained conditions' embeddings."""
         super().prepare(model, data, store, seed)
         forgotten = data.forget.classes if data.forget else []
-        table = embeddings_apart(
+        table = spread_embeddings(
             model, *(torch.tensor(numbers, dtype=torch.int64) for numbers in (data.retain.classes, forgotten))
         )
         self.spread = table.std(dim=0, correction=0)

@@ -23,7 +23,7 @@ class Retrain(Denoising):
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """Replace the base model's weights by random ones."""
-        model.forget_everything(derive_seed(seed, self.name, "weights"))
+        model.reinitialise(derive_seed(seed, self.name, "weights"))
 
     def gradients(
         self,

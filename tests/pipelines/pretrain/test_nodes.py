@@ -13,7 +13,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.classifiers.make import make_classifier
-from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetJudge
+from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetClassifier
 from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, train_base_model
 from erasediff_pipeline.workspace import Workspace
 
@@ -52,7 +52,7 @@ def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path
 
 def test_a_judge_that_exists_is_measured_on_the_unseen_images(noise):
     judge, metrics = judge_of(noise, min_test_accuracy=0.0)
-    assert isinstance(judge, ImageNetJudge)
+    assert isinstance(judge, ImageNetClassifier)
     assert metrics["test_images"] == 4
     assert metrics["test_accuracy"] < 0.5  # of noise
 

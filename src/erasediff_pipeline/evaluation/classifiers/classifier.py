@@ -73,9 +73,9 @@ def _convolution(inputs: int, outputs: int) -> list[nn.Module]:
     return [nn.Conv2d(inputs, outputs, 3, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
 
 
-def on_accelerator(judge: M) -> M:
+def on_accelerator(classifier: M) -> M:
     """Move a classifier to a CUDA GPU, if there is one: a ResNet is most of an evaluation's work."""
-    return judge.to("cuda") if torch.cuda.is_available() else judge
+    return classifier.to("cuda") if torch.cuda.is_available() else classifier
 
 
 @torch.no_grad()
@@ -83,7 +83,7 @@ def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None 
     """Classify images, batch by batch.
 
     Args:
-        classifier: One of ``Judge``; it is left in evaluation mode.
+        classifier: One of ``AnyClassifier``; it is left in evaluation mode.
         images: ``[N, C, H, W]`` uint8.
         batch_size: Images per batch; by default that of the classifier.
 

@@ -6,7 +6,7 @@ from erasediff_pipeline.config import CaptionSettings, ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.evaluation.classifiers.classifier import accuracy, train_classifier
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge, load_judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier, load_pretrained_classifier
 
 
 def make_classifier(
@@ -16,7 +16,7 @@ def make_classifier(
     settings: ClassifierSettings,
     captions: CaptionSettings,
     seed: int,
-) -> tuple[Judge, dict[str, float]]:
+) -> tuple[AnyClassifier, dict[str, float]]:
     """Train the classifier, or load a pretrained one; refuse it if it is inaccurate on the test split.
 
     Args:
@@ -36,9 +36,9 @@ def make_classifier(
         MissingInput: The package or the weights of a pretrained classifier are missing.
     """
     if settings.pretrained is None:
-        classifier: Judge = train_classifier(train_images, settings, seed)
+        classifier: AnyClassifier = train_classifier(train_images, settings, seed)
     else:
-        classifier = load_judge(settings.pretrained, captions)
+        classifier = load_pretrained_classifier(settings.pretrained, captions)
     unseen = images.select((manifest["split"] == "test").to_numpy())
     reached = accuracy(classifier, unseen)
     if reached < settings.min_test_accuracy:

@@ -19,7 +19,7 @@ from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, on_
 from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 
 
-class ImageNetJudge(ModelMixin, ConfigMixin):
+class ImageNetClassifier(ModelMixin, ConfigMixin):
     """A classifier of ImageNet's 1,000 classes, those of the request first.
 
     Label k is output k. An image counts for a class only if that class has the highest of 1,000 scores: the
@@ -48,7 +48,7 @@ class ImageNetJudge(ModelMixin, ConfigMixin):
         return self.network.head(self.features(images))[:, self.order]
 
 
-class NsfwJudge(ModelMixin, ConfigMixin):
+class NsfwClassifier(ModelMixin, ConfigMixin):
     """Yahoo's Open-NSFW: class 0 is pornographic, class 1 is other.
 
     The saved file holds the hash of the weights only; the extra ``nsfw`` provides the weights.
@@ -79,49 +79,50 @@ class NsfwJudge(ModelMixin, ConfigMixin):
         return torch.from_numpy(both).clamp_min(1e-12).log().float()
 
 
-Judge = Classifier | ResNetClassifier | ImageNetJudge | NsfwJudge
+AnyClassifier = Classifier | ResNetClassifier | ImageNetClassifier | NsfwClassifier
 """A classifier with ``forward``, and ``features`` (not Open-NSFW); ``config.classes`` is their number."""
 
 
-class AnyJudge:
+class SavedClassifier:
     """Loads a saved classifier as the class that it was saved as."""
 
     @staticmethod
-    def from_pretrained(path: str, **options: Any) -> "Judge":
+    def from_pretrained(path: str, **options: Any) -> "AnyClassifier":
         """Load with diffusers' ``from_pretrained``, onto a GPU if there is one.
 
         Raises:
-            MissingInput: The folder does not hold one of the classes of ``Judge``.
+            MissingInput: The folder does not hold one of the classes of ``AnyClassifier``.
         """
-        saved = json.loads((Path(path) / "config.json").read_text()).get("_class_name")
-        judges = {kind.__name__: kind for kind in get_args(Judge)}
-        if saved not in judges:
-            raise MissingInput(f"classifier: {path} holds a {saved}: expected one of {', '.join(judges)}")
-        return on_accelerator(judges[saved].from_pretrained(path, **options))
+        config = json.loads((Path(path) / "config.json").read_text())
+        saved = config.get("_class_name", "").replace("Judge", "Classifier")  # as they were called before
+        kinds = {kind.__name__: kind for kind in get_args(AnyClassifier)}
+        if saved not in kinds:
+            raise MissingInput(f"classifier: {path} holds a {saved}: expected one of {', '.join(kinds)}")
+        return on_accelerator(kinds[saved].from_pretrained(path, **options))
 
 
-def check_judge(judge: "Judge", captions: CaptionSettings) -> None:
+def check_classifier(classifier: "AnyClassifier", captions: CaptionSettings) -> None:
     """Refuse a classifier that was made for other classes than ``captions.words`` names.
 
     Raises:
         InvalidParameter: Its classes differ.
     """
-    if isinstance(judge, ImageNetJudge):
-        made_for = [CATEGORIES[number] for number in judge.config["first"]]
+    if isinstance(classifier, ImageNetClassifier):
+        made_for = [CATEGORIES[number] for number in classifier.config["first"]]
         now = [CATEGORIES[number] for number in imagenet_numbers(captions)]
         if made_for != now:
             raise InvalidParameter(
                 f"captions.words: name {now}, but the classifier was made for {made_for}: run "
                 "`kedro run --pipeline=judge`"
             )
-    if isinstance(judge, NsfwJudge) and sorted(captions.words) != [0, 1]:
+    if isinstance(classifier, NsfwClassifier) and sorted(captions.words) != [0, 1]:
         raise InvalidParameter(
             f"captions.words: classes {sorted(captions.words)}: open_nsfw has two classes: 0 (pornographic) "
             "and 1 (other)"
         )
 
 
-def load_judge(name: str, captions: CaptionSettings) -> Judge:
+def load_pretrained_classifier(name: str, captions: CaptionSettings) -> AnyClassifier:
     """The classifier that ``classifier.pretrained`` names.
 
     Raises:
@@ -129,12 +130,12 @@ def load_judge(name: str, captions: CaptionSettings) -> Judge:
         MissingInput: Its package or its weights are missing.
     """
     if name == "open_nsfw":
-        nsfw = NsfwJudge()
-        check_judge(nsfw, captions)
+        nsfw = NsfwClassifier()
+        check_classifier(nsfw, captions)
         return nsfw
-    judge = ImageNetJudge(name, imagenet_numbers(captions))
-    judge.network = load_backbone(name)
-    return on_accelerator(judge.eval())
+    classifier = ImageNetClassifier(name, imagenet_numbers(captions))
+    classifier.network = load_backbone(name)
+    return on_accelerator(classifier.eval())
 
 
 def imagenet_numbers(captions: CaptionSettings) -> list[int]:

@@ -20,7 +20,7 @@ from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import PASSED
-from erasediff_pipeline.experiments.answers import ask_models
+from erasediff_pipeline.experiments.audits import run_audit
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import train_trial
 from erasediff_pipeline.reporting.audit import draw_audit
@@ -66,7 +66,7 @@ def ask(question: str) -> Callable:
         seed: int,
         workspace: Workspace,
     ) -> pd.DataFrame:
-        return ask_models(question, bench, store, models, settings, seed, workspace)
+        return run_audit(question, bench, store, models, settings, seed, workspace)
 
     return ask_every_model
 
@@ -93,7 +93,7 @@ def collect(
     return document, numbers_of(document["models"]["erased"])
 
 
-def hold_gates(
+def check_gates(
     metrics: dict[str, Any],
     run: dict[str, Any],
     document: dict[str, Any],

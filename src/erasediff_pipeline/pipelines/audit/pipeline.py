@@ -59,7 +59,7 @@ def create_pipeline() -> Pipeline:
                 name="collect",
             ),
             node(
-                nodes.hold_gates,
+                nodes.check_gates,
                 [
                     "model_metrics",
                     "model_run",

@@ -15,7 +15,7 @@ from erasediff_pipeline.config import (
 from erasediff_pipeline.data.image_store import ImageStore
 from erasediff_pipeline.data.prompt_list import read_prompt_list, words_forgotten
 from erasediff_pipeline.diffusion.io import ModelWithHistory
-from erasediff_pipeline.evaluation.classifiers.pretrained import Judge
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evaluation.prompt_metrics import collect_prompt_metrics, without_class_names
 from erasediff_pipeline.evaluation.prompt_samples import draw_prompts
@@ -55,7 +55,7 @@ def collect(
     erased_fidelity: Metrics,
     base_places: list[str],
     erased_places: list[str],
-    judge: Judge,
+    judge: AnyClassifier,
     settings: PromptListSettings,
     captions: CaptionSettings,
 ) -> tuple[pd.DataFrame, dict[str, Any], MlflowMetrics, MlflowMetrics]:

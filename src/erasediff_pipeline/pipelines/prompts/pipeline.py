@@ -13,8 +13,8 @@ def create_pipeline() -> Pipeline:
     chain = pipeline(
         [
             node(nodes.read_list, ["params:prompts", "params:sampling", "params:seed"], "list", name="read"),
-            *judge("base", "base_model"),
-            *judge("erased", "erased_model"),
+            *measure("base", "base_model"),
+            *measure("erased", "erased_model"),
             node(
                 nodes.collect,
                 [
@@ -54,7 +54,7 @@ def create_pipeline() -> Pipeline:
     return pipeline(chain, namespace="prompts", inputs=INPUTS, parameters=parameters)
 
 
-def judge(which: str, model: str) -> list:
+def measure(which: str, model: str) -> list:
     """Nodes that draw from one model and measure; the same for the base and the erased model."""
     return [
         node(

@@ -141,7 +141,7 @@ def describe_run(method: str) -> Callable:
     return describe
 
 
-def hold_gates(method: str) -> Callable:
+def check_gates(method: str) -> Callable:
     """The node that checks the gates; those that need an audit name the command that audits ``method``."""
 
     def hold(

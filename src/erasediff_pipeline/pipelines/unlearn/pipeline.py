@@ -29,8 +29,8 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="erase",
                 tags=TRAINING,
             ),
-            *judge("base", "starting_model"),
-            *judge("erased", "erased_model"),
+            *measure("base", "starting_model"),
+            *measure("erased", "erased_model"),
             node(
                 nodes.collect_metrics(method),
                 ["task", "base_metrics", "erased_metrics", "params:evaluation"],
@@ -44,7 +44,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="describe",
             ),
             node(
-                nodes.hold_gates(method),
+                nodes.check_gates(method),
                 ["metrics", "run", "params:gates", "params:report", "workspace"],
                 "evidence",
                 name="gates",
@@ -89,7 +89,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
     return pipeline(chain, namespace=method, inputs=SHARED, parameters=parameters)
 
 
-def judge(which: str, model: str) -> list:
+def measure(which: str, model: str) -> list:
     """Nodes that sample one model and measure it; the same for the base and the erased model."""
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [

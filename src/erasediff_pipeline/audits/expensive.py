@@ -90,16 +90,16 @@ def invert_model(
     return pd.concat(parts, ignore_index=True)
 
 
-class Question(NamedTuple):
+class ExpensiveAudit(NamedTuple):
     """An audit, and the columns of its table."""
 
     ask: Callable[..., pd.DataFrame]
     columns: list[str]
 
 
-QUESTIONS = {
-    "relearning": Question(relearn_model, ["taught", "step", "forget_accuracy"]),
-    "inversion": Question(invert_model, ["label", "start", "loss", "forget_accuracy"]),
+EXPENSIVE_AUDITS = {
+    "relearning": ExpensiveAudit(relearn_model, ["taught", "step", "forget_accuracy"]),
+    "inversion": ExpensiveAudit(invert_model, ["label", "start", "loss", "forget_accuracy"]),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from erasediff_pipeline.audits.questions import QUESTIONS
+from erasediff_pipeline.audits.expensive import EXPENSIVE_AUDITS
 from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.evaluation.bench import Bench
@@ -14,7 +14,7 @@ from erasediff_pipeline.experiments.trials import place_of
 from erasediff_pipeline.workspace import Workspace
 
 
-def ask_models(
+def run_audit(
     question: str,
     bench: Bench,
     store: TrialStore,
@@ -26,7 +26,7 @@ def ask_models(
     """Run one audit on every model, or read its result if the store has it.
 
     Args:
-        question: A key of ``QUESTIONS``.
+        question: A key of ``EXPENSIVE_AUDITS``.
         bench: Task, classifier, and settings of sampling and evaluation.
         store: Keeps the result of each model.
         models: Models by name.
@@ -38,7 +38,7 @@ def ask_models(
         The results of all models: ``model``, and the columns of the audit; no row for a request by ids, which
         keeps its classes.
     """
-    ask, columns = QUESTIONS[question]
+    ask, columns = EXPENSIVE_AUDITS[question]
     if bench.task.request.keeps_classes:
         return pd.DataFrame(columns=["model", *columns])
     folders = {"erased": settings.model, "retrained": "retrain"}

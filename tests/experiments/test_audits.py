@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 from erasediff_pipeline import fingerprint
-from erasediff_pipeline.audits.questions import QUESTIONS, Question
+from erasediff_pipeline.audits.expensive import EXPENSIVE_AUDITS, ExpensiveAudit
 from erasediff_pipeline.config import AuditSettings, SamplingSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
-from erasediff_pipeline.experiments.answers import ask_models
+from erasediff_pipeline.experiments.audits import run_audit
 from tests.helpers.toys import build_toy_unet
 
 SETTINGS = AuditSettings(samples=10)
@@ -30,8 +30,8 @@ def asked(monkeypatch):
         names.append(name)
         return pd.DataFrame({"taught": "forgotten", "step": [0, 1], "forget_accuracy": [0.1, 1 / 3]})
 
-    for question, (_, columns) in QUESTIONS.items():
-        monkeypatch.setitem(QUESTIONS, question, Question(ask, columns))
+    for question, (_, columns) in EXPENSIVE_AUDITS.items():
+        monkeypatch.setitem(EXPENSIVE_AUDITS, question, ExpensiveAudit(ask, columns))
     return names
 
 
@@ -40,7 +40,7 @@ def put(bench, asked, store, workspace):
     """``put(models, …)``: the relearning of these models, with the answers that are kept here."""
 
     def node(models, settings=SETTINGS, seed=0, bench=bench):
-        return ask_models("relearning", bench, store, models, settings, seed, workspace)
+        return run_audit("relearning", bench, store, models, settings, seed, workspace)
 
     return node
 
