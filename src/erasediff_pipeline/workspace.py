@@ -1,5 +1,6 @@
 """Folders for checkpoints and features, outside DVC's outputs."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,5 +26,5 @@ class Workspace:
     def command(self, pipeline: str, parameters: str = "") -> str:
         """The command that runs a pipeline in this environment, with ``--params`` if there are any."""
         option = f"--env={self.environment.rstrip('/')} " if self.environment else ""
-        given = f" --params={parameters}" if parameters else ""
+        given = f" --params={shlex.quote(parameters)}" if parameters else ""
         return f"kedro run {option}--pipeline={pipeline}{given}"

@@ -59,7 +59,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
 
     quick_run(own, option, "--pipeline=pretrain")
     run = quick_run(own, option, "--pipeline=unlearn", f"--params={QUICK},forget.classes=2")
-    assert "erasediff: forgot class 2 sky (16 images)" in " ".join(run.output.split())
+    assert "erasediff: forget class 2 sky (16 images)" in " ".join(run.output.split())
     metrics = read_json(data / f"08_reporting/{environment}/erasediff/metrics.json")
     assert (metrics["forget"]["classes"], metrics["forget"]["forget_images"]) == ([2], 16)
     assert 0 <= metrics["erased"]["forget_accuracy"] <= 1

@@ -21,7 +21,7 @@ def test_method(one_project, quick_run, method):
     data = one_project / "data"
     others = {name: hash_tree(data / name) for name in ("03_primary", "06_models/base")}
     run = quick_run(one_project, f"--pipeline={METHODS[method].pipeline}")
-    assert f"{method}: forgot class 0" in run.output
+    assert f"{method}: forget class 0" in run.output
     assert others == {name: hash_tree(data / name) for name in others}
 
     report = data / "08_reporting" / method

@@ -32,7 +32,7 @@ def test_curve_and_artefacts_are_those_of_one_process(both, alone):
 
 
 def test_one_process_tells_and_tracks(both):
-    assert both[1].output.count("forgot class 0") == 1
+    assert both[1].output.count("forget class 0") == 1
     assert both[1].output.count("base model: 'base'") == 1
     assert "Replacing dataset" not in both[1].output
     assert [run.info.status for run in runs_in(client_of(both[0]))] == ["FINISHED"]

@@ -45,7 +45,7 @@ def test_the_rest_still_works(metrics):
 
 
 def test_progress_and_the_table_at_the_end(unlearned):
-    progress, table = unlearned.run.output.split("erasediff: forgot class 0")
+    progress, table = unlearned.run.output.split("erasediff: forget class 0")
     lines = re.findall(r"^(.+): (?:step|image) \d+/\d+, .* left", progress, re.MULTILINE)
     assert set(lines) == {"erasediff", "sample base", "sample erased"}
     report = "data/08_reporting/erasediff/report.html"

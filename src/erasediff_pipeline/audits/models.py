@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 from erasediff_pipeline.config import AuditSettings
-from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
@@ -84,11 +83,11 @@ def check_erased_model(
     answered = [entry.forget_sha256 for entry in erased.history][-1:]
     asked, measured_request = bench.task.request, Request.model_validate(metrics["forget"])
     if asked != measured_request or answered != [asked.forget_sha256]:
-        parameters = ",".join(filter(None, (select_model(settings.model), _as_parameter(measured_request))))
+        parameters = audit_parameters(settings.model, measured_request)
         raise InvalidRequest(
             f"audit.model: {settings.model!r} has forgotten {measured_request.in_words()}, not "
-            f"{asked.in_words()}: run its pipeline for that request, or audit the other one with "
-            f"`kedro run --pipeline=audit --params={parameters}`"
+            f"{asked.in_words()}: run its pipeline for that request, or set forget to the "
+            f"other one: `kedro run --pipeline=audit --params={parameters or 'forget.…'}`"
         )
 
 
@@ -98,10 +97,13 @@ def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:
     return {method: reason for method, reason in reasons.items() if reason}
 
 
-def _as_parameter(request: Request) -> str:
-    """Write the request as a parameter; with a placeholder if the command line cannot express it."""
-    key = {"classes": "classes", "prompts": "prompts", "ids": "ids_file"}[request.by]
-    named = getattr(request, key, ["…"])
-    return (
-        f"forget.{key}={named[0]}" if len(named) == 1 else f"forget.{key}=… (set several in a file of conf/)"
-    )
+def audit_parameters(model: str, request: Request) -> str:
+    """Write ``--params`` of the command that audits a model.
+
+    A request that the command line cannot express is left out: it stands in a file of ``conf/``.
+    """
+    named = {"classes": request.classes, "prompts": request.prompts, "ids": ()}[request.by]
+    given = {} if model == AuditSettings().model else {"audit.model": model}
+    if len(named) == 1 and "," not in str(named[0]):
+        given[f"forget.{request.by}"] = str(named[0])
+    return ",".join(f"{key}={value}" for key, value in given.items())

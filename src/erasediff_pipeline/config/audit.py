@@ -68,8 +68,3 @@ class AuditSettings(Settings):
 
     relearning: RelearningSettings = RelearningSettings()
     inversion: InversionSettings = InversionSettings()
-
-
-def select_model(model: str) -> str:
-    """The parameter that names the model to audit; empty for the default."""
-    return "" if model == AuditSettings().model else f"audit.model={model}"

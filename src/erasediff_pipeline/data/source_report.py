@@ -24,8 +24,8 @@ def report_source(
         settings: Name of the source.
 
     Returns:
-        ``source``, ``images`` (their number), ``shape`` (C, H, W), ``sizes`` (number of images of each size),
-        ``classes`` (``label``, ``name``, ``train``, ``test``), ``skipped`` (file → reason).
+        ``source``, ``images`` (their number), ``shape`` (C, H, W), ``classes`` (``label``, ``name``,
+        ``train``, ``test``), ``sizes`` (number of images of each size), ``skipped`` (file → reason).
     """
     counts = pd.crosstab(manifest["label"], manifest["split"]).reindex(
         columns=["train", "test"], fill_value=0
@@ -42,7 +42,7 @@ def report_source(
         "source": settings.name,
         "images": len(images),
         "shape": list(images.shape),
-        "sizes": dict(found.sizes.most_common()),
         "classes": classes,
+        "sizes": dict(found.sizes.most_common()),
         "skipped": found.skipped,
     }

@@ -15,7 +15,7 @@ def build_release_table(document: dict[str, Any], record: str) -> Table:
         caption_justify="left",
     )
     for column in ("", "what", "holds"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for done in ("removed", "kept"):
         for found in document[done]:
             size = f"{found['files']} files, {found['bytes'] / 2**20:.1f} MiB"

@@ -118,7 +118,7 @@ def build_table(
         "MLflow: make ui",
     ]
     table = Table(
-        title=f"{metrics['method']}: forgot {Request.model_validate(metrics['forget']).in_words(names)}",
+        title=f"{metrics['method']}: forget {Request.model_validate(metrics['forget']).in_words(names)}",
         caption="\n".join(filter(None, lines)),
         caption_justify="left",
     )

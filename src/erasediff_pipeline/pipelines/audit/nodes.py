@@ -6,11 +6,10 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.audits.models import check_erased_model, list_models
+from erasediff_pipeline.audits.models import audit_parameters, check_erased_model, list_models
 from erasediff_pipeline.audits.summaries import collect_audits
 from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
-from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.config.deciding import as_plain, settings_of
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
@@ -106,7 +105,8 @@ def check_gates(
     trained = [METHODS[m].parameters for m in ("retrain", *document["models"]) if m in METHODS]
     asked = settings_of(parameters, *trained)
     asked |= {key: value for key, value in as_plain(parameters).items() if key in ("audit", "gates")}
-    command = workspace.command("audit", select_model(metrics["method"]))
+    request = Request.model_validate(metrics["forget"])
+    command = workspace.command("audit", audit_parameters(metrics["method"], request))
     return collect_evidence(
         metrics, run, document, gates, report.hide_forgotten, command, describe_provenance(asked)
     )

@@ -8,6 +8,7 @@ import pandas as pd
 from diffusers import StableDiffusionPipeline
 from matplotlib.figure import Figure
 
+from erasediff_pipeline.audits.models import audit_parameters
 from erasediff_pipeline.config import (
     CaptionSettings,
     EvaluationSettings,
@@ -18,7 +19,6 @@ from erasediff_pipeline.config import (
     SamplingSettings,
     TrackingSettings,
 )
-from erasediff_pipeline.config.audit import select_model
 from erasediff_pipeline.config.deciding import as_plain, settings_of
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.data.images import LabelledImages
@@ -152,7 +152,8 @@ def check_gates(method: str) -> Callable:
         workspace: Workspace,
     ) -> dict[str, Any]:
         """Build ``evidence.json``: the results, checked against the gates that need no audit."""
-        command = workspace.command("audit", select_model(method))
+        request = Request.model_validate(metrics["forget"])
+        command = workspace.command("audit", audit_parameters(method, request))
         return collect_evidence(metrics, run, None, gates, report.hide_forgotten, command)
 
     return hold
@@ -171,7 +172,8 @@ def fill_card(method: str) -> Callable:
         by_words = isinstance(erased_model.pipeline, StableDiffusionPipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
         command = workspace.command(METHODS[method].pipeline)
-        audit_command = workspace.command("audit", select_model(method))
+        request = Request.model_validate(evidence["request"])
+        audit_command = workspace.command("audit", audit_parameters(method, request))
         return write_card(evidence, command, audit_command, task, names_in(source_report))
 
     return fill

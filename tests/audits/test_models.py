@@ -1,0 +1,25 @@
+from pathlib import Path
+
+import pytest
+
+from erasediff_pipeline.audits.models import audit_parameters
+from erasediff_pipeline.workspace import Workspace
+from tests.helpers.requests import request
+
+AUDIT = "kedro run --env=tiny --pipeline=audit"
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "options"),
+    [
+        ("erasediff", {"classes": (3,)}, " --params=forget.classes=3"),
+        ("salun", {"classes": (3,)}, " --params=audit.model=salun,forget.classes=3"),
+        ("erasediff", {"by": "prompts", "prompts": ("a cat",)}, " --params='forget.prompts=a cat'"),
+        ("erasediff", {"classes": (3, 5)}, ""),  # stand in a file of conf/
+        ("erasediff", {"by": "prompts", "prompts": ("a, b",)}, ""),
+        ("salun", {"by": "ids"}, " --params=audit.model=salun"),
+    ],
+)
+def test_the_command_that_audits_names_environment_model_and_request(model, changes, options):
+    parameters = audit_parameters(model, request(**changes))
+    assert Workspace(Path("data"), "tiny/").command("audit", parameters) == AUDIT + options
