@@ -12,7 +12,7 @@ from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.experiments import trials
 from erasediff_pipeline.experiments.store import TrialStore
-from erasediff_pipeline.experiments.trials import evaluate_trial, place_of, train_trial
+from erasediff_pipeline.experiments.trials import evaluate_trial, train_trial, trial_folder
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.tasks import toy_task
@@ -150,12 +150,12 @@ def test_history_of_an_erased_base_model_goes_on(bench, toy_images, train):
 
 def test_places_are_readable_and_apart(bench):
     request = bench.task.request
-    assert place_of(request, "esd", 3, "trained") == "esd/class-0-seed-3/trained"
+    assert trial_folder(request, "esd", 3, "trained") == "esd/class-0-seed-3/trained"
     two = request.model_copy(update={"classes": (0, 2)})
-    assert place_of(two, "esd", 3, "trained") == "esd/class-0-2-seed-3/trained"
+    assert trial_folder(two, "esd", 3, "trained") == "esd/class-0-2-seed-3/trained"
     for digest in ("01234567", "89abcdef"):
         by_ids = request.model_copy(update={"by": "ids", "forget_sha256": digest * 8})
-        assert place_of(by_ids, "esd", 0, "judged") == f"esd/class-0-ids-{digest}-seed-0/judged"
+        assert trial_folder(by_ids, "esd", 0, "judged") == f"esd/class-0-ids-{digest}-seed-0/judged"
     by_words = request.model_copy(update={"by": "prompts", "prompts": ("three",)})
     other = by_words.model_copy(update={"prompts": ("3",)})
-    assert place_of(by_words, "esd", 0, "judged") != place_of(other, "esd", 0, "judged")
+    assert trial_folder(by_words, "esd", 0, "judged") != trial_folder(other, "esd", 0, "judged")

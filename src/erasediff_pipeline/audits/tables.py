@@ -44,12 +44,12 @@ def measure_membership(bench: Bench, models: Models, settings: AuditSettings, se
         ``true_positive_rate`` at 1 % false positives, all in [0, 1].
     """
     members, unseen = bench.task.forget, bench.task.unseen()
-    noise = derive_seed(seed, "evaluation")
+    noise_seed = derive_seed(seed, "evaluation")
     rows = []
     for name, model in models.items():
         asked = model_of(model.pipeline, bench.task.prompts)
         known, new = (
-            denoising_losses(asked, images, bench.evaluation, noise, bench.sampling.batch_size)
+            denoising_losses(asked, images, bench.evaluation, noise_seed, bench.sampling.batch_size)
             for images in (members, unseen)
         )
         low, high = membership_interval(known, new, settings.bootstrap, settings.confidence, seed)
@@ -78,10 +78,10 @@ def sample_retained(
     drawn = {}
     for name, saved in models.items():
         model = model_of(saved.pipeline, bench.task.prompts)
-        numbers, noise = torch.tensor(plan["number"].to_numpy()), derive_seed(seed, "audit")
-        kept = draw_samples(model, numbers, noise, bench.sampling, f"retained, {name}")
+        numbers, noise_seed = torch.tensor(plan["number"].to_numpy()), derive_seed(seed, "audit")
+        kept = draw_samples(model, numbers, noise_seed, bench.sampling, f"retained, {name}")
         anything = draw_samples(
-            without_condition(model), numbers[: settings.samples], noise, bench.sampling, f"null, {name}"
+            without_condition(model), numbers[: settings.samples], noise_seed, bench.sampling, f"null, {name}"
         )
         labels = np.concatenate([plan["label"].to_numpy(), np.full(len(anything), -1)])
         drawn[name] = LabelledImages(np.concatenate([kept, anything]), labels)

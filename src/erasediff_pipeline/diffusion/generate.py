@@ -61,10 +61,10 @@ def generate_images(
     prompts = [prompt for _, _, prompt in rows]
     distinct = sorted(set(prompts))
     numbers = torch.tensor([distinct.index(prompt) for prompt in prompts])
-    model, noise = model_of(base_model, distinct).eval(), derive_seed(seed, "generate")
+    model, noise_seed = model_of(base_model, distinct).eval(), derive_seed(seed, "generate")
 
     def draw(batch: list[int]) -> Tensor:
-        generators = [make_generator(noise, "sample", *rows[row][:2]) for row in batch]
+        generators = [make_generator(noise_seed, "sample", *rows[row][:2]) for row in batch]
         return sample_batch(model, numbers[batch], generators, sampling)
 
     store.fill(places, notes, draw, [range(len(rows))], sampling.batch_size, "generate")

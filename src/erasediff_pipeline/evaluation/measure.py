@@ -66,9 +66,9 @@ def measure_membership(
     """
     if not task.request.keeps_classes:
         return {"forget_membership_auc": None}
-    model, noise = model_of(pipeline, task.prompts), derive_seed(seed, "evaluation")
+    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "evaluation")
     members, unseen = (
-        denoising_losses(model, images, evaluation, noise, sampling.batch_size)
+        denoising_losses(model, images, evaluation, noise_seed, sampling.batch_size)
         for images in (task.forget, task.unseen())
     )
     return {"forget_membership_auc": membership_auc(members, unseen)}

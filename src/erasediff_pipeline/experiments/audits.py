@@ -10,7 +10,7 @@ from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.experiments.store import TrialStore
-from erasediff_pipeline.experiments.trials import place_of
+from erasediff_pipeline.experiments.trials import trial_folder
 from erasediff_pipeline.workspace import Workspace
 
 
@@ -53,7 +53,7 @@ def run_audit(
             samples=settings.samples,
         )
         answer = store.once(
-            place_of(bench.task.request, folders.get(name, name), seed, question),
+            trial_folder(bench.task.request, folders.get(name, name), seed, question),
             made_from,
             partial(ask, bench, name, model, settings, seed, workspace),
             _save_table,

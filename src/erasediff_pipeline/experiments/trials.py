@@ -123,7 +123,7 @@ def train_trial(
         # Training changes the weights; the next seed needs those of the base model.
         return erase(method, copy.deepcopy(bench.base_model), bench.task, settings, seed, workspace)
 
-    place = place_of(bench.task.request, method, seed, "trained")
+    place = trial_folder(bench.task.request, method, seed, "trained")
     return store.once(place, made_from, make, _save_trained, _load_trained)
 
 
@@ -152,12 +152,12 @@ def evaluate_trial(
             samples, evaluate_model(samples, membership, bench.task, bench.classifier, bench.evaluation)
         )
 
-    place = place_of(bench.task.request, method, seed, "judged")
+    place = trial_folder(bench.task.request, method, seed, "judged")
     made_from = bench.describe_measuring(model, seed, "evaluation")
     return store.once(place, made_from, make, _save_evaluated, _load_evaluated)
 
 
-def place_of(request: Request, method: str, seed: int, part: str) -> str:
+def trial_folder(request: Request, method: str, seed: int, part: str) -> str:
     """Return the folder of one trial in the store: method, class and seed."""
     concerned = "-".join(str(label) for label in request.classes)
     if request.keeps_classes:
