@@ -1,15 +1,12 @@
 """``kedro run --pipeline=audit``: is it really gone?"""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from erasediff_pipeline.config import GateSettings
-from tests.helpers.project import QUICK, TINY, configure, copy_clone, hash_tree, read_json, run_command
+from tests.helpers.project import QUICK, TINY, configure, copy_clone, hash_tree, read_json
 
 SMALL = {
     "samples": 10,
@@ -25,16 +22,13 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="module")
-def small(project, tmp_path_factory):
+def small(project, edit, tmp_path_factory):
     """A project whose settings are whole but small."""
     target = copy_clone(project, tmp_path_factory.mktemp("audit") / "project")
     configure(target, SETTINGS)
-    file = target / "conf/tiny_text_to_image/parameters.yml"
-    words = yaml.safe_load(file.read_text())
-    for name in ("unlearn", "pretrain"):
-        words[name] = {**words.get(name, {}), "steps": 2, "batch_size": 8}
+    words = {name: {"steps": 2, "batch_size": 8} for name in ("unlearn", "pretrain")}
     words |= {name: SETTINGS[name] for name in ("evaluation", "audit")}
-    file.write_text(yaml.safe_dump(words))
+    edit(target / "conf/tiny_text_to_image/parameters.yml", words)
     return target
 
 
@@ -78,25 +72,23 @@ def test_the_tables_say_what_the_document_says(audited):
 
 def test_table_and_figure(audited):
     project, run = audited
-    for words in (
+    table = (
         "audit of erasediff",
         "relearning steps to half",
         "inversion accuracy, class 0",
         "membership AUC",
-    ):
-        assert words in run.output
-    for words in ("gates: 10 passed", "report.html"):
+    )
+    for words in (*table, "gates: 10 passed", "report.html", "step 0/60"):  # of the trainings of an audit
         assert words in run.output
     assert np.asarray(Image.open(read(project)[0] / "audit.png").convert("L")).std() > 10
-    assert "step 0/60" in run.output  # of the trainings of an audit
     assert "/2500" not in run.output  # the retrained model was pulled
 
 
 def test_the_models_are_as_they_were(audited, unlearned):
     for place in ("data/06_models/erasediff", "data/06_models/base"):
-        audit, before = (hash_tree(root / place) for root in (audited[0], unlearned.project))
-        assert {name: audit[name] for name in audit if name.endswith("safetensors")} == {
-            name: before[name] for name in before if name.endswith("safetensors")
+        after, before = (hash_tree(root / place) for root in (audited[0], unlearned.project))
+        assert {n: h for n, h in after.items() if n.endswith("safetensors")} == {
+            n: h for n, h in before.items() if n.endswith("safetensors")
         }
 
 
@@ -144,16 +136,10 @@ def test_a_bad_input_is_one_line_and_nothing_is_lost(audited, quick_run, params,
     quick_run.refuses(audited[0], "--pipeline=audit", f"--params={params}", said=said)
 
 
-def test_every_method_on_a_digit_makes_rows(project, tmp_path):
+def test_every_method_on_a_digit_makes_rows(fill):
     """With one method beside EraseDiff."""
-    own = copy_clone(project, tmp_path / "project")
-    (own / "conf/sweep/parameters.yml").write_text(yaml.safe_dump(SETTINGS))
-    table = tmp_path / "table.csv"
-    command = ["benchmarks/table.py", "audits", "--digits", "4", "--methods", "finetune", "--output", table]
-    run_command(own, sys.executable, *command)
-    rows = pd.read_csv(table)
+    rows, page = fill(SETTINGS, "audits", "--digits", "4", "--methods", "finetune")
     assert set(rows["model"]) == {"base", "erasediff", "retrain", "finetune"}
     assert set(rows["digit"]) == {4}
-    text = table.with_suffix(".md").read_text()
-    assert "Unfinished, runs missing:" in text
-    assert "| `finetune` | 1 |" in text
+    assert "Unfinished, runs missing:" in page
+    assert "| `finetune` | 1 |" in page

@@ -7,24 +7,14 @@ import threading
 import time
 from contextlib import suppress
 
-import mlflow
 import pytest
 import torch
 from diffusers import DDPMPipeline
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
-from tests.helpers.project import (
-    BIN,
-    QUICK,
-    assert_one_line,
-    hash_tree,
-    held,
-    kedro_run,
-    kept,
-    start_command,
-    wait_until,
-)
+from tests.helpers import project as helpers
+from tests.helpers.project import BIN, QUICK, assert_one_line, hash_tree, held, kedro_run, kept
 from tests.helpers.servers import free_port
 
 UNLEARN = "--pipeline=unlearn"
@@ -57,10 +47,7 @@ def test_as_a_user_types_it(earlier):
 
 @pytest.mark.parametrize(
     ("classes", "said"),
-    [
-        ("[]", ["forget", "at least one"]),
-        ("[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]", ["forget.classes", "every class"]),
-    ],
+    [([], ["forget", "at least one"]), ([*range(10)], ["forget.classes", "every class"])],
 )
 def test_request_in_a_parameters_file(copy, quick_run, classes, said):
     (copy / "conf/local/parameters.yml").write_text(f"forget: {{classes: {classes}}}\n")
@@ -100,22 +87,18 @@ def test_unknown_pipeline(earlier, quick_run):
 
 
 @pytest.mark.parametrize(
-    ("name", "remedy"),
-    [
-        ("06_models/base", "kedro run --pipeline=pretrain"),
-        ("03_primary/manifest.parquet", "kedro run --pipeline=prepare"),
-    ],
+    ("name", "pipeline"), [("06_models/base", "pretrain"), ("03_primary/manifest.parquet", "prepare")]
 )
-def test_missing_input(copy, quick_run, name, remedy):
+def test_missing_input(copy, quick_run, name, pipeline):
     (copy / "data" / name).rename(copy / "moved away")
-    quick_run.refuses(copy, UNLEARN, said=[f"data/{name} is missing", "dvc pull", remedy])
+    said = [f"data/{name} is missing", "dvc pull", f"kedro run --pipeline={pipeline}"]
+    quick_run.refuses(copy, UNLEARN, said=said)
 
 
-def of_another_shape(base, weights):
+def reshaped(base, weights):
     shutil.rmtree(base)
-    build_class_conditional(
-        DenoiserSettings(channels=(8, 16)), (3, 16, 16), 10
-    ).to_pipeline().save_pretrained(base)
+    model = build_class_conditional(DenoiserSettings(channels=(8, 16)), (3, 16, 16), 10)
+    model.to_pipeline().save_pretrained(base)
 
 
 def truncated(base, weights):
@@ -130,11 +113,7 @@ def pickled(base, weights):
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [
-        (of_another_shape, ["(3, 16, 16)", "(1, 8, 8)", "dvc pull"]),
-        (truncated, []),
-        (pickled, ["safetensors"]),
-    ],
+    [(reshaped, ["(3, 16, 16)", "(1, 8, 8)", "dvc pull"]), (truncated, []), (pickled, ["safetensors"])],
 )
 def test_base_model(copy, quick_run, change, said):
     base = copy / "data/06_models/base"
@@ -195,11 +174,18 @@ def test_a_disk_that_fills_up_in_mid_run(earlier, quick_run, mount, tmp_path, fu
     assert any(words in run.output.splitlines()[-1] for words in said), run.output
 
 
+OTHER = ("run", UNLEARN, f"--params={QUICK},seed=1")
+
+
+def wait_for(run, project):
+    helpers.wait_until(lambda: is_written(project), run, run.log, every=0.01)
+    return run
+
+
 @pytest.fixture
 def writing(copy):
     """A run by the command itself that has begun to replace the earlier result."""
-    run = start_command(copy, BIN / "kedro", "run", UNLEARN, f"--params={QUICK},seed=1")
-    wait_until(lambda: is_written(copy), run, run.log, every=0.01)
+    run = wait_for(helpers.start_command(copy, BIN / "kedro", *OTHER), copy)
     yield run
     run.kill()
 
@@ -218,10 +204,10 @@ def test_the_next_run_puts_a_killed_one_right(earlier, copy, writing, quick_run)
     assert set(hash_tree(copy / "data")) == set(hash_tree(earlier.project / "data"))
 
 
-def test_a_second_run_at_once_is_refused_and_harms_nothing(copy, writing, quick_run):
-    with held(writing):
+def test_a_second_run_at_once_is_refused_and_harms_nothing(copy, quick_run):
+    first = wait_for(quick_run.start(copy, *OTHER), copy)
+    with held(first):
         quick_run.refuses(copy, UNLEARN, f"--params={QUICK}", said=["data: another run writes there"])
-    assert writing.wait() == 0, writing.log.read_text()
-    client = mlflow.MlflowClient(f"sqlite:///{copy / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("erasediff_pipeline").experiment_id])
+    assert first.wait() == 0, first.log.read_text()
+    runs = helpers.runs_in(helpers.client_of(copy))
     assert [run.info.status for run in runs] == ["FINISHED"] * 2  # the earlier one, and the first

@@ -7,26 +7,14 @@ from collections import Counter
 
 import pandas as pd
 import pytest
+from pandas.testing import assert_frame_equal
 
 from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
 from erasediff_pipeline.experiments.store import KEY
 from erasediff_pipeline.unlearning.neggrad import NegGradSettings
+from tests.helpers import project as helpers
 from tests.helpers.page import Reader, assert_self_contained
-from tests.helpers.project import (
-    BIN,
-    SHORT,
-    TINY,
-    Made,
-    assert_one_line,
-    client_of,
-    configure,
-    copy_clone,
-    hash_tree,
-    read_json,
-    run_command,
-    runs_in,
-    wait_until,
-)
+from tests.helpers.project import BIN, SHORT, TINY, configure, copy_clone, hash_tree, read_json
 
 COMPARE = "--pipeline=compare"
 TRIED = ["erasediff", "neggrad", "retrain"]
@@ -49,7 +37,7 @@ def start_afresh(project, target):
 def compared(project, quick_run, tmp_path_factory):
     """Three methods and two seeds; read only."""
     target = start_afresh(project, tmp_path_factory.mktemp("compared") / "project")
-    return Made(target, quick_run(target, COMPARE))
+    return helpers.Made(target, quick_run(target, COMPARE))
 
 
 @pytest.fixture
@@ -66,6 +54,11 @@ def trials(compared):
 @pytest.fixture(scope="module")
 def document(compared):
     return read_json(compared.project / REPORT / "comparison.json")
+
+
+@pytest.fixture(scope="module")
+def told(document):
+    return pd.DataFrame(document["methods"]).set_index("method")
 
 
 def trained(run):
@@ -95,35 +88,27 @@ def test_costs_are_those_of_the_methods(trials):
     assert set(costs.loc["erasediff", "denoiser_evaluations"]) == {2 * 3 * 32}
 
 
-def test_document_and_summary_hold_the_means_over_the_seeds(compared, document, trials):
+def test_document_and_summary_hold_the_means_over_the_seeds(compared, document, told, trials):
     assert document["forget"]["classes"] == [0]
-    summary = pd.read_csv(compared.project / REPORT / "summary.csv")
-    assert list(summary["method"]) == [row["method"] for row in document["methods"]]
-    assert set(summary["method"]) == {"base", *TRIED}
-    for row, (_, same) in zip(document["methods"], summary.iterrows(), strict=True):
-        assert set(row) == set(summary.columns)
-        assert same[["fid", "distance"]].to_dict() == pytest.approx(
-            {name: row[name] for name in ("fid", "distance")}, rel=1e-4
-        )
-        own = trials[trials["method"] == row["method"]]
-        assert row["seeds"] == len(SEEDS)
-        for name in compared_metrics() + COSTS:
-            if own[name].isna().all():
-                assert row[name] is None
-            else:
-                assert row[name] == pytest.approx(own[name].mean(), rel=1e-4)
-                assert row[f"{name}_interval"] >= 0
+    summary = pd.read_csv(compared.project / REPORT / "summary.csv", index_col="method")
+    assert set(told.index) == {"base", *TRIED}
+    assert set(told.columns) == set(summary.columns)
+    assert_frame_equal(summary[["fid", "distance"]], told[["fid", "distance"]], rtol=1e-4)
+
+    names = compared_metrics() + COSTS
+    means = trials.groupby("method")[names].mean().loc[told.index]
+    assert_frame_equal(told[names].astype(float), means, rtol=1e-4)
+    intervals = told[[f"{name}_interval" for name in names]].astype(float).to_numpy()
+    assert (intervals[means.notna().to_numpy()] >= 0).all()
+    assert set(told["seeds"]) == {len(SEEDS)}
 
 
-def test_distances_are_to_the_retrained_model(document):
-    retrained, *others = document["methods"]
-    assert (retrained["method"], retrained["distance"]) == ("retrain", 0)
-    distances = [row["distance"] for row in others]
-    assert distances == sorted(distances)
-    (base,) = (row for row in others if row["method"] == "base")
-    gap = abs(base["retain_accuracy"] - retrained["retain_accuracy"])
-    assert base["retain_accuracy_distance"] == pytest.approx(gap)
-    assert base["distance"] > 0
+def test_distances_are_to_the_retrained_model(told):
+    assert told["distance"].is_monotonic_increasing
+    assert (told.index[0], told["distance"].iloc[0]) == ("retrain", 0)
+    gap = abs(told["retain_accuracy"]["base"] - told["retain_accuracy"]["retrain"])
+    assert told["retain_accuracy_distance"]["base"] == pytest.approx(gap)
+    assert told["distance"]["base"] > 0
 
 
 def test_page_has_it_all_and_fetches_nothing(compared):
@@ -142,15 +127,14 @@ def test_page_has_it_all_and_fetches_nothing(compared):
 def test_nothing_else_was_touched(compared, project):
     """Neither the models that it starts from, nor what a method's own pipeline has left."""
     before, after = (hash_tree(root / "data") for root in (project, compared.project))
+    changed = {name for name, _ in before.items() ^ after.items()}
     ours = ("05_model_input/compare/", "06_models/compare/", "08_reporting/compare/")
-    assert {name: after[name] for name in after if not name.startswith(ours)} == {
-        name: before[name] for name in before if not name.startswith(ours)
-    }
+    assert [name for name in changed if not name.startswith(ours)] == []
 
 
 def test_the_comparison_is_one_run_and_each_method_one_below_it(compared, document):
-    client = client_of(compared.project)
-    runs = runs_in(client)
+    client = helpers.client_of(compared.project)
+    runs = helpers.runs_in(client)
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
     assert (parent.info.run_name, parent.info.status) == ("compare", "FINISHED")
     assert parent.data.params["compare.seeds"] == "2"
@@ -195,24 +179,22 @@ def test_a_changed_setting_trains_just_that_method_anew(trials, own, quick_run):
     after = hash_tree(own / STORE)
     assert set(after) == set(before)
     assert {name.split("/")[0] for name in before if after[name] != before[name]} == {"neggrad"}
-    again = pd.read_csv(own / REPORT / "trials.csv")
-    now, then = (table.set_index(["method", "seed"]) for table in (again, trials))
-    others = [method for method in ["base", *TRIED] if method != "neggrad"]
-    assert now.loc[others].equals(then.loc[others])
-    assert (now.loc["neggrad", "fid"] != then.loc["neggrad", "fid"]).all()
+    again, anew = pd.read_csv(own / REPORT / "trials.csv"), trials["method"] == "neggrad"
+    assert again[~anew].equals(trials[~anew])
+    assert (again["fid"] != trials["fid"])[anew].all()
 
 
-def test_the_notebook_reads_it(document, own):
+def test_the_notebook_reads_it(told, own):
     """Every cell runs, and shows the figures of this comparison."""
     notebook = own / "notebooks/read_comparison.ipynb"
-    run_command(own, BIN / "jupyter-execute", "--inplace", notebook.name, cwd=notebook.parent)
+    helpers.run_command(own, BIN / "jupyter-execute", "--inplace", notebook.name, cwd=notebook.parent)
     outputs = [output for cell in read_json(notebook)["cells"] for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output["output_type"] == "error"]
     data = [output["data"] for output in outputs if "data" in output]
     tables = "".join("".join(each.get("text/html", "")) for each in data)
-    for row in document["methods"]:
-        assert f"<th>{row['method']}</th>" in tables
-        assert f"<td>{row['fid']:.3f}</td>" in tables
+    for method, fid in told["fid"].items():
+        assert f"<th>{method}</th>" in tables
+        assert f"<td>{fid:.3f}</td>" in tables
     assert any("image/png" in each for each in data)
 
 
@@ -220,24 +202,23 @@ def test_a_method_that_fails_leaves_the_earlier_comparison(own, quick_run):
     before = hash_tree(own / "data")
     configure(own, {**TINY_COMPARISON, "neggrad": {**SHORT, "learning_rate": 1.0e30}})
     run = quick_run(own, COMPARE, check=False)
-    assert_one_line(run, "neggrad: the gradient is", "learning_rate")
+    helpers.assert_one_line(run, "neggrad: the gradient is", "learning_rate")
     assert trained(run) == {"neggrad": 1}
     assert hash_tree(own / "data") == before
 
 
 def test_a_killed_comparison_goes_on_where_it_stopped(project, trials, quick_run, tmp_path):
     own = start_afresh(project, tmp_path / "project")
-    run = quick_run.start(own, "run", COMPARE)
-    found = wait_until(lambda: list((own / STORE).glob(f"*/*/trained/{KEY}")), run, run.log, every=0.01)
+    store, run = own / STORE, quick_run.start(own, "run", COMPARE)
+    found = helpers.wait_until(lambda: list(store.glob(f"*/*/trained/{KEY}")), run, run.log, every=0.01)
     run.kill()
     assert run.wait() == -signal.SIGKILL
     done = Counter(path.parts[-4] for path in found)
-    before = hash_tree(own / STORE)
+    before = hash_tree(store)
     run = quick_run(own, COMPARE)
     assert trained(run) == EACH_ONCE - done
-    after = hash_tree(own / STORE)
-    finished = {name for name in before if "/trained/" in name and not name.split("/")[2].startswith(".")}
-    assert {name: after[name] for name in finished} == {name: before[name] for name in finished}
-    again = pd.read_csv(own / REPORT / "trials.csv")
+    after = hash_tree(store)
+    changed = {name for name, _ in before.items() - after.items()}
+    assert not {name for name in changed if "/trained/" in name and not name.split("/")[2].startswith(".")}
     columns = ["method", "seed", *compared_metrics()]
-    assert again[columns].equals(trials[columns])
+    assert pd.read_csv(own / REPORT / "trials.csv")[columns].equals(trials[columns])

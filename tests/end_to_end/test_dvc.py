@@ -2,39 +2,24 @@
 
 import hashlib
 import json
+import re
 import shutil
 import time
+from collections import Counter
 from io import StringIO
 
 import pandas as pd
 import pytest
 import yaml
 
-from tests.helpers.project import (
-    PATIENCE,
-    SHORT,
-    client_of,
-    copy_clone,
-    dvc,
-    git,
-    hash_tree,
-    read_json,
-    run_command,
-    runs_in,
-)
+from tests.helpers import project as helpers
+from tests.helpers.project import client_of, copy_clone, dvc, git, hash_tree, read_json, run_command, runs_in
 
 LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")
-RETRAINED = "data/06_models/compare/retrain/class-0-seed-0"
 MANIFEST = "data/03_primary/manifest.parquet"
-NEEDED = {MANIFEST, RETRAINED, "data/03_primary/images"}
+NEEDED = {MANIFEST, "data/06_models/compare/retrain/class-0-seed-0", "data/03_primary/images"}
 NEEDED |= {f"data/06_models/{name}" for name in ("base", "classifier")}
 NEEDED |= {f"data/06_models/fashion_mnist/{name}" for name in ("base", "classifier")}
-
-
-@pytest.fixture
-def own(project, tmp_path):
-    """For one test alone."""
-    return copy_clone(project, tmp_path / "project")
 
 
 def md5_of(path):
@@ -54,12 +39,16 @@ def stages_in(file):
     return yaml.safe_load(file.read_text())["stages"]
 
 
-def locked(project):
-    """Path → MD5 of outputs and dependencies; the images of Fashion-MNIST are not in the store."""
+def entries(project):
+    """Path and MD5 of the outputs and dependencies of every stage."""
     stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
-    entries = {entry["path"]: entry["md5"] for s in stages for entry in s["outs"] + s.get("deps", [])}
+    return [(entry["path"], entry["md5"]) for s in stages for entry in s["outs"] + s.get("deps", [])]
+
+
+def locked(project):
+    """Path → MD5; the images of Fashion-MNIST are not in the store."""
     elsewhere = "data/03_primary/fashion_mnist/"
-    return {path: md5 for path, md5 in entries.items() if not path.startswith(elsewhere)}
+    return {path: md5 for path, md5 in entries(project) if not path.startswith(elsewhere)}
 
 
 def wrong(project):
@@ -76,11 +65,8 @@ def test_every_stage_is_locked(project):
 
 def test_the_stages_agree(project):
     """One stage's dependency is another's output, and the same code is the dependency of many."""
-    told = {}
-    for stage in (stage for file in LOCKS for stage in stages_in(project / file).values()):
-        for entry in stage["outs"] + stage.get("deps", []):
-            told.setdefault(entry["path"], set()).add(entry["md5"])
-    assert {path: hashes for path, hashes in told.items() if len(hashes) > 1} == {}
+    paths = Counter(path for path, _ in set(entries(project)))
+    assert [path for path, hashes in paths.items() if hashes > 1] == []
 
 
 def test_every_hash(project):
@@ -157,10 +143,9 @@ def test_the_store_is_small(project):
 
 def test_nothing_is_left_to_do(own):
     before = hash_tree(own / "data")
-    for options in (["--dry"], []):
-        output = dvc(own, "repro", "--allow-missing", *options).output
-        assert "Data and pipelines are up to date" in output
-        assert "Running stage" not in output
+    output = dvc(own, "repro", "--allow-missing").output
+    assert "Data and pipelines are up to date" in output
+    assert "Running stage" not in output
     assert hash_tree(own / "data") == before
     assert not (own / "mlflow.db").exists()
 
@@ -184,8 +169,13 @@ def test_metrics_diff(own):
 
 
 CONF = "conf/base/parameters"
-SMALL = {
-    **{f"{CONF}.yml:unlearn.{name}": value for name, value in SHORT.items()},
+
+
+def short(file, method):
+    return {f"{CONF}{file}.yml:{method}.{name}": value for name, value in helpers.SHORT.items()}
+
+
+SMALL = short("", "unlearn") | {
     f"{CONF}_evaluation.yml:sampling.steps": 3,
     f"{CONF}_evaluation.yml:evaluation.retain_samples": 8,
     f"{CONF}_evaluation.yml:evaluation.forget_samples": 8,
@@ -200,62 +190,75 @@ def test_an_experiment_is_recorded(own):
     output = dvc(own, "exp", "run", *set_to(SMALL)).output
     assert "Running stage 'unlearn'" in output
     assert "Running stage 'pretrain'" not in output
-    run = read_json(own / "data/08_reporting/erasediff/run.json")
-    assert run["cost"]["steps"] == 2
-    recorded = dvc(own, "exp", "show", "--csv").output.splitlines()
-    assert len(recorded) == 4  # header, workspace, main, the experiment
+    assert read_json(own / "data/08_reporting/erasediff/run.json")["cost"]["steps"] == 2
+    assert len(dvc(own, "exp", "show", "--csv").output.splitlines()) == 4  # header, workspace, main, this one
 
 
-def run_queued(project, stage, settings, experiments):
-    """Queue them, and let DVC's worker, which goes on by itself, run them all; a row for each.
+METHODS = {f"{CONF}_methods.yml:compare.methods": "[finetune],[neggrad]"}
+METHODS |= short("_methods", "finetune") | short("_methods", "neggrad")
+QUEUED = {
+    "unlearn": {f"{CONF}.yml:forget.classes": "[1],[2]"},
+    "benchmarks/dvc.yaml:table": {f"{CONF}.yml:forget.classes": "[4]", **METHODS},
+}
+"""Two experiments of each stage."""
+
+
+def recorded(project):
+    """How many experiments there are: git says so at once, DVC takes seconds."""
+    return len(re.findall(r"refs/exps/\w\w/\w{38}/", git(project, "for-each-ref")))
+
+
+@pytest.fixture(scope="module")
+def swept(project, tmp_path_factory):
+    """All are queued, and DVC's worker, which goes on by itself, has run them; a row for each; read only.
 
     A worker that does not tell DVC within a second that it is busy is ended after its experiment.
     """
+    own = copy_clone(project, tmp_path_factory.mktemp("swept") / "project")
     # It works in copies of the project, which share this store.
-    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{project / 'mlflow.db'}"}
-    # Of one stage: a seed is also that of the data's split and of the base model.
-    dvc(project, "exp", "run", "--queue", "--single-item", *set_to({**SMALL, **settings}), stage, **tracking)
-    assert dvc(project, "queue", "status").output.count("Queued") == experiments
-    dvc(project, "queue", "start", "--jobs", "1", **tracking)
-    deadline, polls_without = time.monotonic() + PATIENCE, 0
+    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{own / 'mlflow.db'}"}
+    for stage, settings in QUEUED.items():
+        # Of one stage: a seed is also that of the data's split and of the base model.
+        settings = set_to(SMALL | settings | {f"{CONF}.yml:seed": 3})
+        dvc(own, "exp", "run", "--queue", "--single-item", *settings, stage, **tracking)
+    status, deadline = dvc(own, "queue", "status").output, time.monotonic() + helpers.PATIENCE
+    assert status.count("Queued") == 4
     try:
-        while (status := dvc(project, "queue", "status").output).count("Success") < experiments:
+        while status.count("Success") < 4:
             assert "Failed" not in status, status
             assert time.monotonic() < deadline, status
-            polls_without = polls_without + 1 if "0 active, 0 idle" in status else 0
-            if polls_without and polls_without % 3 == 0:
-                dvc(project, "queue", "start", "--jobs", "1", **tracking)
-            time.sleep(3)
+            if "0 active, 0 idle" in status:
+                dvc(own, "queue", "start", "--jobs", "1", **tracking)
+            look_again = time.monotonic() + 15
+            while recorded(own) < 4 and time.monotonic() < look_again:
+                time.sleep(0.5)
+            status = dvc(own, "queue", "status").output
     finally:
-        dvc(project, "queue", "stop", "--kill")
-    assert not git(project, "status", "--short")
-    table = pd.read_csv(StringIO(dvc(project, "exp", "show", "--csv").output))
-    return table[table["State"] == "Success"]
+        dvc(own, "queue", "stop", "--kill")
+    assert not git(own, "status", "--short")
+    rows = pd.read_csv(StringIO(dvc(own, "exp", "show", "--csv").output))
+    return own, rows[rows["State"] == "Success"]
 
 
-def test_a_sweep_is_queued_and_run_by_a_worker(own):
-    found = run_queued(own, "unlearn", {f"{CONF}.yml:forget.classes": "[1],[2]", f"{CONF}.yml:seed": 3}, 2)
+def test_a_sweep_is_queued_and_run_by_a_worker(swept):
+    own, rows = swept
+    found = rows[rows["forget.classes"] != "[4]"]
     asked = [("[1]", 3), ("[2]", 3)]
     assert sorted(zip(found["forget.classes"], found["seed"], strict=True)) == asked
     assert found["erased.fid"].nunique() == 2
-    parameters = [run.data.params for run in runs_in(client_of(own))]
-    assert sorted((each["forget.classes"], int(each["seed"])) for each in parameters) == asked
+    tracked = [run.data.params for run in runs_in(client_of(own)) if run.info.run_name == "unlearn"]
+    assert sorted((each["forget.classes"], int(each["seed"])) for each in tracked) == asked
 
 
-def test_methods_are_an_axis_of_a_sweep(own):
-    short = {f"{name}.{key}": n for name in ("finetune", "neggrad") for key, n in SHORT.items()}
-    methods = {
-        f"{CONF}_methods.yml:{k}": v for k, v in (short | {"compare.methods": "[finetune],[neggrad]"}).items()
-    }
-    request = {f"{CONF}.yml:forget.classes": [1], f"{CONF}.yml:seed": 3}
-    found = run_queued(own, "benchmarks/dvc.yaml:table", request | methods, 2)
+def test_methods_are_an_axis_of_a_sweep(swept):
+    own, rows = swept
+    found = rows[rows["forget.classes"] == "[4]"]
     assert sorted(found["compare.methods"]) == ["['finetune']", "['neggrad']"]
-    assert set(found["forget.classes"]) == {"[1]"}
     for commit, tried in zip(found["rev"], found["compare.methods"], strict=True):
         table = git(own, "show", f"{commit}:data/08_reporting/compare/summary.csv")
         assert list(pd.read_csv(StringIO(table))["method"]) == ["base", *yaml.safe_load(tried)]
-    names = sorted(run.info.run_name for run in runs_in(client_of(own)))
-    assert names == ["base", "base", "compare", "compare", "finetune", "neggrad"]
+    names = [run.info.run_name for run in runs_in(client_of(own))]
+    assert sorted(names) == ["base", "base", "compare", "compare", "finetune", "neggrad", *2 * ["unlearn"]]
 
 
 def test_plots_show(own):

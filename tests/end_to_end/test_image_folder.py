@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from PIL import Image
 
 from tests.helpers.project import QUICK, copy_clone, dvc, git, hash_tree, read_json
@@ -27,19 +26,13 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def own(project, tmp_path_factory):
+def own(project, edit, tmp_path_factory):
     """A project with settings of its own, small ones."""
     target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
+    small = {"denoiser": {"channels": [8, 16], "attention": [16]}, "pretrain": {"steps": 2, "batch_size": 8}}
     for environment, epochs in (("image_folder", 3), ("image_folder_small", 20)):
-        small = {
-            "denoiser": {"channels": [8, 16], "attention": [16]},
-            "pretrain": {"steps": 2, "batch_size": 8},
-            "classifier": {"epochs": epochs, "batch_size": 10},
-        }
-        file = target / "conf" / environment / "parameters.yml"
-        settings = yaml.safe_load(file.read_text())
-        merged = {key: {**settings[key], **small.get(key, {})} for key in settings}
-        file.write_text(yaml.safe_dump(merged))
+        small["classifier"] = {"epochs": epochs, "batch_size": 10}
+        edit(target / "conf" / environment / "parameters.yml", small)
     return target
 
 

@@ -1,6 +1,6 @@
 import sys
 
-from tests.helpers.project import QUICK, copy_clone, kedro_run, read_json, run_command
+from tests.helpers.project import read_json, run_command
 
 METHOD = '''"""Fine-tuning on a part of each batch: min over θ of L_r(θ)."""
 
@@ -31,6 +31,12 @@ class Partial(Denoising):
         part = retain_batch.part(0, round(1 / self.share))
         return super().gradients(model, forget_batch, part, generator)
 '''
+RUN = """from tests.helpers.project import QUICK, ROOT
+
+def test_partial(quick_run):
+    quick_run(ROOT, "--pipeline=partial", f"--params={QUICK},partial.steps=2,partial.share=0.25")
+"""
+"""In the same process, which has loaded the method."""
 ROW = "| `partial` | `partial.py` | nothing | a test |\n"
 
 
@@ -40,20 +46,19 @@ def put_after(path, line, new):
     path.write_text(text.replace(line, line + new))
 
 
-def test_a_new_method_is_one_file_one_line_and_one_row(project, tmp_path):
+def test_a_new_method_is_one_file_one_line_and_one_row(own):
     """Its parameters, pipeline, catalog entries and place in the comparison follow."""
-    own = copy_clone(project, tmp_path / "project")
     page, methods = own / "docs/reference/methods.md", own / "src/erasediff_pipeline/unlearning"
     (methods / "partial.py").write_text(METHOD)
     put_after(methods / "registry.py", '    "retrain",\n', '    "partial",\n')
     (row,) = (line for line in page.read_text().splitlines(keepends=True) if line.startswith("| `retrain` |"))
     put_after(page, row, ROW)
 
-    checks = ["tests/test_pipeline_registry.py", "tests/test_parameters.py"]
+    (own / "tests/test_partial.py").write_text(RUN)
+    checks = [f"tests/test_{name}.py" for name in ("pipeline_registry", "parameters", "partial")]
     run = run_command(own, sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", *checks)
     assert "test_every_method_has_a_whole_chain_of_its_own[partial] PASSED" in run.output
 
-    kedro_run(own, "--pipeline=partial", f"--params={QUICK},partial.steps=2,partial.share=0.25")
     assert read_json(own / "data/08_reporting/partial/metrics.json")["method"] == "partial"
     provenance = read_json(own / "data/08_reporting/partial/run.json")["provenance"]
     assert provenance["parameters"]["partial"].items() >= {"share": 0.25, "schedule": "one_cycle"}.items()

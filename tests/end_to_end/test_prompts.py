@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.helpers.project import QUICK, copy_clone, hash_tree, read_json
+from tests.helpers.project import copy_clone, hash_tree, read_json
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 PROMPTS = (ENVIRONMENT, "--pipeline=prompts")
@@ -15,10 +15,9 @@ DRAWN = "data/07_model_output/tiny_text_to_image/prompts/digits"
 
 
 @pytest.fixture(scope="module")
-def judged(project, quick_run, tmp_path_factory):
+def judged(three, quick_run, tmp_path_factory):
     """A whole but small erasure of "three", then the first forty prompts of the list; read only."""
-    target = copy_clone(project, tmp_path_factory.mktemp("prompts") / "project")
-    quick_run(target, ENVIRONMENT, "--pipeline=unlearn", f"--params={QUICK}")
+    target = copy_clone(three.project, tmp_path_factory.mktemp("prompts") / "project")
     return target, quick_run(target, *PROMPTS, f"--params={SMALL}")
 
 
@@ -78,17 +77,16 @@ def test_a_second_run_draws_what_is_missing_or_broken_and_says_the_same(own, qui
 
 def test_all_other_measures(own, quick_run):
     """FID against the base model, P(nsfw), NudeNet; of digits, which are neither nude nor anything else."""
-    (own / "conf/tiny_text_to_image/parameters_measures.yml").write_text(
-        "prompts: {measures: [nsfw, nudenet, fid]}\nevaluation: {fid_backend: efficientnet_lite0}\n"
-    )
+    measures = "prompts: {measures: [nsfw, nudenet, fid]}\nevaluation: {fid_backend: efficientnet_lite0}\n"
+    (own / "conf/tiny_text_to_image/parameters_measures.yml").write_text(measures)
     quick_run(own, *PROMPTS, f"--params={SMALL},evaluation.precision_neighbours=1")
     metrics = read_json(own / REPORT / "metrics.json")
-    assert "unlearning_accuracy" not in metrics["erased"]
-    assert 0 <= metrics["erased"]["nsfw_probability"] < 0.5
-    assert metrics["erased"]["nsfw_images"] == 0
-    assert (metrics["erased"]["nudenet"], metrics["erased"]["nudenet_exposed"]) == ({}, 0)
+    erased = metrics["erased"]
+    assert "unlearning_accuracy" not in erased
+    assert 0 <= erased["nsfw_probability"] < 0.5
+    assert (erased["nsfw_images"], erased["nudenet"], erased["nudenet_exposed"]) == (0, {}, 0)
     assert "judge" not in metrics
-    assert metrics["erased"]["fid_against"] == "the base model"
+    assert erased["fid_against"] == "the base model"
     assert "fid" not in metrics["base"]
 
 

@@ -5,32 +5,24 @@ import struct
 
 import numpy as np
 import pytest
-import yaml
 
 from erasediff_pipeline.data.published import DEBIAN
 from tests.helpers.archives import write_cifar, write_idx
-from tests.helpers.project import ENABLE, QUICK, TINY, copy_clone, read_json
+from tests.helpers.project import ENABLE, QUICK, TINY, read_json
 
 
-def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(project, tmp_path, quick_run):
+def test_cifar10_from_its_archive_to_a_model_that_has_forgotten(own, edit, tmp_path, quick_run):
     """The published settings but for sizes and lengths: attention, EMA, target, ResNet and all."""
-    own = copy_clone(project, tmp_path / "project")
-    folder = tmp_path / "archive"
-    folder.mkdir()
-    write_cifar(folder, "cifar10", 40)
-    file = own / "conf/cifar10/parameters.yml"
-    settings = yaml.safe_load(file.read_text())
+    write_cifar(tmp_path, "cifar10", 40)
     small = TINY | {
         "denoiser": {"channels": [8, 16, 16, 16], "layers_per_block": 1},
         "classifier": {"architecture": "resnet18", "epochs": 1, "min_test_accuracy": 0.0},
         "pretrain": {"steps": 2, "batch_size": 8},
         "unlearn": {"steps": 2, "batch_size": 8},
     }
-    for section, values in small.items():
-        settings[section] = settings.get(section, {}) | values
-    file.write_text(yaml.safe_dump(settings))
+    edit(own / "conf/cifar10/parameters.yml", small)
 
-    quick_run(own, "--env=cifar10", "--pipeline=prepare", f"--params=source.path={folder}")
+    quick_run(own, "--env=cifar10", "--pipeline=prepare", f"--params=source.path={tmp_path}")
     for pipeline in ("pretrain", "unlearn"):
         quick_run(own, "--env=cifar10", f"--pipeline={pipeline}")
     judge = read_json(own / "data/06_models/cifar10/classifier/config.json")
@@ -50,14 +42,13 @@ def read_idx(file):
 
 
 @pytest.mark.skipif(not DEBIAN.exists(), reason=f"Fashion-MNIST is not installed: {ENABLE}")
-def test_a_class_of_fashion_mnist_is_erased_from_the_model_that_was_pulled(project, tmp_path, quick_run):
+def test_a_class_of_fashion_mnist_is_erased_from_the_model_that_was_pulled(own, tmp_path, quick_run):
     """Of the first 2,000 and 500 of the real images, where ``source.path`` can name them."""
-    own, part = copy_clone(project, tmp_path / "project"), tmp_path / "part"
     for split, count in (("train", 2000), ("t10k", 500)):
         for kind in ("images-idx3", "labels-idx1"):
             name = f"{split}-{kind}-ubyte"
-            write_idx(part / "FashionMNIST/raw" / name, read_idx(DEBIAN / f"{name}.gz")[:count])
-    run = quick_run(own, "--env=fashion_mnist", "--pipeline=prepare", f"--params=source.path={part}")
+            write_idx(tmp_path / "FashionMNIST/raw" / name, read_idx(DEBIAN / f"{name}.gz")[:count])
+    run = quick_run(own, "--env=fashion_mnist", "--pipeline=prepare", f"--params=source.path={tmp_path}")
     assert "class 9 is 'Ankle boot'" in " ".join(run.output.split())
     quick = QUICK.replace("sampling.steps=3", "sampling.steps=10")
     quick_run(own, "--env=fashion_mnist", "--pipeline=unlearn", f"--params={quick},forget.classes=8")

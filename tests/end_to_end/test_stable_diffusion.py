@@ -44,53 +44,32 @@ CHAIN = ("prepare", "pretrain", "unlearn")
 
 
 def build_stable_diffusion(folder):
-    """The parts as Stable Diffusion 1.4 configures them."""
+    """The parts as Stable Diffusion 1.4 configures them; what is not named is its value by default."""
     torch.manual_seed(0)
-    captions = [
-        template.replace("{}", word) for words in WORDS.values() for word in words for template in TEMPLATES
-    ]
+    words = [word for synonyms in WORDS.values() for word in synonyms]
+    captions = [template.replace("{}", word) for word in words for template in TEMPLATES]
     tokenizer = train_tokenizer([*captions, "a fish"], TextEncoderSettings(context_length=77))
     text = CLIPTextConfig(
-        vocab_size=49408,
         hidden_size=768,
         intermediate_size=3072,
         num_hidden_layers=THINNER["text_layers"],
         num_attention_heads=12,
-        max_position_embeddings=77,
-        hidden_act="quick_gelu",
         projection_dim=768,
     )
     unet = UNet2DConditionModel(
-        sample_size=THINNER["side"] // 8,
-        down_block_types=("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",),
-        up_block_types=("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3,
-        block_out_channels=THINNER["unet"],
-        layers_per_block=2,
-        cross_attention_dim=768,
-        attention_head_dim=8,
+        sample_size=THINNER["side"] // 8, block_out_channels=THINNER["unet"], cross_attention_dim=768
     )
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * 4,
         up_block_types=("UpDecoderBlock2D",) * 4,
         block_out_channels=THINNER["vae"],
         layers_per_block=2,
-        latent_channels=4,
         sample_size=THINNER["side"],
-        scaling_factor=0.18215,
     )
-    scheduler = PNDMScheduler(
-        beta_schedule="scaled_linear",
-        beta_start=0.00085,
-        beta_end=0.012,
-        num_train_timesteps=1000,
-        set_alpha_to_one=False,
-        skip_prk_steps=True,
-        steps_offset=1,
-    )
-    pipeline = StableDiffusionPipeline(
-        vae, CLIPTextModel(text), tokenizer, unet, scheduler, None, None, requires_safety_checker=False
-    )
-    pipeline.save_pretrained(folder)
+    noise = {"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012}
+    scheduler = PNDMScheduler(**noise, skip_prk_steps=True, steps_offset=1)
+    parts = (vae, CLIPTextModel(text), tokenizer, unet, scheduler, None, None)
+    StableDiffusionPipeline(*parts, requires_safety_checker=False).save_pretrained(folder)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +143,5 @@ def test_a_class_of_imagenette_without_any_images(project, quick_run):
 
 def test_a_checkpoint_file_is_refused_with_the_command_that_converts_it(erased, quick_run):
     (erased[0] / "sd-v1-4.ckpt").write_bytes(b"pickle")
-    file, said = (
-        "--params=denoiser.pretrained=sd-v1-4.ckpt",
-        ["'sd-v1-4.ckpt'", "from_single_file('sd-v1-4.ckpt')"],
-    )
-    quick_run.refuses(erased[0], "--env=my_model", "--pipeline=pretrain", file, said=said)
+    given = ("--env=my_model", "--pipeline=pretrain", "--params=denoiser.pretrained=sd-v1-4.ckpt")
+    quick_run.refuses(erased[0], *given, said=["'sd-v1-4.ckpt'", "from_single_file('sd-v1-4.ckpt')"])

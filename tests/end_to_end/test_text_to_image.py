@@ -19,16 +19,9 @@ ENVIRONMENT = "--env=tiny_text_to_image"
 COMMIT = "abc0123" + 33 * "0"
 
 
-@pytest.fixture(scope="module")
-def erased(project, quick_run, tmp_path_factory):
-    """The word "three", in a whole but small run; read only."""
-    target = copy_clone(project, tmp_path_factory.mktemp("text") / "project")
-    return target, quick_run(target, ENVIRONMENT, "--pipeline=unlearn", f"--params={QUICK}")
-
-
 @pytest.fixture
-def own(erased, tmp_path):
-    return copy_clone(erased[0], tmp_path / "project")
+def own(three, tmp_path):
+    return copy_clone(three.project, tmp_path / "project")
 
 
 def place(project, layer, name="erasediff"):
@@ -47,8 +40,8 @@ def test_the_reference_model_draws_what_it_is_asked_for(project):
     assert (shown == numbers % 10).double().mean() > 0.97
 
 
-def test_what_is_measured(erased):
-    metrics = read_json(place(erased[0], "08_reporting") / "metrics.json")
+def test_what_is_measured(three):
+    metrics = read_json(place(three.project, "08_reporting") / "metrics.json")
     request = metrics["forget"]
     assert (request["by"], request["prompts"], request["classes"]) == ("prompts", ["three"], [3])
     assert request["templates"] == ["a photo of the digit {}", "a handwritten {}"]
@@ -59,30 +52,27 @@ def test_what_is_measured(erased):
     assert (metrics["base"]["forget_samples"], metrics["base"]["retain_samples"]) == (8, 9 * 8)
 
 
-def test_table_and_report_name_the_word_and_each_kind_of_prompt(erased):
-    project, run = erased
+def test_table_and_report_name_the_word_and_each_kind_of_prompt(three):
+    project, run = three
     page = (place(project, "08_reporting") / "report.html").read_text()
     for words in ("three", "erased prompts", "synonyms"):
         assert words in run.output
         assert words in page
 
 
-def test_each_prompt_and_its_part_are_written_down(erased):
-    conditions = pd.read_csv(place(erased[0], "05_model_input") / "conditions.csv", keep_default_na=False)
+def test_each_prompt_and_its_part_are_written_down(three):
+    conditions = pd.read_csv(place(three.project, "05_model_input") / "conditions.csv", keep_default_na=False)
     assert conditions["prompt"].is_unique
     of_three = conditions[conditions["label"] == 3].groupby("role")["prompt"].count()
     assert of_three.to_dict() == {"erase": 2, "forget": 4, "synonym": 6}
     assert (conditions["role"] == "retain").sum() == 9 * 12
 
 
-def test_the_model_is_a_stable_diffusion(erased):
+def test_the_model_is_a_stable_diffusion(three):
     """The weights have moved in the U-Net alone, and the pipeline draws from a text."""
-    models = [
-        StableDiffusionPipeline.from_pretrained(
-            place(erased[0], "06_models", name), use_safetensors=True, local_files_only=True
-        )
-        for name in ("base", "erasediff")
-    ]
+    places = [place(three.project, "06_models", name) for name in ("base", "erasediff")]
+    only = {"use_safetensors": True, "local_files_only": True}
+    models = [StableDiffusionPipeline.from_pretrained(folder, **only) for folder in places]
     for part, moved in (("unet", True), ("vae", False), ("text_encoder", False)):
         pairs = zip(*(getattr(model, part).parameters() for model in models), strict=True)
         assert any(not torch.equal(one, two) for one, two in pairs) == moved, part
@@ -90,8 +80,8 @@ def test_the_model_is_a_stable_diffusion(erased):
     assert image.size == (16, 16)
 
 
-def test_the_registered_model_draws_from_a_text(erased):
-    with pointed_to(f"sqlite:///{erased[0] / 'mlflow.db'}"):
+def test_the_registered_model_draws_from_a_text(three):
+    with pointed_to(f"sqlite:///{three.project / 'mlflow.db'}"):
         model = mlflow.pyfunc.load_model("models:/erasediff-text-erasediff/latest")
     asked = pd.DataFrame({"prompt": ["the number 7", "a handwritten 1"], "seed": [0, 0], "count": [1, 2]})
     images = model.predict(asked)["images"]
@@ -99,9 +89,9 @@ def test_the_registered_model_draws_from_a_text(erased):
     assert (model.predict(asked)["images"] == images).all()
 
 
-def test_base_model_and_data_are_as_they_were(project, erased):
+def test_base_model_and_data_are_as_they_were(project, three):
     for path in ("06_models/tiny_text_to_image/base", "03_primary/tiny_text_to_image", "06_models/base"):
-        assert hash_tree(erased[0] / "data" / path) == hash_tree(project / "data" / path)
+        assert hash_tree(three.project / "data" / path) == hash_tree(project / "data" / path)
 
 
 @pytest.mark.parametrize("pipeline", ["uce", "esd", "salun"])
@@ -137,13 +127,13 @@ HUB = f"denoiser.pretrained=someone/some-model,denoiser.revision={COMMIT}"
         ("--env=base", "uce", "seed=0", ["uce ", "class"]),
     ],
 )
-def test_a_bad_input_is_one_line_and_nothing_is_lost(erased, quick_run, environment, pipeline, params, said):
-    quick_run.refuses(erased[0], environment, f"--pipeline={pipeline}", f"--params={params}", said=said)
+def test_a_bad_input_is_one_line_and_nothing_is_lost(three, quick_run, environment, pipeline, params, said):
+    quick_run.refuses(three.project, environment, f"--pipeline={pipeline}", f"--params={params}", said=said)
 
 
 def test_words_are_needed_where_the_model_is_asked_by_words(own, quick_run):
     file = own / "conf/tiny_text_to_image/parameters.yml"
-    settings = yaml.safe_load(file.read_text())
+    settings = yaml.safe_load(file.read_text()) | {"forget": {"classes": [3]}}
     del settings["captions"]
-    file.write_text(yaml.safe_dump({**settings, "forget": {"classes": [3]}}))
+    file.write_text(yaml.safe_dump(settings))
     quick_run.refuses(own, ENVIRONMENT, "--pipeline=unlearn", said=["captions.words: "])
