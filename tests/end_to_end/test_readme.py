@@ -101,7 +101,7 @@ ELSEWHERE = {
         "kedro run --env=fashion_mnist --pipeline=unlearn --params=forget.classes=8"
     ],
     "test_image_folder.py::test_from_a_folder_to_a_model_that_has_forgotten": [
-        "kedro run --env=image_folder_small --pipeline=prepare --params=source.path=my_images",
+        "kedro run --env=image_folder_small --pipeline=prepare --params=source.path=data/01_raw/my_images",
         "kedro run --env=image_folder_small --pipeline=pretrain",
         "kedro run --env=image_folder_small --pipeline=unlearn --params=forget.classes=2",
     ],
