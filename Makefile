@@ -53,6 +53,7 @@ pull: setup  ## digits, manifest, base model and classifier from the reference s
 # MLflow would start eight more processes for jobs that nothing here uses.
 ui: export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 ui: setup  ## MLflow on http://127.0.0.1:5000
+	@echo 'runs: http://127.0.0.1:5000/#/experiments/1/runs  models: http://127.0.0.1:5000/#/models'
 	kedro mlflow ui
 
 viz: setup-dev  ## the flow with previews on http://127.0.0.1:4141

@@ -105,7 +105,7 @@ test_evidence.py::test_from_a_version_to_its_request_and_back
 test_published.py::test_a_class_of_fashion_mnist_is_erased_from_the_model_that_was_pulled
     kedro run --env=fashion_mnist --pipeline=unlearn --params=forget.classes=8
 test_image_folder.py::test_from_a_folder_to_a_model_that_has_forgotten
-    kedro run --env=image_folder_small --pipeline=prepare --params=source.path=my_images
+    kedro run --env=image_folder_small --pipeline=prepare --params=source.path=data/01_raw/my_images
     kedro run --env=image_folder_small --pipeline=pretrain
     kedro run --env=image_folder_small --pipeline=unlearn --params=forget.classes=2
 test_image_folder.py::test_what_was_prepared_goes_through_dvc
