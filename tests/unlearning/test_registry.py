@@ -73,7 +73,7 @@ def test_killed_and_resumed_is_the_same_byte_for_byte(unet_model, data, tmp_path
     torch.manual_seed(12345)
     np.random.seed(12345)
     with pytest.raises(Killed):
-        run(name, models[0], data, checkpoint, 0, kill_at(4), FeatureStore(kept), steps=4)
+        run(name, models[0], data, checkpoint, 0, kill_at(4), store=FeatureStore(kept), steps=4)
     assert checkpoint.exists()
     assert kept.exists() == (name in KEEPERS)
     store = FeatureStore(kept if reused else None)
