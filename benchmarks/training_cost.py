@@ -27,7 +27,7 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.evaluation.classifiers.pretrained import SavedClassifier
-from erasediff_pipeline.evaluation.measure import evaluate_model, sample_model
+from erasediff_pipeline.evaluation.measure import evaluate_model, sample_model, sample_unguided
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import Method, TrainingData
@@ -66,9 +66,9 @@ class Bench:
     ) -> dict[str, Any]:
         """The metrics of a model, as ``unlearn`` measures them."""
         samples = sample_model(pipeline, self.task, sampling, evaluation, 0, "sample benchmark")
-        return evaluate_model(
-            samples, {"forget_membership_auc": None}, self.task, self.classifier, evaluation
-        )
+        unguided = sample_unguided(pipeline, samples, self.task, sampling, evaluation, 0, "no guidance")
+        membership = {"forget_membership_auc": None}
+        return evaluate_model(samples, unguided, membership, self.task, self.classifier, evaluation)
 
 
 def run_training(

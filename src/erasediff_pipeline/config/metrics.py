@@ -5,7 +5,7 @@ A new metric needs a line here and the function that measures it.
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["classes", "ids", "prompts"]
 """What a request names: classes, single training images, or words."""
@@ -37,6 +37,10 @@ class Metric:
     audited: bool = False
     """Whether it comes from ``audit.json``; the others are in ``metrics.json``, measured by every run."""
 
+    unguided: bool = False
+    """Whether it is measured on samples without guidance: in ``unguided`` of ``metrics.json``, where its key
+    is the name without ``unguided_``."""
+
     gated: bool = True
     """Whether it may have a gate."""
 
@@ -47,9 +51,16 @@ class Metric:
     """Unit of distances to the retrained model: 1, that model's value, or ln K, the largest entropy of K
     classes."""
 
+    def read(self, metrics: dict[str, Any]) -> float | None:
+        """Its value in one model's part of ``metrics.json``; None if it was not measured."""
+        if self.unguided:
+            return metrics.get("unguided", {}).get(self.name.removeprefix("unguided_"))
+        return metrics.get(self.name)
+
 
 _compared = partial(Metric, compared=True)
 _audited = partial(Metric, audited=True)
+_unguided = partial(Metric, unguided=True)
 
 METRICS = {
     metric.name: metric
@@ -76,6 +87,15 @@ METRICS = {
         _compared("fid", "FID, retained", "0 is best", scale="relative"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
+        _unguided(
+            "unguided_retain_accuracy",
+            "retain accuracy, no guidance",
+            "1 = retained",
+            samples="retain_samples",
+        ),
+        _unguided("unguided_fid", "FID, no guidance", "0 is best"),
+        _unguided("unguided_precision", "precision, no guidance", "1 is best", samples="retain_samples"),
+        _unguided("unguided_recall", "recall, no guidance", "1 is best", samples="real_images"),
         _audited(
             "relearning_steps_forgotten", "relearning steps to half accuracy, forgotten images", kinds=WHOLE
         ),

@@ -6,14 +6,19 @@ import torch
 from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
-from erasediff_pipeline.data.conditions import ERASE, SYNONYM
+from erasediff_pipeline.data.conditions import ERASE, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
-from erasediff_pipeline.evaluation.metrics import Metrics, evaluate_samples, round_metrics
+from erasediff_pipeline.evaluation.metrics import (
+    Metrics,
+    evaluate_samples,
+    evaluate_unguided,
+    round_metrics,
+)
 from erasediff_pipeline.seeding import derive_seed
 
 
@@ -43,6 +48,43 @@ def sample_model(
     model = model_of(pipeline, task.prompts)
     drawn = draw_samples(model, numbers, derive_seed(seed, "evaluation"), sampling, title)
     return LabelledImages(drawn, plan["label"].to_numpy())
+
+
+def sample_unguided(
+    pipeline: DiffusionPipeline,
+    samples: LabelledImages,
+    task: ForgetTask,
+    sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
+    seed: int,
+    title: str,
+) -> LabelledImages:
+    """Draw the retained classes without guidance, from the same noise for every model.
+
+    Guidance pushes samples to where the classifier recognises them, so it hides damage to the model.
+
+    Args:
+        pipeline: The model.
+        samples: From ``sample_model``; if ``sampling`` has no guidance, nothing is drawn again.
+        task: Conditions of the request.
+        sampling: Sampler, steps and batch size; its guidance is not used.
+        evaluation: Images per class.
+        seed: Top-level seed.
+        title: Title of the progress bar.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8 of the retained rows of ``task.plan``; a label is the class of the
+        condition.
+    """
+    plan = task.plan(evaluation)
+    kept = (plan["role"] == RETAIN).to_numpy()
+    if sampling.guidance_scale == 0:
+        return samples.select(kept)
+    plain = sampling.model_copy(update={"guidance_scale": 0.0})
+    numbers = torch.tensor(plan["number"].to_numpy()[kept])
+    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "unguided evaluation")
+    drawn = draw_samples(model, numbers, noise_seed, plain, title)
+    return LabelledImages(drawn, plan["label"].to_numpy()[kept])
 
 
 def measure_membership(
@@ -76,26 +118,33 @@ def measure_membership(
 
 def evaluate_model(
     samples: LabelledImages,
+    unguided: LabelledImages,
     membership: Metrics,
     task: ForgetTask,
     classifier: AnyClassifier,
     evaluation: EvaluationSettings,
 ) -> Metrics:
-    """Compute all metrics of one model, rounded to six decimals.
+    """Compute all metrics of one model, rounded.
 
     Args:
-        samples: From :func:`sample_model`.
-        membership: From :func:`measure_membership`.
-        task: Conditions and real images.
-        classifier: Assigns samples to classes.
-        evaluation: Sample counts, backend of FID, and k of precision and recall.
+        samples: From ``sample_model``.
+        unguided: From ``sample_unguided``.
+        membership: From ``measure_membership``.
+        task: The role of each sample, and the real images.
+        classifier: Assigns each sample to a class.
+        evaluation: Sample counts, FID backend, and k of precision and recall.
 
     Returns:
-        The keys of ``evaluate_samples``, and ``forget_membership_auc``.
+        One model's part of ``metrics.json``, see ``evaluate_samples``; ``unguided`` has the figures of
+        ``evaluate_unguided``.
     """
     roles = task.plan(evaluation)["role"].to_numpy()
     return round_metrics(
-        {**evaluate_samples(samples, roles, task.real, classifier, evaluation), **membership}
+        {
+            **evaluate_samples(samples, roles, task.real, classifier, evaluation),
+            **membership,
+            "unguided": evaluate_unguided(unguided, task.real, classifier, evaluation),
+        }
     )
 
 

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
-from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 
@@ -65,13 +66,51 @@ def evaluate_samples(
     extractor = build_extractor(settings.fid_backend, classifier)
     return {
         **forgetting,
-        "retain_accuracy": float(right[kept].double().mean()),
-        **fidelity(extractor(images[kept]), extractor.of(real), settings.precision_neighbours),
+        **_measure_retained(images[kept], right[kept], real, extractor, settings),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
         "forget_samples": int(judged.sum()),
         "retain_samples": int(kept.sum()),
         "real_images": len(real),
+    }
+
+
+def evaluate_unguided(
+    samples: LabelledImages, real: LabelledImages, classifier: AnyClassifier, settings: EvaluationSettings
+) -> Metrics:
+    """Measure samples of the retained classes that were drawn without guidance, where damage shows.
+
+    Args:
+        samples: Drawn images; a label is the class of the condition.
+        real: The retained training images, the reference of fid, precision and recall.
+        classifier: Assigns each sample to a class.
+        settings: Backend, and k of precision and recall.
+
+    Returns:
+        ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+
+    Raises:
+        InvalidParameter: The classifier has no features for the backend.
+        MissingInput: The backend is not installed.
+        ValueError: A set has no more images than ``precision_neighbours``.
+    """
+    images, labels = samples.tensors()
+    right = class_probabilities(classifier, images).argmax(dim=1) == labels
+    extractor = build_extractor(settings.fid_backend, classifier)
+    return _measure_retained(images, right, real, extractor, settings)
+
+
+def _measure_retained(
+    images: Tensor,
+    right: Tensor,
+    real: LabelledImages,
+    extractor: FeatureExtractor,
+    settings: EvaluationSettings,
+) -> Metrics:
+    """Accuracy, and fidelity to the real images, of samples under retained conditions."""
+    return {
+        "retain_accuracy": float(right.double().mean()),
+        **fidelity(extractor(images), extractor.of(real), settings.precision_neighbours),
     }
 
 

@@ -9,7 +9,7 @@ from erasediff_pipeline.evidence.intervals import Estimate, exactly, share_of
 
 def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, Estimate]:
     """List the figures of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
-    measured = {name: metrics.get(name) for name, metric in METRICS.items() if not metric.audited}
+    measured = {name: metric.read(metrics) for name, metric in METRICS.items() if not metric.audited}
     return _estimate(measured, metrics, confidence)
 
 

@@ -15,7 +15,12 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.evaluation.bench import Bench, describe_task
-from erasediff_pipeline.evaluation.measure import evaluate_model, measure_membership, sample_model
+from erasediff_pipeline.evaluation.measure import (
+    evaluate_model,
+    measure_membership,
+    sample_model,
+    sample_unguided,
+)
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.experiments.comparison import COSTS
 from erasediff_pipeline.experiments.store import TrialStore
@@ -147,10 +152,10 @@ def evaluate_trial(
     def make() -> Evaluated:
         drawing = (bench.task, bench.sampling, bench.evaluation, seed)
         samples = sample_model(model.pipeline, *drawing, f"sample {method}")
+        unguided = sample_unguided(model.pipeline, samples, *drawing, f"sample {method}, no guidance")
         membership = measure_membership(model.pipeline, *drawing)
-        return Evaluated(
-            samples, evaluate_model(samples, membership, bench.task, bench.classifier, bench.evaluation)
-        )
+        measuring = (bench.task, bench.classifier, bench.evaluation)
+        return Evaluated(samples, evaluate_model(samples, unguided, membership, *measuring))
 
     place = trial_folder(bench.task.request, method, seed, "judged")
     made_from = bench.describe_measuring(model, seed, "evaluation")

@@ -31,7 +31,7 @@ def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> l
     """List all that was measured; if several classes are forgotten, each of them."""
     base, erased = metrics["base"], metrics["erased"]
     rows = [
-        Row(metric.label, base.get(name), erased.get(name), metric.hint, name)
+        Row(metric.label, metric.read(base), metric.read(erased), metric.hint, name)
         for name, metric in METRICS.items()
         if not metric.audited
     ]

@@ -94,6 +94,23 @@ def sample(which: str) -> Callable:
     return sample_model
 
 
+def sample_unguided(which: str) -> Callable:
+    """The node that samples one model without guidance; the progress bar says ``which``."""
+
+    def sample(
+        model: ModelWithHistory,
+        samples: LabelledImages,
+        task: ForgetTask,
+        sampling: SamplingSettings,
+        evaluation: EvaluationSettings,
+        seed: int,
+    ) -> LabelledImages:
+        title = f"sample {which}, no guidance"
+        return measure.sample_unguided(model.pipeline, samples, task, sampling, evaluation, seed, title)
+
+    return sample
+
+
 def measure_membership(
     model: ModelWithHistory,
     task: ForgetTask,

@@ -95,6 +95,12 @@ def measure(which: str, model: str) -> list:
     return [
         node(nodes.sample(which), [model, "task", *drawing], f"{which}_samples", name=f"sample_{which}"),
         node(
+            nodes.sample_unguided(which),
+            [model, f"{which}_samples", "task", *drawing],
+            f"{which}_unguided_samples",
+            name=f"sample_{which}_unguided",
+        ),
+        node(
             nodes.measure_membership,
             [model, "task", *drawing],
             f"{which}_membership",
@@ -102,7 +108,14 @@ def measure(which: str, model: str) -> list:
         ),
         node(
             evaluate_model,
-            [f"{which}_samples", f"{which}_membership", "task", "classifier", "params:evaluation"],
+            [
+                f"{which}_samples",
+                f"{which}_unguided_samples",
+                f"{which}_membership",
+                "task",
+                "classifier",
+                "params:evaluation",
+            ],
             f"{which}_metrics",
             name=f"evaluate_{which}",
         ),
