@@ -13,7 +13,8 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
 TABLES := sweep sequence compare-digits audits words compare-words fashion-table
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) pull-words fashion-mnist benchmark clean help
+.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) guidance pull-words fashion-mnist benchmark \
+	clean help
 
 unlearn: pull  ## erase a digit: set up, pull reference data and models, run
 	kedro run --pipeline=unlearn
@@ -79,7 +80,10 @@ fashion-table:  ## table: every class of Fashion-MNIST, hours; continues where i
 $(TABLES): setup pull
 	python benchmarks/table.py $@
 
-words compare-words pull-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
+guidance: setup pull  ## table: FID of the base models by guidance scale, some minutes
+	python benchmarks/guidance.py local tiny_text_to_image
+
+words compare-words guidance pull-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
 pull-words: setup pull  ## data and models of the small text-to-image model
 
 FASHION_MNIST := data/03_primary/fashion_mnist/manifest.parquet

@@ -30,7 +30,7 @@ def test_a_change_of_code_and_a_version_without_its_record_are_named(monkeypatch
     monkeypatch.setattr("erasediff_pipeline.training.reading.batch_rows", lambda *given: kept(*given)[::-1])
     assert moved("training").startswith("training: its results have moved")
     monkeypatch.setitem(results.VERSIONS, "sampling", 99)
-    assert "sampling: the record is of version 1, not 99" in moved("sampling")
+    assert "sampling: the record is of version 2, not 99" in moved("sampling")
 
 
 @pytest.mark.parametrize(

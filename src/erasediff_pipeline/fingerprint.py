@@ -7,7 +7,7 @@ from typing import Any
 VERSIONS = {
     "data": 1,  # split, conditions and the order of samples
     "training": 1,  # the loop: order, noise, optimiser, running mean
-    "sampling": 1,
+    "sampling": 2,
     "evaluation": 2,  # what metrics.json holds
     "relearning": 1,
     "inversion": 1,

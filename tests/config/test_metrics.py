@@ -11,6 +11,14 @@ from erasediff_pipeline.reporting.summary import list_rows
 from tests.helpers.requests import request
 
 
+@pytest.mark.parametrize(
+    ("metrics", "value"), [({"fid": 1.0, "unguided": {"fid": 3.0}}, 3.0), ({"fid": 1.0}, None)]
+)
+def test_a_figure_without_guidance_is_read_apart(metrics, value):
+    """Results of earlier versions have none."""
+    assert METRICS["unguided_fid"].read(metrics) == value
+
+
 def test_a_new_line_is_known_to_gates_summary_and_comparison(monkeypatch):
     with pytest.raises(ValueError, match="unknown figure 'novelty'"):
         GateSettings(limits={"novelty": Gate(at_most=0.5)})

@@ -74,6 +74,19 @@ def test_gaussian_is_recovered(toy_model, alpha_bar, sampler, steps):
     assert float(pixels.std()) == pytest.approx(deviation, abs=0.02)
 
 
+def test_ddim_keeps_the_noise_where_estimates_are_clipped(toy_model, alpha_bar):
+    """As above, but where noise is strong the model predicts 0, so its estimates of the image are clipped."""
+    mean, deviation = 0.2, 0.25
+
+    def weak(model, x_t, t, c):
+        a = alpha_bar[t].view(-1, 1, 1, 1)
+        best = (1 - a).sqrt() * (x_t - a.sqrt() * mean) / (a * deviation**2 + 1 - a)
+        return torch.where(t.view(-1, 1, 1, 1) > 600, 0, best).float()
+
+    drawn = draw(toy_model(weak), [0] * 128, sampler="ddim", steps=100, guidance_scale=0)
+    assert float((drawn.double() / 127.5 - 1).std()) == pytest.approx(deviation, abs=0.04)
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS)
 def test_sampler_by_name(point_mass, monkeypatch, sampler):
     used, (scheduler, *_), model = [], SAMPLERS[sampler], point_mass()

@@ -173,6 +173,7 @@ MADE = {
     "clean": "rm -rf",
     "compare": "kedro run --pipeline=compare",
     "docs": "sphinx-build -W",
+    "guidance": "python benchmarks/guidance.py local tiny_text_to_image",
     "fashion-mnist": "kedro run --env=fashion_mnist --pipeline=unlearn",
     "help": "grep",
     "keys": "kedro keys",
@@ -244,6 +245,15 @@ def test_the_sweep_makes_a_row(own):
     assert header.startswith("digit,seed,")
     assert row.startswith("4,1,")
     assert "| 4 | 1 |" in (own / "table.md").read_text()
+
+
+def test_guidance_has_a_row_per_scale(own, edit):
+    small = {"sampling": {"steps": 1}, "evaluation": {"retain_samples": 4}}
+    edit(own / "conf/local/parameters.yml", small)
+    run_command(own, BIN / "python", "benchmarks/guidance.py", "local", "--output", "guidance.md")
+    rows = [line for line in (own / "guidance.md").read_text().splitlines() if line.startswith("| local |")]
+    assert [row.split(" | ")[1] for row in rows] == ["0", "0.25", "0.5", "1", "2 (default)"]
+    assert sum("**" in row for row in rows) == 1
 
 
 def test_every_method_on_a_digit_makes_rows(fill):

@@ -7,7 +7,13 @@ import pytest
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.class_conditional import ClassConditional
-from erasediff_pipeline.evaluation.measure import count_prompt_samples, measure_membership
+from erasediff_pipeline.diffusion.sampling import guided_prediction
+from erasediff_pipeline.evaluation.measure import (
+    count_prompt_samples,
+    measure_membership,
+    sample_model,
+    sample_unguided,
+)
 from tests.helpers.tasks import toy_manifest, toy_task
 
 
@@ -43,6 +49,20 @@ def test_no_membership_where_whole_classes_are_forgotten(toy_images, unet_model,
     asked = (toy_task(toy_images), SamplingSettings(), EvaluationSettings(), 0)
     assert measure_membership(unet_model().to_pipeline(), *asked) == {"forget_membership_auc": None}
     denoise.assert_not_called()
+
+
+@pytest.mark.parametrize(("guidance_scale", "drawn"), [(2.0, True), (0.0, False)])
+def test_retained_classes_are_drawn_without_guidance(toy_images, unet_model, guidance_scale, drawn):
+    """Nothing is drawn again where there is no guidance in the first place."""
+    task, model = toy_task(toy_images), unet_model().to_pipeline()
+    sampling = SamplingSettings(steps=1, guidance_scale=guidance_scale)
+    drawing = (task, sampling, EvaluationSettings(forget_samples=3, retain_samples=2), 0, "sample")
+    samples = sample_model(model, *drawing)
+    with patch("erasediff_pipeline.diffusion.sampling.guided_prediction", wraps=guided_prediction) as asked:
+        unguided = sample_unguided(model, samples, *drawing)
+    assert {call.args[-1] for call in asked.call_args_list} == ({0.0} if drawn else set())
+    assert unguided.labels.tolist() == [1, 1, 2, 2]
+    assert np.array_equal(unguided.images, samples.images[3:]) != drawn
 
 
 @pytest.mark.parametrize(

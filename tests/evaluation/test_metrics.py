@@ -3,7 +3,7 @@ import pytest
 
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.metrics import evaluate_samples, round_metrics
+from erasediff_pipeline.evaluation.metrics import evaluate_retained, evaluate_samples, round_metrics
 from erasediff_pipeline.hashing import hash_weights
 
 SETTINGS = EvaluationSettings(forget_samples=3, retain_samples=2, fid_backend="classifier")
@@ -44,6 +44,13 @@ def test_perfect_model_before_forgetting(judge, perfect):
     assert (perfect["precision"], perfect["recall"]) == (1, 1)
     assert (perfect["forget_samples"], perfect["retain_samples"], perfect["real_images"]) == (40, 80, 80)
     assert (perfect["fid_backend"], perfect["fid_weights_sha256"]) == ("classifier", hash_weights(judge))
+
+
+def test_samples_without_guidance_are_measured_alike(judge, toy_images, perfect):
+    kept = toy_images.select(toy_images.labels != 0)
+    figures = evaluate_retained(kept, kept, judge, SETTINGS)
+    assert figures == pytest.approx({name: perfect[name] for name in figures}, abs=1e-9)
+    assert sorted(figures) == ["fid", "precision", "recall", "retain_accuracy"]
 
 
 def test_perfectly_forgotten(evaluate):

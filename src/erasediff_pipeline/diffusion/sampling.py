@@ -1,6 +1,7 @@
 """Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ SCHEDULERS = {
     "ddpm": DDPMScheduler,
 }
 OPTIONS = {"sde_dpm_solver": {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True}}
+STEP_OPTIONS = {"ddim": {"use_clipped_model_output": True}}
+"""Where an estimate of the image is clipped, ε must follow: else x_t loses the noise that it should have."""
 STOCHASTIC = {"sde_dpm_solver", "ddpm"}
 """These draw noise at every step; the others are deterministic and take no generator."""
 
@@ -68,7 +71,9 @@ def sample_batch(
     options = OPTIONS.get(settings.sampler, {})
     scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config, **options)
     scheduler.set_timesteps(settings.steps, device=model.device)
-    extra = {"generator": generators} if settings.sampler in STOCHASTIC else {}
+    extra: dict[str, Any] = STEP_OPTIONS.get(settings.sampler, {})
+    if settings.sampler in STOCHASTIC:
+        extra = {"generator": generators}
     c = model.condition(labels)
     x_t = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
     x_t = x_t * scheduler.init_noise_sigma

@@ -15,8 +15,8 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
 from erasediff_pipeline.evaluation.metrics import (
     Metrics,
+    evaluate_retained,
     evaluate_samples,
-    evaluate_unguided,
     round_metrics,
 )
 from erasediff_pipeline.seeding import derive_seed
@@ -59,7 +59,7 @@ def sample_unguided(
     seed: int,
     title: str,
 ) -> LabelledImages:
-    """Draw the retained classes without guidance, from the same noise for every model.
+    """Draw the retained classes without guidance, see ``draw_retained``.
 
     Guidance pushes samples to where the classifier recognises them, so it hides damage to the model.
 
@@ -76,15 +76,40 @@ def sample_unguided(
         Images ``[N, C, H, W]`` uint8 of the retained rows of ``task.plan``; a label is the class of the
         condition.
     """
-    plan = task.plan(evaluation)
-    kept = (plan["role"] == RETAIN).to_numpy()
     if sampling.guidance_scale == 0:
-        return samples.select(kept)
+        return samples.select((task.plan(evaluation)["role"] == RETAIN).to_numpy())
     plain = sampling.model_copy(update={"guidance_scale": 0.0})
-    numbers = torch.tensor(plan["number"].to_numpy()[kept])
-    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "unguided evaluation")
-    drawn = draw_samples(model, numbers, noise_seed, plain, title)
-    return LabelledImages(drawn, plan["label"].to_numpy()[kept])
+    return draw_retained(pipeline, task, plain, evaluation, seed, title)
+
+
+def draw_retained(
+    pipeline: DiffusionPipeline,
+    task: ForgetTask,
+    sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
+    seed: int,
+    title: str,
+) -> LabelledImages:
+    """Draw the retained classes, from the same noise for every model and every guidance scale.
+
+    Args:
+        pipeline: The model.
+        task: Conditions of the request.
+        sampling: Sampler, steps, guidance and batch size.
+        evaluation: Images per class.
+        seed: Top-level seed.
+        title: Title of the progress bar.
+
+    Returns:
+        Images ``[N, C, H, W]`` uint8 of the retained rows of ``task.plan``; a label is the class of the
+        condition.
+    """
+    plan = task.plan(evaluation)
+    plan = plan[plan["role"] == RETAIN]
+    numbers = torch.tensor(plan["number"].to_numpy())
+    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "retained evaluation")
+    drawn = draw_samples(model, numbers, noise_seed, sampling, title)
+    return LabelledImages(drawn, plan["label"].to_numpy())
 
 
 def measure_membership(
@@ -136,14 +161,14 @@ def evaluate_model(
 
     Returns:
         One model's part of ``metrics.json``, see ``evaluate_samples``; ``unguided`` has the figures of
-        ``evaluate_unguided``.
+        ``evaluate_retained``.
     """
     roles = task.plan(evaluation)["role"].to_numpy()
     return round_metrics(
         {
             **evaluate_samples(samples, roles, task.real, classifier, evaluation),
             **membership,
-            "unguided": evaluate_unguided(unguided, task.real, classifier, evaluation),
+            "unguided": evaluate_retained(unguided, task.real, classifier, evaluation),
         }
     )
 

@@ -75,10 +75,10 @@ def evaluate_samples(
     }
 
 
-def evaluate_unguided(
+def evaluate_retained(
     samples: LabelledImages, real: LabelledImages, classifier: AnyClassifier, settings: EvaluationSettings
 ) -> Metrics:
-    """Measure samples of the retained classes that were drawn without guidance, where damage shows.
+    """Measure samples of the retained classes.
 
     Args:
         samples: Drawn images; a label is the class of the condition.
