@@ -26,6 +26,8 @@ def test_metrics_keep_the_contract(unlearned, metrics):
     assert set(metrics) == {"method", "forget", "base", "erased"}
     assert metrics["method"] == "erasediff"
     assert set(metrics["base"]) == set(metrics["erased"]) == METRICS
+    unguided = {"retain_accuracy", "fid", "precision", "recall"}
+    assert set(metrics["base"]["unguided"]) == set(metrics["erased"]["unguided"]) == unguided
     run = read_json(unlearned.report / "run.json")
     assert set(run) == {"cost", "provenance"}
     assert set(run["cost"]) == {"steps", "denoiser_evaluations", "wall_seconds", "peak_memory_bytes"}
@@ -44,10 +46,15 @@ def test_the_rest_still_works(metrics):
     assert metrics["erased"]["fid"] <= 1.10 * metrics["base"]["fid"]
 
 
+def test_guidance_raises_fid(metrics):
+    assert metrics["base"]["unguided"]["fid"] < metrics["base"]["fid"] / 4
+
+
 def test_progress_and_the_table_at_the_end(unlearned):
     progress, table = unlearned.run.output.split("erasediff: forget class 0")
     lines = re.findall(r"^(.+): (?:step|image) \d+/\d+, .* left", progress, re.MULTILINE)
-    assert set(lines) == {"erasediff", "sample base", "sample erased"}
+    sampled = [f"sample {model}{how}" for model in ("base", "erased") for how in ("", ", no guidance")]
+    assert set(lines) == {"erasediff", *sampled}
     report = "data/08_reporting/erasediff/report.html"
     for words in ("before", "after", "forget accuracy", "retain accuracy", "cost:", report, "make ui"):
         assert words in table
