@@ -25,5 +25,5 @@ class DeclarePlaces:
         """Add the places to the catalog, if the pipeline asks for them."""
         if PLACES in pipeline.inputs():
             source = self.loader["parameters"]["source"]["name"]
-            downloads = Place(f"data/01_raw/{source}*", "images")
-            catalog[PLACES] = MemoryDataset([*read_places(self.loader.catalog_of_any_run()), downloads])
+            downloads = [Place(f"data/01_raw/{source}{part}", "images") for part in ("", ".part")]
+            catalog[PLACES] = MemoryDataset([*read_places(self.loader.catalog_of_any_run()), *downloads])
