@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
 
@@ -43,11 +44,7 @@ def sample_model(
     Returns:
         Images ``[N, C, H, W]`` uint8, in the order of ``task.plan``; a label is the class of the condition.
     """
-    plan = task.plan(evaluation)
-    numbers = torch.tensor(plan["number"].to_numpy())
-    model = model_of(pipeline, task.prompts)
-    drawn = draw_samples(model, numbers, derive_seed(seed, "evaluation"), sampling, title)
-    return LabelledImages(drawn, plan["label"].to_numpy())
+    return _draw(pipeline, task, task.plan(evaluation), sampling, derive_seed(seed, "evaluation"), title)
 
 
 def sample_unguided(
@@ -105,10 +102,21 @@ def draw_retained(
         condition.
     """
     plan = task.plan(evaluation)
-    plan = plan[plan["role"] == RETAIN]
+    kept = plan[plan["role"] == RETAIN]
+    return _draw(pipeline, task, kept, sampling, derive_seed(seed, "retained evaluation"), title)
+
+
+def _draw(
+    pipeline: DiffusionPipeline,
+    task: ForgetTask,
+    plan: pd.DataFrame,
+    sampling: SamplingSettings,
+    noise_seed: int,
+    title: str,
+) -> LabelledImages:
+    """Draw the rows of a plan."""
     numbers = torch.tensor(plan["number"].to_numpy())
-    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "retained evaluation")
-    drawn = draw_samples(model, numbers, noise_seed, sampling, title)
+    drawn = draw_samples(model_of(pipeline, task.prompts), numbers, noise_seed, sampling, title)
     return LabelledImages(drawn, plan["label"].to_numpy())
 
 

@@ -95,7 +95,7 @@ def sample(which: str) -> Callable:
 
 
 def sample_unguided(which: str) -> Callable:
-    """The node that samples one model without guidance; the progress bar says ``which``."""
+    """Node that samples one model without guidance; the progress bar shows ``which``."""
 
     def sample(
         model: ModelWithHistory,
@@ -159,9 +159,9 @@ def describe_run(method: str) -> Callable:
 
 
 def check_gates(method: str) -> Callable:
-    """The node that checks the gates; those that need an audit name the command that audits ``method``."""
+    """Node that checks the gates; those that need an audit name the command that audits ``method``."""
 
-    def hold(
+    def check(
         metrics: dict[str, Any],
         run: dict[str, Any],
         gates: GateSettings,
@@ -173,7 +173,7 @@ def check_gates(method: str) -> Callable:
         command = workspace.command("audit", audit_parameters(method, request))
         return collect_evidence(metrics, run, None, gates, report.hide_forgotten, command)
 
-    return hold
+    return check
 
 
 def fill_card(method: str) -> Callable:
