@@ -225,7 +225,7 @@ class PretrainSettings(TrainingSettings):
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.995, ge=0, lt=1)
 
-    condition_dropout: float = Field(0.5, ge=0, lt=1)
+    condition_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the images that are trained under the null condition. arXiv 2207.12598 finds 0.1 to 0.2 best
     for FID. Here it is 0.5, since the forget target ``null`` leads to the unconditional samples: the clearer
     these are, the fewer are taken for the forgotten class."""

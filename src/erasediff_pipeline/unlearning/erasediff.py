@@ -83,13 +83,13 @@ ForgetTarget = Annotated[
 class EraseDiffSettings(MethodSettings):
     """Settings of EraseDiff (arXiv 2401.05779)."""
 
-    control: Control = "grad_norm"
+    control: Control = "fixed"
     """How λ is set, see ``find_lambda``; ``grad_norm`` is the paper's."""
 
     eta: float = Field(1.0, ge=0)
     """η of ``grad_norm``, ``value_gap`` and ``cosine``: a larger η pushes the forget loss down harder."""
 
-    fixed_lambda: float = Field(0.1, ge=0)
+    fixed_lambda: float = Field(1.0, ge=0)
     """λ under ``control: fixed``; the released code uses 0.1."""
 
     forget_target: ForgetTarget = "null"
@@ -103,7 +103,7 @@ class EraseDiffSettings(MethodSettings):
     - ``anchor_prompt``: the prediction for ``forget.anchor_prompt``.
     """
 
-    retain_loss: Literal["denoising", "distillation"] = "denoising"
+    retain_loss: Literal["denoising", "distillation"] = "distillation"
     """L_r.
 
     ``denoising`` is the paper's: the target is the added noise. Under ``distillation`` the target is the base

@@ -26,17 +26,11 @@ from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
-from erasediff_pipeline.unlearning.erasediff import Control, EraseDiff, EraseDiffSettings, Predict
+from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings, Predict
 
 
 class RobustEraseDiffSettings(EraseDiffSettings):
     """Settings of EraseDiff with an attack on the embedding inside the training."""
-
-    control: Control = "fixed"
-    """How λ is set. Under attack the forget loss falls more slowly than ``grad_norm`` demands: λ diverges."""
-
-    fixed_lambda: float = Field(3.0, ge=0)
-    """λ under ``control: fixed``."""
 
     radius: float = Field(0.1, gt=0)
     """σ, the radius around the forgotten embedding, in standard deviations of the retained embeddings."""
