@@ -24,7 +24,7 @@ class MethodSettings(TrainingSettings):
 
     steps: int = Field(300, ge=1)
     batch_size: int = Field(64, ge=1)
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0)
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.97, ge=0, lt=1)
     log_every: int = Field(1, ge=1)
