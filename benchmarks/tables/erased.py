@@ -192,6 +192,7 @@ def _sequence_body(rows: pd.DataFrame) -> list[str]:
     return [
         *markdown(["request", *(column.heading for column in columns)], cells),
         "",
+        "Each row is of the classes that its request retains, that of the base model of the first one's. "
         f"Limits after the last request: forget accuracy ≤ 0.03 for each digit, {describe(SEQUENCE_LIMITS)}. "
         f"Missed: {last or 'none'}.",
     ]
@@ -213,8 +214,8 @@ SEQUENCE = Table(
     environment="sweep",
     title="Requests in a row",
     text="Each request starts from the model that the request before it wrote. After each request, every "
-    "digit erased so far is measured; fewer classes are retained. The limits are wider than those of a "
-    "single request, since each request costs a little of what earlier ones reached.",
+    "digit erased so far is measured. The limits are wider than those of a single request, since each "
+    "request costs a little of what earlier ones reached.",
     axes={"digit": range(5)},
     run=_erase_next,
     body=_sequence_body,

@@ -29,7 +29,7 @@ def compare_in_pairs(distances: pd.DataFrame, first: str) -> pd.DataFrame:
 def describe_ranking(tests: pd.DataFrame, first: str, requests: int) -> str:
     """Say what the tests support, and what not."""
     if len(tests) * 2.0 ** (1 - requests) > LEVEL:  # the smallest p, if all differences have one sign
-        return f"{requests} digits are too few for a test of {len(tests)} methods."
+        return f"{requests} digits are too few for this test of {len(tests)} method{'s' * (len(tests) > 1)}."
     apart = tests["p"] <= LEVEL
     farther, nearer = apart & (tests["difference"] > 0), apart & (tests["difference"] < 0)
     if farther.all():

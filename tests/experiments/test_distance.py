@@ -47,7 +47,7 @@ def test_a_retrained_model_is_measured_from_the_others():
 
 
 def test_the_noise_floor_of_equal_models_is_known():
-    """The mean square of n models is n / (n − 1) on each question, where the spread is not a sampling error."""
+    """The mean square of n models is n / (n − 1) on each question, if their spread is above the error."""
     draws = np.random.default_rng(0).normal(0.5, 0.05, (4, 3))
     rows = trials(dict(zip(RETRAINED, draws, strict=True))).assign(forget_samples=10**6)
     found = add_distances(rows)
