@@ -75,7 +75,7 @@ sequence:  ## table: five requests in a row, about 6 minutes
 compare-digits:  ## table: every method on every digit, hours; continues where it stopped
 audits:  ## table: audits of every method on every digit, hours; continues where it stopped
 words:  ## table: every word erased from the small text-to-image model, about 20 minutes
-compare-words:  ## table: every method on the word "three", about 40 minutes; continues where it stopped
+compare-words:  ## table: every method on the word "three", about an hour; continues where it stopped
 fashion-table:  ## table: every class of Fashion-MNIST, hours; continues where it stopped
 $(TABLES): setup pull
 	python benchmarks/table.py $@

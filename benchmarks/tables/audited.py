@@ -7,7 +7,7 @@ import pandas as pd
 
 from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.evidence.figures import figures_of_audit
-from erasediff_pipeline.experiments.comparison import GOLD
+from erasediff_pipeline.experiments.distance import GOLD
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import ROOT, markdown, run_pipeline
 from tables.compared import forgets_classes

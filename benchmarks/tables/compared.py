@@ -4,23 +4,42 @@ from typing import Any
 
 import pandas as pd
 
-from erasediff_pipeline.experiments.comparison import GOLD, add_distances, half_width, mark_front, summarise
+from erasediff_pipeline.config.metrics import METRICS
+from erasediff_pipeline.experiments.comparison import half_width, mark_front, summarise
+from erasediff_pipeline.experiments.distance import GOLD, RETRAINED
 from erasediff_pipeline.reporting.comparison import with_interval
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import ROOT, markdown, read_parameters, run_pipeline
+from tables.paired import LEVEL, compare_in_pairs, describe_ranking
 from tables.spec import Cell, Chosen, Table
 
 SHOWN = {
     "forget_accuracy": ("forget accuracy", 3),
-    "retain_accuracy": ("retain accuracy", 4),
+    "retain_accuracy": ("retain accuracy", 3),
+    "unguided_retain_accuracy": ("no guidance", 3),
     "fid": ("FID, retained", 2),
-    "recall": ("recall, retained", 3),
+    "unguided_fid": ("no guidance", 2),
+    "precision": ("precision", 3),
+    "unguided_precision": ("no guidance", 3),
+    "recall": ("recall", 3),
+    "unguided_recall": ("no guidance", 3),
     "wall_seconds": ("seconds", 0),
-    "distance": ("distance", 3),
+    "distance": ("distance", 1),
 }
-"""Column → heading and decimals."""
-REPEATED = ("erasediff", GOLD)
-"""Methods that have three seeds on the default request, the digit 0."""
+"""Column → heading and decimals; "no guidance" is the same as the column before it."""
+BY_DIGIT = (
+    *("forget_accuracy", "retain_accuracy", "unguided_retain_accuracy", "fid", "unguided_fid"),
+    *("unguided_precision", "unguided_recall", "distance"),
+)
+GOLD_SEEDS = tuple(range(RETRAINED))
+"""Seeds of the retrained model, for every request."""
+FIRST = "erasediff"
+"""Has three seeds on the default request, the digit 0; the others are tested against it."""
+DISTANCE = (
+    f"The distance is measured to {RETRAINED} retrained models, by their spread; the row `{GOLD}` is the "
+    "noise floor, one of them measured from the others "
+    "([docs/reference/metrics.md](../docs/reference/metrics.md#the-distance-of-compare))."
+)
 REUSED = (
     "A trial of the same code, settings and weights is not run again: its seconds may be older than the "
     "commit above."
@@ -47,25 +66,47 @@ def compare(environment: str, **parameters: object) -> pd.DataFrame:
 
 def _summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """The methods of one comparison, their distances, and whether they are on the Pareto front."""
-    summary = add_distances(summarise(rows, 0.95), classes=10)
+    summary = summarise(rows, 0.95)
     return summary.assign(front=mark_front(summary))
 
 
-def _means(summaries: pd.DataFrame) -> list[str]:
-    """One line per method, nearest to the retrained model first: means over its rows, with intervals."""
-    groups = summaries.groupby("method")[list(SHOWN)]
-    means, widths = groups.mean(), groups.agg(half_width, confidence=0.95)
+def _means(summaries: pd.DataFrame) -> pd.DataFrame:
+    """Means over the digits, with intervals."""
+    groups = summaries.groupby("method", sort=False)[list(SHOWN)]
+    widths = groups.agg(half_width, confidence=0.95).add_suffix("_interval")
+    return groups.mean().join(widths).reset_index()
+
+
+def _table(summary: pd.DataFrame) -> list[str]:
+    """One line per method, nearest to the retrained models first."""
     lines = [
-        [f"`{method}`", *(with_interval(row[n], widths.loc[method, n], SHOWN[n][1]) for n in SHOWN)]
-        for method, row in means.sort_values("distance").iterrows()
+        [f"`{row['method']}`", *(with_interval(row[n], row[f"{n}_interval"], SHOWN[n][1]) for n in SHOWN)]
+        for _, row in summary.sort_values("distance", kind="stable").iterrows()
     ]
     return markdown(["method", *(heading for heading, _ in SHOWN.values())], lines)
 
 
-def _nearest(summaries: pd.DataFrame) -> str:
-    """Which method is nearest to the retrained model; empty if that is missing."""
-    means = summaries[~summaries["method"].isin(["base", GOLD])].groupby("method")["distance"].mean()
-    return "" if means.isna().all() else f"Nearest to the retrained model: `{means.idxmin()}`. "
+def _ranking(distances: pd.DataFrame) -> list[str]:
+    """Whether the distance of EraseDiff differs from that of each other method, paired over digits."""
+    if FIRST not in distances.index or distances.empty:
+        return []
+    tests = compare_in_pairs(distances, FIRST)
+    cells = [
+        [f"`{method}`", f"{row['median']:.1f}", f"{row['difference']:+.1f}", f"{row['p']:.3f}"]
+        for method, row in tests.sort_values("median").iterrows()
+    ]
+    digits = distances.shape[1]
+    return [
+        "",
+        f"## Distance to the retrained models: `{FIRST}` against each other method",
+        "",
+        f"Paired over {digits} digits: Wilcoxon's signed-rank test, two-sided, with Holm's correction. "
+        f"p ≤ {LEVEL} tells two methods apart. "
+        f"Median distance of `{FIRST}`: {distances.loc[FIRST].median():.1f}. "
+        f"{describe_ranking(tests, FIRST, digits)}",
+        "",
+        *markdown(["method", "median distance", f"median of the difference from `{FIRST}`", "p"], cells),
+    ]
 
 
 def _missing_trials(chosen: Chosen, rows: pd.DataFrame) -> list[Cell]:
@@ -75,17 +116,19 @@ def _missing_trials(chosen: Chosen, rows: pd.DataFrame) -> list[Cell]:
     started = {digit for digit, method, _ in done if method == "base"}
     work = [(digit, None, (0,)) for digit in chosen["digit"] if digit not in started]
     for digit in sorted(started & set(chosen["digit"])):
-        work += [(digit, method, (0,)) for method in wanted if (digit, method, 0) not in done]
-    if 0 in chosen["digit"]:
-        more = [method for method in REPEATED if method in wanted and (0, method, 2) not in done]
-        work += [(0, method, (1, 2)) for method in more]
+        for method in wanted:
+            seeds = GOLD_SEEDS if method == GOLD else (0,)
+            if any((digit, method, seed) not in done for seed in seeds):
+                work.append((digit, method, seeds))
+    if 0 in chosen["digit"] and FIRST in wanted and (0, FIRST, 2) not in done:
+        work.append((0, FIRST, (1, 2)))
     return [{"digit": digit, "method": method, "seeds": seeds} for digit, method, seeds in work]
 
 
 def _compare_digit(cell: Cell) -> list[dict[str, Any]]:
     """All methods, or one with the seeds of the cell."""
     method, seeds = cell["method"], cell["seeds"]
-    only = {"compare.methods": method} if method else {}
+    only = {"compare.methods": method} if method else {"compare.retrained_seeds": RETRAINED}
     rows = compare("sweep", **{"forget.classes": cell["digit"], "compare.seeds": max(seeds) + 1, **only})
     if method:
         rows = rows[(rows["method"] == method) & rows["seed"].isin(seeds)]
@@ -104,31 +147,34 @@ def _wide(table: pd.DataFrame) -> list[str]:
 
 def _digits_body(rows: pd.DataFrame) -> list[str]:
     """Means over the digits, then seeds, then every digit."""
-    first = rows[rows["seed"] == 0]
+    first = rows[(rows["seed"] == 0) | (rows["method"] == GOLD)]
     every = pd.concat([_summarise(part).assign(digit=digit) for digit, part in first.groupby("digit")])
-    order = every.groupby("method")["distance"].mean().sort_values().index
+    order = every.groupby("method", sort=False)["distance"].mean().sort_values(kind="stable").index
     front = _by_digit(every, "front", order).drop(index=["base", GOLD], errors="ignore")
     counts = front.sum(axis=1)
     ranked = ", ".join(
         f"`{m}` {n}" for m, n in counts.sort_values(ascending=False, kind="stable").items() if n
     )
+    distances = _by_digit(every, "distance", order).drop(index=["base", GOLD], errors="ignore")
     lines = [
         f"## Mean over {every['digit'].nunique()} digits, one seed each, ± half of the 95 % interval",
         "",
-        *_means(every),
+        *_table(_means(every)),
         "",
-        f"{_nearest(every)}On the Pareto front of FID against forget accuracy, number of digits: {ranked}.",
+        f"On the Pareto front of FID without guidance against forget accuracy, number of digits: {ranked}.",
+        *_ranking(distances.dropna(axis="columns")),
     ]
-    repeated = rows[(rows["digit"] == 0) & rows["method"].isin(REPEATED)]
-    if (seeds := repeated["seed"].nunique()) > 1:
-        each = pd.concat([_summarise(part) for _, part in repeated.groupby("seed")])
-        lines += ["", f"## Digit 0, {seeds} seeds, ± half of the 95 % interval", "", *_means(each)]
-    for name in ("forget_accuracy", "retain_accuracy", "fid", "distance"):
-        heading, decimals = SHOWN[name]
-        cells = _by_digit(every, name, order).map(f"{{:.{decimals}f}}".format)
+    repeated = rows[(rows["digit"] == 0) & rows["method"].isin([FIRST, GOLD])]
+    if (seeds := repeated.loc[repeated["method"] == FIRST, "seed"].nunique()) > 1:
+        title = f"## Digit 0, {seeds} seeds, ± half of the 95 % interval"
+        lines += ["", title, "", *_table(summarise(repeated, 0.95))]
+    for name in BY_DIGIT:
+        heading = SHOWN[name][0] if name not in METRICS else METRICS[name].label
+        cells = _by_digit(every, name, order).map(f"{{:.{SHOWN[name][1]}f}}".format)
         lines += ["", f"## By digit: {heading}", "", *_wide(cells)]
     marks = front.replace({True: "●", False: ""}).assign(**{"of all": counts})
-    return [*lines, "", "## By digit: Pareto front of FID against forget accuracy", "", *_wide(marks)]
+    title = "## By digit: Pareto front of FID without guidance against forget accuracy"
+    return [*lines, "", title, "", *_wide(marks)]
 
 
 DIGITS = Table(
@@ -136,9 +182,8 @@ DIGITS = Table(
     file="comparison",
     environment="sweep",
     title="Every method on every digit",
-    text="The distance is measured to the model retrained without the digit: a mean over the metrics, see "
-    f"[docs/reference/metrics.md](../docs/reference/metrics.md). {REUSED} The settings were tuned on "
-    "digits other than 3 and 7. All figures: [comparison.csv](comparison.csv).",
+    text=f"{DISTANCE} {REUSED} The settings were tuned on digits other than 3 and 7. All figures: "
+    "[comparison.csv](comparison.csv).",
     axes={"digit": range(10)},
     run=_compare_digit,
     body=_digits_body,
@@ -150,17 +195,23 @@ DIGITS = Table(
 
 def _missing_methods(chosen: Chosen, rows: pd.DataFrame) -> list[Cell]:
     """One run of all methods if one is missing; stored trials are not repeated."""
-    done = set() if rows.empty else set(rows["method"])
-    return [] if set(methods_for("tiny_text_to_image")) <= done else [{}]
+    done = set() if rows.empty else set(zip(rows["method"], rows["seed"], strict=True))
+    wanted = {(method, 0) for method in methods_for("tiny_text_to_image")}
+    return [] if wanted | {(GOLD, seed) for seed in GOLD_SEEDS} <= done else [{}]
+
+
+def _compare_word(cell: Cell) -> list[dict[str, Any]]:
+    return compare("tiny_text_to_image", **{"compare.retrained_seeds": RETRAINED}).to_dict("records")
 
 
 def _word_body(rows: pd.DataFrame) -> list[str]:
     summary = _summarise(rows)
     front = ", ".join(f"`{method}`" for method in summary[summary["front"]]["method"])
     return [
-        *_means(summary),
+        *_table(summary),
         "",
-        f"{_nearest(summary)}On the Pareto front of FID against forget accuracy: {front}.",
+        f"On the Pareto front of FID without guidance against forget accuracy: {front}. "
+        "One word ranks no methods.",
     ]
 
 
@@ -169,14 +220,11 @@ ONE_WORD = Table(
     file="words_comparison",
     environment="tiny_text_to_image",
     title='Every method on the word "three"',
-    text="One seed, no intervals: ignore differences of a few thousandths. Forget accuracy is measured with "
-    "prompts that were not used to erase. The distance is measured to the model whose U-Net was retrained "
-    "without the class: a mean over the metrics, see "
-    f"[docs/reference/metrics.md](../docs/reference/metrics.md). {REUSED} The settings "
-    "were tuned for EraseDiff on the words for 2 and 8. All figures: "
-    "[words_comparison.csv](words_comparison.csv).",
+    text="One seed, and three of the retrained model, whose U-Net alone was retrained. Forget accuracy is "
+    f"measured with prompts that were not used to erase. {DISTANCE} {REUSED} The settings were tuned for "
+    "EraseDiff on the words for 2 and 8. All figures: [words_comparison.csv](words_comparison.csv).",
     axes={},
-    run=lambda cell: compare("tiny_text_to_image").to_dict("records"),
+    run=_compare_word,
     body=_word_body,
     keys=("method", "seed"),
     missing=_missing_methods,

@@ -79,12 +79,22 @@ class Limit:
     met: Callable[[pd.Series], bool]
 
 
-def at_most(name: str, key: str, limit: float, unit: str = "") -> Limit:
-    return Limit(name, f"≤ {limit}{unit}", lambda row: row[key] <= limit)
+def at_most(name: str, key: str, limit: float) -> Limit:
+    return Limit(name, f"≤ {limit}", lambda row: row[key] <= limit)
 
 
-def at_least(name: str, key: str, limit: float) -> Limit:
-    return Limit(name, f"≥ {limit}", lambda row: row[key] >= limit)
+def kept(name: str, key: str, loss: float = 0.01) -> Limit:
+    """At most ``loss`` below the base model's."""
+    return Limit(
+        name, f"≥ the base model's − {loss}", lambda row: row[f"base_{key}"] - row[key] <= loss + 1e-9
+    )
+
+
+def times_base(name: str, key: str, limit: float) -> Limit:
+    """At most ``limit`` times the base model's."""
+    return Limit(
+        name, f"≤ {limit:.2f} × the base model's", lambda row: row[key] <= limit * row[f"base_{key}"]
+    )
 
 
 def misses(row: pd.Series, limits: Sequence[Limit]) -> str:

@@ -9,10 +9,12 @@ import pytest
 import memory
 import table
 from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
+from erasediff_pipeline.experiments.distance import COUNTS
 from erasediff_pipeline.unlearning.registry import METHODS
 from measured import Measured, describe
 from table import TABLES, main, render
 from tables import audited, compared, erased
+from tables.paired import compare_in_pairs, describe_ranking
 from tables.spec import misses
 from tests.helpers.project import ROOT
 
@@ -45,21 +47,15 @@ def test_other_committed_pages_follow_from_their_figures(tmp_path):
 
 
 NAN = float("nan")
-SWEEP = {"forget_accuracy": 0.02, "retain_accuracy": 0.99, "fid_ratio": 1.10}
-WORD = {
+SWEEP = {
     "forget_accuracy": 0.02,
-    "forget_accuracy_erased_prompts": 0.0,
-    "forget_accuracy_synonyms": 0.05,
-    "retain_accuracy": 0.98,
+    **{"base_retain_accuracy": 0.95, "base_fid": 10.0, "retain_accuracy": 0.94, "fid": 11.0},
+    **{"base_unguided_retain_accuracy": 0.9, "base_unguided_fid": 2.0},
+    **{"unguided_retain_accuracy": 0.89, "unguided_fid": 2.2},
 }
-FASHION = {
-    "base_retain_accuracy": 0.95,
-    "base_fid": 10.0,
-    "forget_accuracy": 0.03,
-    "retain_accuracy": 0.94,
-    "fid": 11.0,
-    "run_seconds": 900,
-}
+"""As far from the base model as the limits allow."""
+WORD = SWEEP | {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.05}
+FASHION = SWEEP | {"run_seconds": 900}
 GOLD = {
     "relearning_steps_forgotten": 8.0,
     "relearning_steps_retained": 128.0,
@@ -75,6 +71,7 @@ GOLD = {
     "damage_worst": 0.97,
 }
 AUDIT = GOLD | {f"gold_{name}": value for name, value in GOLD.items()}
+EACH = ((erased.SWEEP_LIMITS, SWEEP), (erased.WORD_LIMITS, WORD), (erased.FASHION_LIMITS, FASHION))
 
 
 @pytest.mark.parametrize(
@@ -85,17 +82,17 @@ AUDIT = GOLD | {f"gold_{name}": value for name, value in GOLD.items()}
         (erased.FASHION_LIMITS, FASHION, {}, ""),
         (audited.LIMITS, AUDIT, {}, ""),
         (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.025}, "forget accuracy"),
-        (erased.SWEEP_LIMITS, SWEEP, {"retain_accuracy": 0.9889}, "retain accuracy"),
-        (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.5, "fid_ratio": 1.1001}, "forget accuracy, FID"),
-        (erased.SWEEP_LIMITS, SWEEP, {"fid_ratio": NAN}, "FID"),
+        (erased.SWEEP_LIMITS, SWEEP, {"retain_accuracy": 0.9389}, "retain accuracy"),
+        (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.5, "fid": 11.01}, "forget accuracy, FID"),
+        (erased.SWEEP_LIMITS, SWEEP, {"fid": NAN}, "FID"),
+        # Guidance hides damage: each is held without it, too.
+        *((*each, {"unguided_retain_accuracy": 0.88}, "retain accuracy without guidance") for each in EACH),
+        *((*each, {"unguided_fid": 2.21}, "FID without guidance") for each in EACH),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy": 0.025}, "forget accuracy, new prompts"),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy_synonyms": 0.055}, "synonym"),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy_erased_prompts": 0.03}, "used prompts"),
-        (erased.WORD_LIMITS, WORD, {"retain_accuracy": 0.9789}, "retain accuracy"),
-        (erased.FASHION_LIMITS, FASHION, {"forget_accuracy": 0.035}, "forget accuracy"),
-        (erased.FASHION_LIMITS, FASHION, {"retain_accuracy": 0.9389}, "retain accuracy"),
+        (erased.FASHION_LIMITS, FASHION, {"forget_accuracy": 0.025}, "forget accuracy"),
         (erased.FASHION_LIMITS, FASHION, {"fid": 11.01, "run_seconds": 901}, "FID, time"),
-        (erased.FASHION_LIMITS, FASHION, {"fid": NAN}, "FID"),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.75}, ""),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.76}, "inversion"),
         (audited.LIMITS, AUDIT, {"relearning_steps_forgotten": 4.0}, "relearning"),
@@ -109,31 +106,37 @@ def test_limits(limits, good, change, missed):
 
 
 def test_a_page_says_that_it_is_unfinished():
-    row = SWEEP | {"digit": 4, "base_fid": 16.0, "fid": 8.0}
-    page = page_of("sweep", [row | {"seed": 1, "fid_ratio": 1.5}, row | {"seed": 0}])
+    row = SWEEP | {"digit": 4}
+    page = page_of("sweep", [row | {"seed": 1, "unguided_fid": 3.0}, row | {"seed": 0}])
     origin = "`make sweep` on a CPU; 2026-01-02; commit 0123; settings 4567."
     assert f"{origin} Unfinished, runs missing: 28." in page
-    assert "1 of 2 runs meet every limit: forget accuracy ≤ 0.02, retain accuracy ≥ 0.99, FID ≤ 1.1 ×" in page
+    assert "mean over 2 runs: 1.100, without guidance 1.300; limit for both: 1.05." in page
+    limits = "forget accuracy ≤ 0.02, retain accuracy ≥ the base model's − 0.01, "
+    limits += "retain accuracy without guidance ≥ the base model's − 0.01, FID ≤ 1.10 × the base model's, FID"
+    assert f"1 of 2 runs meet every limit: {limits}" in page
+    kept = "0.020 | 0.950 | 0.940 | 0.900 | 0.890 | 10.00 | 11.00 | 2.00"
     assert page.splitlines()[-2:] == [
-        "| 4 | 0 | 0.020 | 0.9900 | 16.00 | 8.00 | 1.100 |  |",
-        "| 4 | 1 | 0.020 | 0.9900 | 16.00 | 8.00 | 1.500 | FID |",
+        f"| 4 | 0 | {kept} | 2.20 |  |",
+        f"| 4 | 1 | {kept} | 3.00 | FID without guidance |",
     ]
 
 
 @pytest.mark.parametrize(
-    ("second", "retain_accuracy", "missed"),
+    ("second", "accuracy", "missed"),
     [
-        ((0.05, 0.05), 0.97, "none"),
-        ((0.055, 0.0), 0.97, "forget accuracy of 0"),
-        ((0.1, 0.2), 0.96, "forget accuracy of 0, forget accuracy of 1, retain accuracy"),
+        ((0.03, 0.03), 0.88, "none"),
+        ((0.035, 0.0), 0.88, "forget accuracy of 0"),
+        ((0.1, 0.2), 0.87, "forget accuracy of 0, forget accuracy of 1, retain accuracy without guidance"),
     ],
 )
-def test_each_request_in_a_row_measures_every_digit_so_far(second, retain_accuracy, missed):
-    same = {"retain_accuracy": retain_accuracy, "fid": 9.0}
-    left = {"forget_accuracy_0": second[0], "forget_accuracy_1": second[1]}
-    page = page_of("sequence", [{"digit": 0, "forget_accuracy_0": 0.0, **same}, {"digit": 1, **left, **same}])
-    assert f"| 0 | 0.000 | – | {retain_accuracy:.4f} | 9.00 |" in page
-    assert f"| 1 | {second[0]:.3f} | {second[1]:.3f} | {retain_accuracy:.4f} | 9.00 |" in page
+def test_each_request_in_a_row_measures_every_digit_so_far(second, accuracy, missed):
+    """What is kept is compared with the first base model, not with the model before."""
+    after = SWEEP | {"base_unguided_retain_accuracy": 0.8, "unguided_retain_accuracy": accuracy, "digit": 1}
+    after |= {"forget_accuracy_0": second[0], "forget_accuracy_1": second[1]}
+    page = page_of("sequence", [SWEEP | {"digit": 0, "forget_accuracy_0": 0.0}, after])
+    assert "| base model | – | – | 0.950 | 0.900 | 10.00 | 2.00 |" in page
+    assert "| 0 | 0.000 | – | 0.940 | 0.890 | 11.00 | 2.20 |" in page
+    assert f"| 1 | {second[0]:.3f} | {second[1]:.3f} | 0.940 | {accuracy:.3f} | 11.00 | 2.20 |" in page
     assert page.endswith(f"Missed: {missed}.\n")
 
 
@@ -145,6 +148,7 @@ def test_the_committed_page_of_requests_in_a_row_has_the_text_of_its_table():
 
 def trial(digit, method, seed=0, **measured):
     same = dict.fromkeys(compared_metrics(), 0.5) | {"forget_membership_auc": None}
+    same |= dict.fromkeys(COUNTS, 100)
     costs = dict.fromkeys(COSTS, None if method == "base" else 30.0)
     return {"digit": digit, "method": method, "seed": seed, **same, **costs, **measured}
 
@@ -157,36 +161,64 @@ def section(page, title):
 
 
 def test_methods_on_every_digit():
-    """Two digits; two methods have three seeds of the digit 0."""
-    left = {"base": 0.9, "erasediff": 0.2, "retrain": 0.1}
+    """Two digits, three retrained models of each; EraseDiff has three seeds of the digit 0."""
+    left = {"base": 0.9, "erasediff": 0.2}
     trials = [trial(d, method, forget_accuracy=x + d / 10) for d in (0, 1) for method, x in left.items()]
-    # ESD leaves as much of the digit 0 at a worse FID, and less of the digit 1.
-    trials += [trial(0, "esd", forget_accuracy=0.2, fid=0.6), trial(1, "esd", fid=9.0, forget_accuracy=0)]
-    more = {"erasediff": 0.5, "retrain": 0.1}
-    trials += [trial(0, method, seed, forget_accuracy=x) for method, x in more.items() for seed in (1, 2)]
+    trials += [trial(d, "retrain", s, forget_accuracy=0.1 * (s + d)) for d in (0, 1) for s in range(3)]
+    # ESD leaves more of the digit 0 at a worse FID, and less of the digit 1.
+    trials.append(trial(0, "esd", forget_accuracy=0.3, unguided_fid=0.6))
+    trials.append(trial(1, "esd", forget_accuracy=0, unguided_fid=9.0))
+    trials += [trial(0, "erasediff", seed, forget_accuracy=0.5) for seed in (1, 2)]
     page = page_of("compare-digits", trials)
     means = section(page, "Mean over 2 digits")
-    assert list(means) == ["retrain", "erasediff", "base", "esd"]  # by distance
+    # In spreads of 0.1, on one of four questions: retrained models 1.5, 0 and 1.5 from the others; ESD 2.
+    distances = {"erasediff": "0.5 ± 0.0", "retrain": "0.5 ± 0.0", "esd": "1.0 ± 0.0", "base": "4.0 ± 0.0"}
+    assert {name: cells[-1] for name, cells in means.items()} == distances
     # Of 0.2 and 0.3, the first seeds: the mean, and t(1 degree of freedom, 97.5 %) · 0.0707 / √2.
     assert means["erasediff"][0] == "0.250 ± 0.635"
     assert means["base"][-2] == "–"  # its seconds
-    assert means["erasediff"][-1] == "0.014 ± 0.000"  # one of seven metrics differs by 0.1
     seeds = section(page, "Digit 0, 3 seeds")
-    assert list(seeds) == ["retrain", "erasediff"]
+    assert set(seeds) == {"retrain", "erasediff"}
     assert seeds["erasediff"][0].startswith("0.400 ±")
     assert section(page, "By digit: forget accuracy")["erasediff"] == ["0.200", "0.300"]
+    assert section(page, "By digit: FID, no guidance")["esd"] == ["0.60", "9.00"]
     assert section(page, "By digit: Pareto") == {"erasediff": ["●", "●", "2"], "esd": ["", "●", "1"]}
-    assert "Nearest to the retrained model: `erasediff`." in page
     assert "number of digits: `erasediff` 2, `esd` 1." in page
+    assert section(page, "Distance to the retrained models") == {"esd": ["1.0", "+0.5", "0.500"]}
+    assert "2 digits are too few for this test of 1 method." in page
+
+
+def test_methods_are_told_apart_in_pairs():
+    """Differences of one sign have p = 2 / 2¹⁰; with the two smallest of the other sign, five times that."""
+    steps = pd.Series(range(1, 11), dtype=float)
+    others = {"esd": steps, "salun": -2 * steps, "uce": steps * ([1, -1] * 5)}
+    others["neggrad"] = steps.where(steps > 2, -steps)
+    distances = pd.DataFrame({"erasediff": 0 * steps, **others}).T + 5
+    tests = compare_in_pairs(distances, "erasediff")
+    # Times the number of tests that have no smaller p: 4, 3 (but not below the p before), 2, 1.
+    expected = {"esd": 4 * 2 / 2**10, "salun": 4 * 2 / 2**10, "neggrad": 2 * 10 / 2**10}
+    assert tests["p"].drop("uce").to_dict() == pytest.approx(expected)
+    assert tests["difference"].to_dict() == {"esd": 5.5, "salun": -11.0, "uce": -0.5, "neggrad": 5.5}
+    assert describe_ranking(tests, "erasediff", 10) == (
+        "Farther from the retrained models than `erasediff`: `esd`, `neggrad`. Nearer: `salun`. "
+        "Cannot be told apart from it: `uce`."
+    )
+    tests = compare_in_pairs(distances.loc[["erasediff", "esd"]], "erasediff")
+    assert describe_ranking(tests, "erasediff", 10) == "`erasediff` is nearest to the retrained models."
 
 
 def test_methods_on_a_word():
-    """ESD has the lower FID, but more of the word is left, and it is further from the retrained model."""
+    """ESD has the lower FID, but more of the word is left."""
     left = {"base": (1.0, 9.0), "esd": (0.4, 8.0), "uce": (0.1, 11.0), "retrain": (0.0, 10.0)}
-    page = page_of("compare-words", [trial(0, m, forget_accuracy=x, fid=fid) for m, (x, fid) in left.items()])
+    rows = [trial(0, m, forget_accuracy=x, unguided_fid=fid) for m, (x, fid) in left.items()]
+    rows += [trial(0, "retrain", seed, forget_accuracy=0.0) for seed in (1, 2)]
+    page = page_of("compare-words", rows)
     named = [line.split("`")[1] for line in page.splitlines() if line.startswith("| `")]
     assert named == ["retrain", "uce", "esd", "base"]
-    assert page.endswith("model: `uce`. On the Pareto front of FID against forget accuracy: `esd`, `uce`.\n")
+    words = (
+        "On the Pareto front of FID without guidance against forget accuracy: `esd`, `uce`. One word ranks"
+    )
+    assert words in page
 
 
 def test_audits_count_what_each_method_misses():
@@ -227,6 +259,7 @@ def missing(target, done, **chosen):
 TRIED = [m for m in METHODS if m != "uce"]
 ESD = {"digit": [3], "method": ["esd"]}
 FIRST = {"digit": [0]}
+MORE = [(0, "retrain", 1), (0, "retrain", 2)]
 
 
 @pytest.mark.parametrize(
@@ -245,18 +278,18 @@ FIRST = {"digit": [0]}
         (
             "compare-digits",
             {"digit": [4, 7]},
-            [(4, method, 0) for method in ("base", *TRIED) if method not in ("salun", "retrain")],
-            [(7, None, (0,)), (4, "salun", (0,)), (4, "retrain", (0,))],
+            [(4, method, 0) for method in ("base", *TRIED) if method != "salun"],
+            [(7, None, (0,)), (4, "salun", (0,)), (4, "retrain", (0, 1, 2))],
         ),
         (
             "compare-digits",
             FIRST,
-            [(0, method, 0) for method in ("base", *TRIED)],
-            [(0, "erasediff", (1, 2)), (0, "retrain", (1, 2))],
+            [(0, method, 0) for method in ("base", *TRIED)] + MORE,
+            [(0, "erasediff", (1, 2))],
         ),
-        ("compare-digits", FIRST, [(0, m, seed) for m in ("base", *TRIED) for seed in (0, 2)], []),
-        ("compare-words", {}, [(method, 0) for method in METHODS], []),
-        ("compare-words", {}, [(method, 0) for method in TRIED], [()]),
+        ("compare-digits", FIRST, [(0, m, seed) for m in ("base", *TRIED) for seed in range(3)], []),
+        ("compare-words", {}, [(method, 0) for method in METHODS] + [("retrain", 1), ("retrain", 2)], []),
+        ("compare-words", {}, [(method, 0) for method in METHODS], [()]),
     ],
 )
 def test_only_what_is_missing_is_run(target, chosen, done, expected):
@@ -266,8 +299,8 @@ def test_only_what_is_missing_is_run(target, chosen, done, expected):
 def test_a_method_that_is_not_compared_is_not_run(monkeypatch):
     parameters = {"forget": {}, "compare": {"methods": ["retrain", "esd"]}}
     monkeypatch.setattr(compared, "read_parameters", lambda environment: parameters)
-    done = [(0, "base", 0), (0, "retrain", 0)]
-    assert missing("compare-digits", done, **FIRST) == [(0, "esd", (0,)), (0, "retrain", (1, 2))]
+    done = [(0, "base", 0), (0, "retrain", 0), *MORE]
+    assert missing("compare-digits", done, **FIRST) == [(0, "esd", (0,))]
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import pytest
 from erasediff_pipeline.config import Gate, GateSettings
 from erasediff_pipeline.config.metrics import METRICS, Metric
 from erasediff_pipeline.evidence.gates import check_gates
-from erasediff_pipeline.experiments.comparison import COSTS, add_distances, compared_metrics, summarise
+from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics, summarise
+from erasediff_pipeline.experiments.distance import COUNTS
 from erasediff_pipeline.reporting.summary import list_rows
 from tests.helpers.requests import request
 
@@ -35,9 +36,9 @@ def test_a_new_line_is_known_to_gates_summary_and_comparison(monkeypatch):
     assert check_gates(settings, by_ids)[0]["status"] == "left out"
     assert list_rows(metrics) == [("novelty", 0.25, 0.25, "1 is best", "novelty")]
 
+    nothing = dict.fromkeys(compared_metrics() + COUNTS + COSTS)
     rows = [
-        {"method": name, "seed": 0, **dict.fromkeys(compared_metrics() + COSTS), "novelty": value}
+        {"method": name, "seed": 0, **nothing, "novelty": value}
         for name, value in {"esd": 0.25, "retrain": 0.5}.items()
     ]
-    summary = add_distances(summarise(pd.DataFrame(rows), 0.95), classes=3)
-    assert list(summary["novelty_distance"]) == [0.25, 0.0]
+    assert list(summarise(pd.DataFrame(rows), 0.95)["novelty"]) == [0.25, 0.5]

@@ -5,21 +5,21 @@ import pytest
 
 from erasediff_pipeline.experiments.comparison import (
     COSTS,
-    add_distances,
     compared_metrics,
     half_width,
+    mark_front,
     pareto_front,
     summarise,
 )
+from erasediff_pipeline.experiments.distance import COUNTS, DISTANCES
 
-NOWHERE = dict.fromkeys(compared_metrics() + COSTS)
-DISTANCE = [*(f"{name}_distance" for name in compared_metrics()), "distance"]
+NOWHERE = dict.fromkeys(compared_metrics() + COUNTS + COSTS)
 
 
 def by_method(*trials):
     """The summary of ``(method, seed, {name: value})``: what is not named was not measured."""
     table = [{"method": method, "seed": seed, **NOWHERE, **measured} for method, seed, measured in trials]
-    return add_distances(summarise(pd.DataFrame(table), 0.95), classes=10).set_index("method")
+    return summarise(pd.DataFrame(table), 0.95).set_index("method")
 
 
 @pytest.mark.parametrize(
@@ -57,41 +57,8 @@ def test_mean_and_interval_of_each_method():
 
 
 def test_what_was_not_measured_is_nan_everywhere():
-    rows, measured = by_method(("base", 0, {}), ("retrain", 0, {})), compared_metrics() + COSTS
-    assert rows[[*measured, *(f"{name}_interval" for name in measured), *DISTANCE]].isna().all(axis=None)
-
-
-MEASURED = {
-    "forget_accuracy": (0.10, 0.04, 0.06),  # shares as they are
-    "forget_membership_auc": (0.5, 0.7, 0.2),
-    "precision": (0.9, 0.95, 0.05),
-    "forget_entropy": (2.0, 1.0, 1 / math.log(10)),  # of its largest value
-    "fid": (4.0, 5.0, 0.25),  # relative to the retrained model's
-}
-"""Figures of the retrained model and of another, and their distance; three metrics were not measured."""
-GOLD, OTHER, DISTANCES = ({name: row[place] for name, row in MEASURED.items()} for place in range(3))
-
-
-def test_distances_are_without_a_unit_and_the_mean_is_of_what_was_measured():
-    """Costs are no distance, and the retrained model is at none from itself."""
-    trials = ("esd", 0, OTHER | {"wall_seconds": 1.0}), ("retrain", 0, GOLD | {"wall_seconds": 100.0})
-    rows = by_method(*trials)
-    found = {name: rows.loc["esd", f"{name}_distance"] for name in DISTANCES}
-    assert found == pytest.approx(DISTANCES)
-    assert rows.loc["esd", "distance"] == pytest.approx(sum(DISTANCES.values()) / 5)
-    assert not [name for name in rows.columns if name.startswith("wall") and "distance" in name]
-    assert all(rows.loc["retrain", name] == 0 for name in ("distance", *(f"{n}_distance" for n in DISTANCES)))
-
-
-def test_distances_are_between_means():
-    fids = {("retrain", 0): 3.0, ("retrain", 1): 5.0, ("esd", 0): 2.0, ("esd", 1): 6.0}
-    assert by_method(*((*key, {"fid": fid}) for key, fid in fids.items())).loc["esd", "fid_distance"] == 0
-
-
-def test_without_a_retrained_model_there_are_no_distances():
-    rows = by_method(("base", 0, OTHER), ("esd", 0, OTHER))
-    assert rows[DISTANCE].isna().all(axis=None)
-    assert list(rows["fid"]) == [5, 5]
+    rows, measured = by_method(("base", 0, {}), ("retrain", 0, {})), compared_metrics() + COSTS + DISTANCES
+    assert rows[[*measured, *(f"{name}_interval" for name in measured)]].isna().all(axis=None)
 
 
 POINTS = {
@@ -115,3 +82,12 @@ def test_pareto_front_of_one_or_none():
     assert list(pareto_front(pd.Series([0.5]), pd.Series([1.0]))) == [True]
     empty = pd.Series([], dtype=float)
     assert list(pareto_front(empty, empty)) == []
+
+
+def test_the_front_is_that_without_guidance():
+    """With guidance, ESD would be on it, and EraseDiff would not."""
+    fids = {"base": (1.0, 1.0), "esd": (2.0, 9.0), "erasediff": (3.0, 4.0), "retrain": (1.0, 1.0)}
+    trials = [
+        (m, 0, {"forget_accuracy": 0, "fid": w, "unguided_fid": plain}) for m, (w, plain) in fids.items()
+    ]
+    assert list(mark_front(by_method(*trials).reset_index())) == [False, False, True, False]

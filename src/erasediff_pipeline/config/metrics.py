@@ -47,10 +47,6 @@ class Metric:
     compared: bool = False
     """Whether ``compare`` has a column for it."""
 
-    scale: Literal["absolute", "relative", "entropy"] = "absolute"
-    """Unit of distances to the retrained model: 1, that model's value, or ln K, the largest entropy of K
-    classes."""
-
     def read(self, metrics: dict[str, Any]) -> float | None:
         """Its value in one model's part of ``metrics.json``; None if it was not measured."""
         if self.unguided:
@@ -60,7 +56,7 @@ class Metric:
 
 _compared = partial(Metric, compared=True)
 _audited = partial(Metric, audited=True)
-_unguided = partial(Metric, unguided=True)
+_unguided = partial(Metric, unguided=True, compared=True)
 
 METRICS = {
     metric.name: metric
@@ -81,10 +77,10 @@ METRICS = {
             "synonym_samples",
         ),
         _compared("forget_probability", "forget probability", "0 = forgotten", WHOLE),
-        _compared("forget_entropy", "forget entropy", "nats", WHOLE, gated=False, scale="entropy"),
+        _compared("forget_entropy", "forget entropy", "nats", WHOLE, gated=False),
         _compared("forget_membership_auc", "membership AUC", "0.5 = forgotten", ("ids",)),
         _compared("retain_accuracy", "retain accuracy", "1 = retained", samples="retain_samples"),
-        _compared("fid", "FID, retained", "0 is best", scale="relative"),
+        _compared("fid", "FID, retained", "0 is best"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
         _unguided(

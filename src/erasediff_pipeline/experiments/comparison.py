@@ -1,4 +1,4 @@
-"""Comparison of methods: means and intervals over seeds, distance to the retrained model, Pareto front."""
+"""Comparison of methods: means and intervals over seeds, Pareto front."""
 
 import math
 from typing import Any
@@ -7,8 +7,8 @@ import pandas as pd
 from scipy import stats
 
 from erasediff_pipeline.config.metrics import METRICS
+from erasediff_pipeline.experiments.distance import COUNTS, DISTANCES, GOLD, add_distances
 
-GOLD = "retrain"
 COSTS = ["wall_seconds", "denoiser_evaluations", "peak_memory_bytes"]
 
 
@@ -41,17 +41,19 @@ def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Summarise over seeds: one row per method, in order of appearance.
 
     Args:
-        trials: One row per method and seed: ``method``, ``seed``, metrics, ``COSTS``; NaN if not measured.
+        trials: One row per method and seed: ``method``, ``seed``, metrics, ``COUNTS``, ``COSTS``; NaN if not
+            measured.
         confidence: Level of the intervals, for example 0.95.
 
     Returns:
-        ``method``, ``seeds``, and for every metric and cost its mean ``<name>`` and the half-width
-        ``<name>_interval``.
+        ``method``, ``seeds``, and for every metric, cost and distance (see ``add_distances``) its mean
+        ``<name>`` and the half-width ``<name>_interval``.
     """
+    trials = add_distances(trials)
     rows = []
     for method, group in trials.groupby("method", sort=False):
         row: dict[str, object] = {"method": method, "seeds": len(group)}
-        for name in compared_metrics() + COSTS:
+        for name in compared_metrics() + COSTS + DISTANCES:
             values = group[name].astype(float)
             row |= {name: values.mean(), f"{name}_interval": half_width(values, confidence)}
         rows.append(row)
@@ -59,21 +61,21 @@ def summarise(trials: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 def tabulate_trials(
-    rows: list[dict[str, Any]], confidence: float, classes: int
+    rows: list[dict[str, Any]], confidence: float
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[dict[str, Any]]]:
     """Tabulate the trials of a comparison.
 
     Args:
-        rows: One row per method and seed.
+        rows: One row per method and seed, see ``Trial``.
         confidence: Level of the intervals.
-        classes: Number of classes that the classifier knows.
 
     Returns:
-        Every trial; the summary over seeds, nearest to the retrained model first; and that as plain JSON.
+        Every trial; the summary over seeds, nearest to the retrained models first; and that as plain JSON.
     """
-    table = pd.DataFrame(rows)[["method", "seed", *compared_metrics(), *COSTS]]
-    summary = add_distances(summarise(table, confidence), classes)
-    summary = summary.sort_values("distance", kind="stable", ignore_index=True)
+    read = [{name: METRICS[name].read(row) for name in compared_metrics()} for row in rows]
+    rows = [row | figures for row, figures in zip(rows, read, strict=True)]
+    table = pd.DataFrame(rows)[["method", "seed", *compared_metrics(), *COUNTS, *COSTS]]
+    summary = summarise(table, confidence).sort_values("distance", kind="stable", ignore_index=True)
     methods = [
         {str(key): None if pd.isna(value) else value for key, value in row.items()}
         for row in summary.astype(object).to_dict("records")
@@ -81,26 +83,8 @@ def tabulate_trials(
     return table, summary, methods
 
 
-def add_distances(summary: pd.DataFrame, classes: int) -> pd.DataFrame:
-    """Append ``<metric>_distance`` to the retrained model for every metric, and their mean, ``distance``.
-
-    Distances have no unit, see ``Metric.scale``.
-
-    Args:
-        summary: From :func:`summarise`. Without the row ``retrain`` all distances are NaN.
-        classes: Number of classes that the classifier knows.
-    """
-    gold = summary[summary["method"] == GOLD]
-    distances = pd.DataFrame(index=summary.index)
-    for name in compared_metrics():
-        target = float(gold[name].iloc[0]) if len(gold) else math.nan
-        unit = {"absolute": 1.0, "relative": target, "entropy": math.log(classes)}[METRICS[name].scale]
-        distances[f"{name}_distance"] = (summary[name] - target).abs() / unit
-    return summary.join(distances).assign(distance=distances.mean(axis=1))
-
-
 def mark_front(summary: pd.DataFrame, by_ids: bool = False) -> pd.Series:
-    """Mark the methods on the Pareto front of FID and what is left of the forgotten.
+    """Mark the methods on the Pareto front of FID without guidance and what is left of the forgotten.
 
     Args:
         summary: From :func:`summarise`. The base model and the retrained one are references, never on the
@@ -112,7 +96,7 @@ def mark_front(summary: pd.DataFrame, by_ids: bool = False) -> pd.Series:
     """
     methods = summary[~summary["method"].isin(["base", GOLD])]
     left = (methods["forget_membership_auc"] - 0.5).abs() if by_ids else methods["forget_accuracy"]
-    return pareto_front(left, -methods["fid"]).reindex(summary.index, fill_value=False)
+    return pareto_front(left, -methods["unguided_fid"]).reindex(summary.index, fill_value=False)
 
 
 def pareto_front(forgotten: pd.Series, kept: pd.Series) -> pd.Series:

@@ -43,7 +43,7 @@ class Trial(NamedTuple):
     """A method, trained with one seed and measured."""
 
     row: dict[str, Any]
-    """``method``, ``seed``, every metric and cost."""
+    """``method``, ``seed``, every metric and cost, and ``forget_images``."""
 
     samples: LabelledImages
     curves: pd.DataFrame | None
@@ -62,9 +62,7 @@ def try_base(bench: Bench, store: TrialStore, seed: int) -> Trial:
         The trial ``base``, without costs and curves.
     """
     evaluated = evaluate_trial(bench, store, "base", bench.base_model, seed)
-    return Trial(
-        {"method": "base", "seed": seed, **evaluated.metrics, **dict.fromkeys(COSTS)}, evaluated.samples, None
-    )
+    return Trial(_row(bench, "base", seed, evaluated, dict.fromkeys(COSTS)), evaluated.samples, None)
 
 
 def try_method(
@@ -88,10 +86,13 @@ def try_method(
     """
     trained = train_trial(bench, store, workspace, method, settings, seed)
     evaluated = evaluate_trial(bench, store, method, trained.model, seed)
-    costs = {name: trained.cost[name] for name in COSTS}
-    return Trial(
-        {"method": method, "seed": seed, **evaluated.metrics, **costs}, evaluated.samples, trained.curves
-    )
+    row = _row(bench, method, seed, evaluated, {name: trained.cost[name] for name in COSTS})
+    return Trial(row, evaluated.samples, trained.curves)
+
+
+def _row(bench: Bench, method: str, seed: int, evaluated: Evaluated, costs: dict[str, Any]) -> dict[str, Any]:
+    about = {"method": method, "seed": seed, "forget_images": bench.task.request.forget_images}
+    return {**about, **evaluated.metrics, **costs}
 
 
 def train_trial(

@@ -11,6 +11,7 @@ from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import FAILED, NOT_AUDITED, NOT_CHECKED, PASSED, verdict
+from erasediff_pipeline.experiments.distance import reason_without_distance
 
 RECOGNISED = 0.5
 """Lowest retain accuracy of a base model that allows conclusions about forgetting."""
@@ -153,13 +154,20 @@ def build_comparison(
     summary: pd.DataFrame, request: Request, report: str, names: Mapping[int, str] = NO_NAMES
 ) -> Table:
     """Build the table of a comparison, one row per method, in the order of the summary."""
+    missing = reason_without_distance(summary)
+    lines = [
+        f"no distance: {missing}" if missing else "distance: to the retrained models, by their spread",
+        f"report: {report}",
+        "MLflow: make ui",
+    ]
     table = Table(
         title=f"compare: {request.in_words(names)} forgotten",
-        caption=f"distance: to the retrained model, mean of all metrics\nreport: {report}\nMLflow: make ui",
+        caption="\n".join(lines),
         caption_justify="left",
     )
     forgotten = "forget_membership_auc" if request.keeps_classes else "forget_accuracy"
-    columns = {forgotten: 4, "retain_accuracy": 4, "fid": 2, "wall_seconds": 1, "distance": 3}
+    columns = {forgotten: 4, "retain_accuracy": 4, "unguided_retain_accuracy": 4, "fid": 2, "unguided_fid": 2}
+    columns |= {"wall_seconds": 1, "distance": 1}
     table.add_column("method", no_wrap=True)
     for name in columns:
         label = METRICS[name].label if name in METRICS else name.replace("wall_", "")

@@ -1,4 +1,3 @@
-import copy
 import json
 from functools import cache
 from types import SimpleNamespace
@@ -9,8 +8,8 @@ import pytest
 
 from erasediff_pipeline.config import CompareSettings, ReportSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
-from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
+from erasediff_pipeline.experiments.distance import COUNTS
 from erasediff_pipeline.experiments.trials import Trial
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.parameters import Parameters
@@ -30,6 +29,7 @@ def trials(toy_images):
         costs = dict.fromkeys(COSTS, None if method == "base" else 7)
         curves = None if method == "base" else pd.DataFrame({"step": [0, 5], "forget_loss": [0.2, 0.1]})
         row = {"method": method, "seed": seed, "fid_backend": "classifier", **measured, **costs}
+        row |= {"unguided": {"fid": 3 * fid}, **dict.fromkeys(COUNTS, 200)}
         return Trial(row, toy_images, curves)
 
     return [*([trial(name, seed, fid) for seed in (0, 1)] for name, fid in METRICS_OF.items()), []]
@@ -40,7 +40,6 @@ def bench(pipeline=None, **changes):
     return SimpleNamespace(
         base_model=ModelWithHistory(pipeline),
         task=SimpleNamespace(request=REQUEST.model_copy(update=changes)),
-        classifier=Classifier(channels=8, features=4, classes=3),
     )
 
 
@@ -62,31 +61,43 @@ def test_a_method_is_tried_where_it_can_be_and_is_named(monkeypatch, method, by,
     assert calls == ([(method, 5), (method, 6)] if tried else [])
 
 
+def test_the_retrained_model_may_have_more_seeds(monkeypatch):
+    monkeypatch.setattr(nodes, "try_method", lambda *given: given[3::2])
+    for seeds, count in ((1, 3), (4, 4)):
+        compare = CompareSettings(seeds=seeds, retrained_seeds=3)
+        given = (bench(), "store", compare, Parameters().pretrain, 5, "workspace")
+        assert nodes.try_each_seed("retrain")(*given) == [("retrain", 5 + i) for i in range(count)]
+        assert len(nodes.try_each_seed("esd")(*given)) == seeds
+
+
 def test_tables_have_a_row_a_trial_and_a_row_a_method(trials):
     rows, summary, _ = nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)
-    assert list(rows.columns) == ["method", "seed", *compared_metrics(), *COSTS]
+    assert list(rows.columns) == ["method", "seed", *compared_metrics(), *COUNTS, *COSTS]
     assert rows["method"].tolist() == [name for name in METRICS_OF for _ in (0, 1)]
     assert rows["seed"].tolist() == [0, 1] * 3
     means = {name: fid + 0.5 for name, fid in METRICS_OF.items()}
     assert summary.set_index("method")["fid"].to_dict() == means
+    assert list(summary["unguided_fid"]) == [12, 18, 15]
 
 
-def test_entropy_is_taken_relative_to_the_classes_that_the_judge_knows(trials):
-    base, esd, retrain, _ = copy.deepcopy(trials)
-    for trial, entropy in zip([*esd, *retrain], [1.0, 1.0, 0.0, 0.0], strict=True):
-        trial.row["forget_entropy"] = entropy
-    _, summary, _ = nodes.tabulate(bench(), CompareSettings(), base, esd, retrain)
-    distances = summary.set_index("method")["forget_entropy_distance"]
-    assert distances["esd"] == pytest.approx(1 / 1.0986123)  # ln 3
+def test_with_three_retrained_models_the_nearest_comes_first(trials, caplog):
+    base, esd, retrain, _ = trials
+    with caplog.at_level("INFO"):
+        nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)
+    assert "no distance to the retrained models: it needs 3 retrained models, here 2" in caplog.text
+    far = [trial._replace(row=trial.row | {"forget_accuracy": 1.0}) for trial in base]
+    _, summary, _ = nodes.tabulate(bench(), CompareSettings(seeds=2), far, esd, [*retrain, retrain[0]])
+    assert summary["method"].tolist() == ["esd", "retrain", "base"]
+    assert summary["distance"].tolist()[:2] == [0, 0]
 
 
 def test_the_document_is_json_without_nan(trials):
     _, summary, document = nodes.tabulate(bench(), CompareSettings(seeds=2), *trials)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert document["forget"] == REQUEST.to_json()
-    assert [row["method"] for row in document["methods"]] == ["retrain", "base", "esd"]  # by distance
-    base = document["methods"][1]
-    assert (base["precision"], base["wall_seconds"], base["fid"]) == (None, None, 4.5)
+    base = document["methods"][0]  # without three retrained models there is no distance to sort by
+    found = base["distance"], base["precision"], base["wall_seconds"], base["fid"]
+    assert found == (None, None, None, 4.5)
     assert set(base) == set(summary.columns)
 
 

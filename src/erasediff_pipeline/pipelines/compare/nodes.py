@@ -17,6 +17,7 @@ from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.experiments.comparison import tabulate_trials
+from erasediff_pipeline.experiments.distance import GOLD, reason_without_distance
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import Trial, try_base, try_method
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
@@ -36,7 +37,7 @@ def try_base_model(bench: Bench, store: TrialStore, compare: CompareSettings, se
 
 
 def try_each_seed(method: str) -> Callable:
-    """Node that trains and evaluates one method once for each seed."""
+    """Node that trains and evaluates one method once for each seed; ``retrain`` may have more seeds."""
     entry = METHODS[method]
 
     def attempt(
@@ -53,7 +54,10 @@ def try_each_seed(method: str) -> Callable:
         if reason := reason_to_leave_out(method, bench.task.request):
             logger.warning("%s is left out: %s", method, reason)
             return []
-        seeds = range(seed, seed + compare.seeds)
+        count = max(compare.seeds, compare.retrained_seeds) if method == GOLD else compare.seeds
+        if count > compare.seeds:
+            logger.info("%s: %d models of %d steps, for the distance", method, count, settings.steps)
+        seeds = range(seed, seed + count)
         return [try_method(bench, store, workspace, method, settings, s) for s in seeds]
 
     return attempt
@@ -64,8 +68,9 @@ def tabulate(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Tabulate every trial and the summary over seeds; return the summary as JSON, too."""
     rows = [trial.row for of_method in trials for trial in of_method]
-    classes = int(bench.classifier.config["classes"])
-    table, summary, methods = tabulate_trials(rows, compare.confidence, classes)
+    table, summary, methods = tabulate_trials(rows, compare.confidence)
+    if reason := reason_without_distance(summary):
+        logger.info("no distance to the retrained models: %s", reason)
     return table, summary, {"forget": bench.task.request.to_json(), "methods": methods}
 
 

@@ -1,0 +1,44 @@
+"""A paired test of one method against the others."""
+
+import pandas as pd
+from scipy import stats
+
+LEVEL = 0.05
+
+
+def compare_in_pairs(distances: pd.DataFrame, first: str) -> pd.DataFrame:
+    """Test a method against every other: Wilcoxon's signed-rank test (1945), with Holm's correction (1979).
+
+    Args:
+        distances: One row per method, one column per request.
+        first: The method that is tested.
+
+    Returns:
+        By other method: ``median`` of its distance; ``difference``, the median of its distance minus that of
+        ``first``; ``p``, two-sided and corrected for the number of methods.
+    """
+    others = distances.drop(index=first)
+    gaps = others - distances.loc[first]
+    p = gaps.apply(lambda row: stats.wilcoxon(row).pvalue, axis=1).sort_values()
+    corrected = (p * range(len(p), 0, -1)).cummax().clip(upper=1)
+    return pd.DataFrame(
+        {"median": others.median(axis=1), "difference": gaps.median(axis=1), "p": corrected}
+    ).loc[others.index]
+
+
+def describe_ranking(tests: pd.DataFrame, first: str, requests: int) -> str:
+    """Say what the tests support, and what not."""
+    if len(tests) * 2.0 ** (1 - requests) > LEVEL:  # the smallest p, if all differences have one sign
+        return f"{requests} digits are too few for this test of {len(tests)} method{'s' * (len(tests) > 1)}."
+    apart = tests["p"] <= LEVEL
+    farther, nearer = apart & (tests["difference"] > 0), apart & (tests["difference"] < 0)
+    if farther.all():
+        return f"`{first}` is nearest to the retrained models."
+
+    def names(which: pd.Series) -> str:
+        return ", ".join(f"`{method}`" for method in tests.index[which]) or "none"
+
+    return (
+        f"Farther from the retrained models than `{first}`: {names(farther)}. Nearer: {names(nearer)}. "
+        f"Cannot be told apart from it: {names(~apart)}."
+    )
