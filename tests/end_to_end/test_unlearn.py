@@ -26,7 +26,7 @@ def test_metrics_keep_the_contract(unlearned, metrics):
     assert set(metrics) == {"method", "forget", "base", "erased"}
     assert metrics["method"] == "erasediff"
     assert set(metrics["base"]) == set(metrics["erased"]) == METRICS
-    unguided = {"retain_accuracy", "fid", "precision", "recall"}
+    unguided = {"retain_accuracy", "fid", "precision", "recall", "inception_score"}
     assert set(metrics["base"]["unguided"]) == set(metrics["erased"]["unguided"]) == unguided
     run = read_json(unlearned.report / "run.json")
     assert set(run) == {"cost", "provenance"}

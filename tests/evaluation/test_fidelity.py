@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from erasediff_pipeline.evaluation.fidelity import fidelity
+from erasediff_pipeline.evaluation.fidelity import fidelity, inception_score
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
 
@@ -82,3 +82,19 @@ def test_too_few_images_are_refused(generated, real):
     said = f"{generated} generated and {real} real images: expected more than 3"
     with pytest.raises(ValueError, match=said):
         fidelity(X[:generated], X[:real], 3)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "score"),
+    [
+        (torch.eye(4).repeat(5, 1), 4),
+        (torch.eye(4)[:2].repeat(5, 1), 2),
+        (torch.eye(4)[:1].repeat(5, 1), 1),
+        (torch.full((6, 4), 0.25), 1),
+        (torch.tensor([[0.9, 0.1], [0.1, 0.9]]), 2 * 0.9**0.9 * 0.1**0.1),
+    ],
+    ids=["every class, surely", "half of the classes", "one class", "no idea", "by hand"],
+)
+def test_inception_score_of_known_answers(probabilities, score):
+    """exp(H(y) − H(y | x)); with probabilities of 0 it is a number, too."""
+    assert inception_score(probabilities) == pytest.approx(score, rel=1e-6)

@@ -42,6 +42,7 @@ def test_perfect_model_before_forgetting(judge, perfect):
     assert perfect["retain_accuracy"] == 1
     assert perfect["fid"] == pytest.approx(0, abs=1e-4)
     assert (perfect["precision"], perfect["recall"]) == (1, 1)
+    assert 1.7 < perfect["inception_score"] <= 2  # of two retained classes, evenly
     assert (perfect["forget_samples"], perfect["retain_samples"], perfect["real_images"]) == (40, 80, 80)
     assert (perfect["fid_backend"], perfect["fid_weights_sha256"]) == ("classifier", hash_weights(judge))
 
@@ -50,7 +51,7 @@ def test_samples_without_guidance_are_measured_alike(judge, toy_images, perfect)
     kept = toy_images.select(toy_images.labels != 0)
     figures = evaluate_retained(kept, kept, judge, SETTINGS)
     assert figures == pytest.approx({name: perfect[name] for name in figures}, abs=1e-9)
-    assert sorted(figures) == ["fid", "precision", "recall", "retain_accuracy"]
+    assert sorted(figures) == ["fid", "inception_score", "precision", "recall", "retain_accuracy"]
 
 
 def test_perfectly_forgotten(evaluate):
@@ -78,6 +79,7 @@ def test_lost_class_raises_fid_and_lowers_recall(evaluate, perfect):
     one = evaluate((0, 0, "forget", ALL), (1, 1, "retain", ALL))
     assert one["fid"] > perfect["fid"] + 1
     assert one["recall"] <= 0.6
+    assert one["inception_score"] < 1.2
 
 
 def test_request_by_ids_measures_no_forgotten_class_under_the_same_keys(evaluate, perfect):

@@ -180,7 +180,9 @@ def test_only_what_was_checked_and_held_passes(statuses, expected):
 def test_every_figure_can_be_had(metrics, audit):
     shares = ("forget_membership_auc", "forget_accuracy_erased_prompts", "forget_accuracy_synonyms")
     metrics["erased"] |= dict.fromkeys(shares, 0.5) | {"erased_prompt_samples": 20, "synonym_samples": 20}
+    metrics["erased"]["inception_score"] = 8.0
     metrics["erased"]["unguided"] = {"retain_accuracy": 0.9, "fid": 3.0, "precision": 0.8, "recall": 0.7}
+    metrics["erased"]["unguided"]["inception_score"] = 7.0
     gated = {name for name, metric in METRICS.items() if metric.gated}
     assert set(list_figures(metrics, audit, 0.95)["erased"]) == gated
 

@@ -13,7 +13,7 @@ CONTROLS = ["grad_norm", "value_gap", "cosine", "fixed"]
 
 
 def build(model, data=DATA, **settings):
-    return prepared("erasediff", model, data, **{"inner_learning_rate": 0.3, **settings})
+    return prepared("erasediff", model, data, **settings)
 
 
 def step_of(model, alpha_bar, seed=0, **settings):
@@ -27,23 +27,29 @@ def forget_loss(step, moved=0.0):
 
 
 def value_gap(step, steps, rate):
-    moved = np.zeros(step.weights.vector.shape)
-    for _ in range(steps):
-        moved = moved - rate * forget_loss(step, moved)[1]
-    return max(0.0, forget_loss(step)[0] - forget_loss(step, moved)[0])
+    """How far steps of Adam lower L_f."""
+    moved, losses = torch.zeros(len(step.weights.vector), dtype=torch.float64, requires_grad=True), []
+    adam = torch.optim.Adam([moved], rate)
+    for _ in range(steps + 1):
+        loss, gradient = forget_loss(step, moved.detach().numpy())
+        losses.append(loss)
+        moved.grad = torch.from_numpy(gradient)
+        adam.step()
+    return losses[0] - min(losses)
 
 
 @pytest.mark.parametrize("control", CONTROLS)
 @pytest.mark.parametrize("eta", [0.0, 0.3, 2.0])
 def test_lambda_and_direction_follow_the_formula(linear_model, alpha_bar, control, eta):
     for seed in range(8):
-        options = {"control": control, "eta": eta, "fixed_lambda": 0.7, "inner_steps": 3}
+        options = {"control": control, "eta": eta, "fixed_lambda": 0.7}
+        options |= {"inner_steps": 3, "inner_learning_rate": 0.05}
         step = step_of(linear_model(seed), alpha_bar, seed, **options)
         (retain, g_r), (forget, g_f) = step.retain_loss(), forget_loss(step)
         inner, norms = g_r @ g_f, np.linalg.norm(g_r) * np.linalg.norm(g_f)
         expected = {
             "grad_norm": max(0.0, (eta * (g_f @ g_f) - inner) / (g_f @ g_f)),
-            "value_gap": max(0.0, (eta * value_gap(step, 3, 0.3) - inner) / (g_f @ g_f)),
+            "value_gap": max(0.0, (eta * value_gap(step, 3, 0.05) - inner) / (g_f @ g_f)),
             "cosine": max(0.0, eta - inner / norms),
             "fixed": 0.7,
         }[control]
@@ -52,6 +58,16 @@ def test_lambda_and_direction_follow_the_formula(linear_model, alpha_bar, contro
         assert step.scalars["retain_loss"] == pytest.approx(retain, rel=1e-3)
         assert step.scalars["forget_loss"] == pytest.approx(forget, rel=1e-3)
         np.testing.assert_allclose(step.update, g_r + step.scalars["lambda"] * g_f, atol=2e-3, rtol=2e-3)
+
+
+def test_the_value_gap_pushes_by_default(unet_model):
+    """Where the retain gradient is zero, λ is the gap over ‖∇L_f‖²: more than rounding, and not the rate."""
+    options = {"retain_loss": "distillation", "forget_target": "next_class", "condition_dropout": 0.0}
+    model = unet_model()
+    method = build(model, control="value_gap", **options)
+    scalars = method.gradients(model, *batches(0, shape=(1, 8, 8)), generator())
+    assert scalars["retain_loss"] == 0
+    assert scalars["lambda"] > 0.01
 
 
 @pytest.mark.parametrize("control", ["grad_norm", "value_gap", "cosine"])
@@ -65,7 +81,8 @@ def test_lambda_is_never_negative(linear_model, alpha_bar, control):
 @pytest.mark.parametrize("control", ["grad_norm", "value_gap"])
 def test_to_first_order_the_update_never_raises_the_forget_loss(linear_model, alpha_bar, control):
     for seed in range(100):
-        step = step_of(linear_model(seed), alpha_bar, seed, control=control, eta=1.0)
+        options = {"control": control, "eta": 1.0, "inner_learning_rate": 0.05}
+        step = step_of(linear_model(seed), alpha_bar, seed, **options)
         loss, gradient = forget_loss(step)
         assert gradient @ step.update >= -1e-5
         assert forget_loss(step, -1e-3 * step.update)[0] <= loss + 1e-9
@@ -84,7 +101,8 @@ def test_without_the_constraint_it_rises_where_the_gradients_conflict(linear_mod
 
 @pytest.mark.parametrize("control", CONTROLS)
 def test_inner_steps_widen_the_value_gap_and_change_nothing_else(linear_model, alpha_bar, control):
-    one, seven = (step_of(linear_model(), alpha_bar, control=control, inner_steps=k, eta=5) for k in (1, 7))
+    options = {"control": control, "eta": 5, "inner_learning_rate": 0.02}
+    one, seven = (step_of(linear_model(), alpha_bar, **options, inner_steps=k) for k in (1, 7))
     if control == "value_gap":
         assert seven.scalars["lambda"] > one.scalars["lambda"]
     else:
@@ -104,28 +122,27 @@ def test_descent_touches_nothing(unet_model):
         return weights_of(model), gradients, g.get_state().tolist(), torch.get_rng_state().tolist()
 
     before = state()
-    method.value_gap(model, noised, predict, torch.tensor(1.0))
+    method.value_gap(model, noised, predict)
     assert state() == before
 
 
 def test_value_gap_sees_the_inner_steps_under_bf16(linear_model):
     """Autocast keeps bf16 copies of the weights, which must not hide the inner steps."""
     model = linear_model()
-    method = build(model, control="value_gap", inner_steps=5)
+    method = build(model, control="value_gap", inner_steps=5, inner_learning_rate=0.02)
     forget, _ = batches(0)
     predict = method.predictor(model, forget, generator())
     with torch.autocast("cpu", dtype=torch.bfloat16):
         noised = method.noise_with_target(model, forget, generator())
-        loss = (predict(model, noised).float() - noised.target).square().mean()
-        gap = method.value_gap(model, noised, predict, loss)
-    exact = method.value_gap(model, noised, predict, loss)
+        gap = method.value_gap(model, noised, predict)
+    exact = method.value_gap(model, noised, predict)
     assert exact > 0
     assert gap == pytest.approx(exact, rel=0.1)
 
 
 def test_inner_steps_that_overflow_are_no_value_gap_of_nothing(linear_model, alpha_bar):
     """The gradient is not finite then, which the loop sees; λ = 0 would be a step without forgetting."""
-    step = step_of(linear_model(), alpha_bar, control="value_gap", inner_steps=50, inner_learning_rate=1e6)
+    step = step_of(linear_model(), alpha_bar, control="value_gap", inner_learning_rate=1e30)
     assert math.isnan(step.scalars["lambda"])
     assert not np.isfinite(step.update).any()
 
@@ -184,17 +201,19 @@ def test_the_target_is_the_prediction_under_another_condition(linear_model, targ
     assert model.evaluations == 2 * len(now)
 
 
-@pytest.mark.parametrize("target", ["null", "uniform_noise"])
-def test_forget_batch_is_noised_from_its_own_images(linear_model, alpha_bar, target):
+@pytest.mark.parametrize(("target", "mean", "variance"), [("null", 0, 1), ("uniform_noise", 0.5, 1 / 12)])
+def test_forget_batch_is_noised_from_its_own_images(linear_model, alpha_bar, target, mean, variance):
+    """The noise of ``uniform_noise`` is also its target, as in the released code."""
     model = linear_model()
     forget = Batch(torch.full((20_000, 1, 2, 2), 0.5), torch.zeros(20_000, dtype=torch.int64))
     noised = build(model, forget_target=target).noise_with_target(model, forget, generator())
-    eps = noise_in(noised, forget.x0, alpha_bar)
-    assert (eps.mean(), eps.std()) == (pytest.approx(0, abs=0.02), pytest.approx(1, abs=0.02))
+    far = noised.t > 100  # nearer, rounding decides
+    eps = noise_in(noised, forget.x0, alpha_bar)[far]
+    assert eps.mean() == pytest.approx(mean, abs=0.02)
+    assert eps.var() == pytest.approx(variance, rel=0.03)
     if target == "uniform_noise":
+        np.testing.assert_allclose(eps, noised.target[far].numpy(), atol=1e-4)
         assert 0 <= noised.target.min() <= noised.target.max() < 1
-        assert float(noised.target.mean()) == pytest.approx(0.5, abs=0.01)
-        assert float(noised.target.var()) == pytest.approx(1 / 12, abs=0.003)
         assert not model.calls
 
 

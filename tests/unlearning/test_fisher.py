@@ -44,12 +44,12 @@ def exact_fisher(model, images, alpha_bar):
 
     With s = √(1 − ᾱ) and a = √ᾱ the residual r = W·x_t + b_c − ε = (s·W − I)·ε + a·W·x0 + b_c and
     x_t = a·x0 + s·ε are Gaussian, and ∂ℓ/∂b_i = 2/D·r_i, ∂ℓ/∂W_ij = 2/D·r_i·x_j. For Gaussian r, x:
-    E[r²x²] = E[r²]·E[x²] + 4·E[r]·E[x]·Cov + 2·Cov².
+    E[r²x²] = E[r²]·E[x²] + 4·E[r]·E[x]·Cov + 2·Cov². F is the sum over the timesteps, times D.
     """
     weight, bias = (p.detach().double().numpy() for p in (model.weight, model.bias))
     size = len(weight)
     fisher_weight, fisher_bias = np.zeros_like(weight), np.zeros_like(bias)
-    share = (2 / size) ** 2 / (len(images) * len(alpha_bar))
+    share = size * (2 / size) ** 2 / len(images)
     for pixels, label in zip(images.images, images.labels, strict=True):
         x0 = pixels.ravel() / 127.5 - 1
         for a_bar in alpha_bar:
@@ -86,8 +86,8 @@ def test_estimate_in_parts_is_that_of_whole_batches(unet_model, toy_images, opti
     sets = ({}, options)
     whole, parted = (estimate_fisher(unet_model().eval(), "full", toy_images, 3, 5, 0, **o) for o in sets)
     for name, fisher in whole.items():
-        torch.testing.assert_close(parted[name], fisher, rtol=1e-3, atol=1e-9)
-    assert max(float(fisher.max()) for fisher in whole.values()) > 1e-3
+        torch.testing.assert_close(parted[name], fisher, rtol=1e-3, atol=1e-4)
+    assert max(float(fisher.max()) for fisher in whole.values()) > 10
 
 
 def test_no_more_than_a_part_has_gradients_at_a_time_and_every_image_counts(linear_model, monkeypatch):

@@ -246,7 +246,9 @@ def test_training_starts_from_the_base_model_with_dropout(unet_model, data, name
             {"fisher_batches": 3}, {"fisher_batch_size": 3}, {"subset": "class_embedding"},
             {"forget": [0] * 3},
         )),
-        ("selective_amnesia", {"replay_images": 4}, ["replay"]),
+        *(("selective_amnesia", change, ["replay"]) for change in (
+            {"replay_images": 4}, {"replay_sampling": {"steps": 3}},
+        )),
         ("selective_amnesia", {"learning_rate": 0.5, "ewc_weight": 3.0, "replay_weight": 0.1}, []),
         *(("blindspot", change, ["proxy"]) for change in (
             {"proxy_steps": 6}, {"proxy_learning_rate": 0.01}, {"batch_size": 5}, {"mixed_precision": "bf16"},

@@ -12,7 +12,7 @@ def prepared(model, data=DATA, seed=0, **settings):
     return runs.prepared("selective_amnesia", model, data, seed=seed, **{"fisher_batches": 3, **settings})
 
 
-@pytest.mark.parametrize(("ewc", "replay"), [(0.0, 0.0), (10.0, 0.0), (0.0, 0.5), (3.0, 1.0)])
+@pytest.mark.parametrize(("ewc", "replay"), [(0.0, 0.0), (0.01, 0.0), (0.0, 0.5), (0.003, 1.0)])
 def test_update_is_surrogate_plus_penalty_plus_replay(linear_model, alpha_bar, ewc, replay):
     """The penalty pulls back each weight with λ·F_i·(θ_i − θ*_i), so that it is none to begin with."""
     for seed in range(5):
@@ -30,7 +30,7 @@ def test_update_is_surrogate_plus_penalty_plus_replay(linear_model, alpha_bar, e
         replay_loss, g_replay = step.retain_loss(step.noised_of(6))
         assert_update(step, g_forget + ewc * fisher * away + replay * g_replay)
         assert np.abs(8 * fisher * away).max() > 0.1  # not lost in rounding
-        penalty = (fisher * away**2).sum()
+        penalty = ewc / 2 * (fisher * away**2).sum()
         losses = {"forget_loss": forget_loss, "retain_loss": replay_loss, "ewc_penalty": penalty}
         assert step.scalars == pytest.approx(losses, rel=1e-4)
 
@@ -134,11 +134,23 @@ def test_fisher_is_over_all_training_images(linear_model):
     assert seen == {tuple(x) for x in model.encode(torch.from_numpy(pixels)).flatten(1).tolist()}
 
 
-def test_a_heavier_penalty_stays_nearer_to_the_base_model(unet_model, data):
-    distances = []
-    for weight in (0.0, 1e6):
+@pytest.mark.parametrize("sampling", [{"steps": 3}, {"guidance_scale": 0.0}, {"sampler": "ddim"}])
+def test_replay_is_drawn_by_settings_of_its_own(linear_model, sampling):
+    plain, other = linear_model(), linear_model()
+    images = prepared(plain, replay_images=4).replay.images
+    changed = prepared(other, replay_images=4, replay_sampling=sampling).replay.images
+    assert (images != changed).any()
+    assert (len(plain.calls) == len(other.calls)) == ("steps" not in sampling)
+
+
+def test_the_default_penalty_counts(unet_model, data):
+    """It is a share of the loss, and what θ* needs most moves less than without it."""
+    moved = []
+    for changes in ({}, {"ewc_weight": 0.0}):
         model, base = unet_model(), unet_model()
-        run("selective_amnesia", model, data, ewc_weight=weight, steps=6)
-        before, after = (flat(p.detach() for p in each.parameters()) for each in (base, model))
-        distances.append(np.linalg.norm(after - before))
-    assert distances[1] < 0.7 * distances[0]
+        history, _, method = run("selective_amnesia", model, data, ema_decay=0, steps=10, **changes)
+        pairs = zip(method.fisher, model.parameters(), base.parameters(), strict=True)
+        moved.append(sum(float((method.fisher[n] * (p - q).detach() ** 2).sum()) for n, p, q in pairs))
+        if not changes:
+            assert history[-1]["ewc_penalty"] > 0.02 * history[-1]["forget_loss"]
+    assert moved[0] < 0.7 * moved[1]

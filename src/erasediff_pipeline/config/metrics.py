@@ -83,6 +83,7 @@ METRICS = {
         _compared("fid", "FID, retained", "0 is best"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
+        Metric("inception_score", "Inception Score, retained", "higher is better"),
         _unguided(
             "unguided_retain_accuracy",
             "retain accuracy, no guidance",
@@ -92,6 +93,7 @@ METRICS = {
         _unguided("unguided_fid", "FID, no guidance", "0 is best"),
         _unguided("unguided_precision", "precision, no guidance", "1 is best", samples="retain_samples"),
         _unguided("unguided_recall", "recall, no guidance", "1 is best", samples="real_images"),
+        _unguided("unguided_inception_score", "Inception Score, no guidance", "higher is better"),
         _audited(
             "relearning_steps_forgotten", "relearning steps to half accuracy, forgotten images", kinds=WHOLE
         ),

@@ -1,6 +1,6 @@
 """Noising and the denoising loss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import torch
@@ -23,16 +23,19 @@ class Noised(NamedTuple):
     """Target of the prediction, shaped like ``x_t``."""
 
 
-def noise_batch(model: DiffusionModel, x0: Tensor, generator: Generator) -> Noised:
+def noise_batch(
+    model: DiffusionModel, x0: Tensor, generator: Generator, draw: Callable[..., Tensor] = torch.randn
+) -> Noised:
     """Noise each image at a timestep of its own (arXiv 2006.11239, algorithm 1).
 
     Args:
         model: Has the noise schedule.
         x0: ``[N, …]`` float.
         generator: Source of timesteps, uniform in [0, T), and noise.
+        draw: Draws the noise.
     """
     t = torch.randint(model.timesteps, (len(x0),), generator=generator, device=generator.device)
-    eps = torch.randn(x0.shape, generator=generator, device=generator.device)
+    eps = draw(x0.shape, generator=generator, device=generator.device)
     t, eps = t.to(x0.device), eps.to(x0.device)
     return Noised(model.noise(x0, t, eps), t, model.target(x0, t, eps))
 

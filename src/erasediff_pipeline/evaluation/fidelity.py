@@ -1,11 +1,13 @@
-"""FID, precision and recall over features, by torch-fidelity."""
+"""FID, precision and recall over features, and Inception Score, by torch-fidelity."""
 
+import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import (
     KEY_METRIC_FID,
     fid_features_to_statistics,
     fid_statistics_to_metric,
 )
+from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_prc import (
     KEY_METRIC_PRECISION,
     KEY_METRIC_RECALL,
@@ -51,3 +53,18 @@ def fidelity(generated: Tensor, real: Tensor, neighbours: int) -> dict[str, floa
         "precision": coverage[KEY_METRIC_PRECISION],
         "recall": coverage[KEY_METRIC_RECALL],
     }
+
+
+def inception_score(probabilities: Tensor) -> float:
+    """exp E_x KL(p(y | x) ‖ p(y)) (arXiv 1606.03498, section 4), over all images at once.
+
+    Args:
+        probabilities: p(y | x) of the classifier, ``[N, K]``, each row with sum 1. Published scores are by
+            Inception, over 1000 classes: do not compare with them.
+
+    Returns:
+        In [1, K]: K if every image is surely of one class, and every class is as frequent; 1 if all images
+        look alike.
+    """
+    logits = probabilities.double().clamp_min(torch.finfo(torch.float32).tiny).log()  # 0 · ln 0 would be NaN
+    return isc_features_to_metric(logits, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]

@@ -12,7 +12,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
-from erasediff_pipeline.evaluation.fidelity import fidelity
+from erasediff_pipeline.evaluation.fidelity import fidelity, inception_score
 from erasediff_pipeline.evaluation.forgetting import measure_forgetting
 
 Metrics = dict[str, Any]
@@ -66,7 +66,7 @@ def evaluate_samples(
     extractor = build_extractor(settings.fid_backend, classifier)
     return {
         **forgetting,
-        **_measure_retained(images[kept], right[kept], real, extractor, settings),
+        **_measure_retained(images[kept], labels[kept], probabilities[kept], real, extractor, settings),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
         "forget_samples": int(judged.sum()),
@@ -87,7 +87,7 @@ def evaluate_retained(
         settings: Backend, and k of precision and recall.
 
     Returns:
-        ``retain_accuracy``, ``fid``, ``precision``, ``recall``.
+        ``retain_accuracy``, ``fid``, ``precision``, ``recall``, ``inception_score``.
 
     Raises:
         InvalidParameter: The classifier has no features for the backend.
@@ -95,22 +95,24 @@ def evaluate_retained(
         ValueError: A set has no more images than ``precision_neighbours``.
     """
     images, labels = samples.tensors()
-    right = class_probabilities(classifier, images).argmax(dim=1) == labels
+    probabilities = class_probabilities(classifier, images)
     extractor = build_extractor(settings.fid_backend, classifier)
-    return _measure_retained(images, right, real, extractor, settings)
+    return _measure_retained(images, labels, probabilities, real, extractor, settings)
 
 
 def _measure_retained(
     images: Tensor,
-    right: Tensor,
+    labels: Tensor,
+    probabilities: Tensor,
     real: LabelledImages,
     extractor: FeatureExtractor,
     settings: EvaluationSettings,
 ) -> Metrics:
-    """Accuracy, and fidelity to the real images, of samples under retained conditions."""
+    """Accuracy, Inception Score, and fidelity to the real images, of samples under retained conditions."""
     return {
-        "retain_accuracy": float(right.double().mean()),
+        "retain_accuracy": float((probabilities.argmax(dim=1) == labels).double().mean()),
         **fidelity(extractor(images), extractor.of(real), settings.precision_neighbours),
+        "inception_score": inception_score(probabilities),
     }
 
 

@@ -26,6 +26,7 @@ from pydantic import BeforeValidator, Field
 from torch import Generator, Tensor
 from torch.nn.functional import mse_loss
 from torch.nn.utils import get_total_norm
+from torch.optim import Adam
 
 from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -86,7 +87,8 @@ class EraseDiffSettings(MethodSettings):
     learning_rate: float = Field(5e-4, gt=0)
 
     control: Control = "fixed"
-    """How λ is set, see ``find_lambda``; ``grad_norm`` is the paper's."""
+    """How λ is set, see ``find_lambda``. ``grad_norm`` is the paper's; ``value_gap`` is the other choice of
+    the algorithm that it adapts (BOME, arXiv 2209.08709). The released code has ``fixed`` and ``cosine``."""
 
     eta: float = Field(1.0, ge=0)
     """η of ``grad_norm``, ``value_gap`` and ``cosine``: a larger η pushes the forget loss down harder."""
@@ -101,8 +103,12 @@ class EraseDiffSettings(MethodSettings):
     - ``next_class``: the prediction for one retained class, the one after the forgotten class.
     - ``other_class``: the prediction for a random retained class. The average pulls towards several classes
       at once. On the digits such samples are blends that look like an 8, so an 8 is never forgotten.
-    - ``uniform_noise``: uniform noise.
+    - ``uniform_noise``: the added noise, which is then uniform in [0, 1) instead of Gaussian.
     - ``anchor_prompt``: the prediction for ``forget.anchor_prompt``.
+
+    All but ``null`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM began with
+    ``uniform_noise``, and since commit c036740 draws one class of 1 to 9 for each batch; for the classes
+    of Stable Diffusion it had ``next_class``, and since commit bb14160 an anchor, "a photo of a pokemon".
     """
 
     retain_loss: Literal["denoising", "distillation"] = "distillation"
@@ -117,16 +123,17 @@ class EraseDiffSettings(MethodSettings):
     """
 
     inner_steps: int = Field(2, ge=1)
-    """K, gradient steps on the forget loss under ``control: value_gap``; unused otherwise."""
+    """K, steps of Adam on the forget loss under ``control: value_gap``; unused otherwise."""
 
     inner_learning_rate: float = Field(1e-4, gt=0)
-    """Step size of the inner steps: plain gradient descent on a copy of the weights."""
+    """Step size of Adam in these steps; the released code's."""
 
 
 class EraseDiff:
     """The constrained step; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
+    version = 2
     settings_class: type[EraseDiffSettings] = EraseDiffSettings
 
     def __init__(self, settings: EraseDiffSettings):
@@ -179,7 +186,7 @@ class EraseDiff:
         retain_norm, forget_norm = float(get_total_norm(g_retain)), float(get_total_norm(g_forget))
         bounds: dict[str, Callable[[], float]] = {  # a; only the one in use is computed
             "grad_norm": lambda: settings.eta * forget_norm**2,
-            "value_gap": lambda: settings.eta * self.value_gap(model, forget, predict, forget_loss),
+            "value_gap": lambda: settings.eta * self.value_gap(model, forget, predict),
             "cosine": lambda: settings.eta,
             "fixed": lambda: 0.0,
         }
@@ -203,10 +210,9 @@ class EraseDiff:
     @torch.no_grad()
     def noise_with_target(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
         """Noise the forget batch at its own timesteps; its target is the forget target."""
-        noised = noise_batch(model, batch.x0, generator)
         if self.settings.forget_target == "uniform_noise":
-            noise = torch.rand(batch.x0.shape, generator=generator, device=generator.device)
-            return noised._replace(target=noise.to(batch.x0.device))
+            return noise_batch(model, batch.x0, generator, torch.rand)
+        noised = noise_batch(model, batch.x0, generator)
         if self.settings.forget_target == "null":  # not the teacher's: it still draws what is forgotten
             c = model.null_condition(len(batch.labels))
             return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
@@ -231,27 +237,26 @@ class EraseDiff:
         c = model.condition(batch.labels)
         return lambda model, noised: model.denoise(noised.x_t, noised.t, c)
 
-    def value_gap(
-        self, model: DiffusionModel, forget: Noised, predict: Predict, forget_loss: Tensor
-    ) -> float:
-        """Compute L_f(θ) − L_f(φ), at least 0; φ are the weights after K descent steps on the same batch.
+    def value_gap(self, model: DiffusionModel, forget: Noised, predict: Predict) -> float:
+        """Compute L_f(θ) − min_k L_f(φ_k); φ_0 = θ, and K steps of Adam on a copy of θ lead to φ_K.
 
-        NaN if these steps overflowed: then the loop halves its loss scale, or ends.
+        Adam, as in the released code: plain descent at a fixed rate is too short early in the training and
+        diverges later, and both make the gap vanish. NaN if a step overflowed: then the loop halves its loss
+        scale, or ends.
         """
-        with torch.random.fork_rng(), torch.enable_grad():
-            lowest = self.descend(model, forget, predict)
-        return max(forget_loss.item() - lowest, 0.0) if math.isfinite(lowest) else math.nan
-
-    def descend(self, model: DiffusionModel, forget: Noised, predict: Predict) -> float:
-        """L_f after K inner steps on a copy of ``model``, which is not changed."""
-        inner = copy.deepcopy(model)
+        inner, losses = copy.deepcopy(model), []
         parameters = list(inner.trainable(self.settings.subset).values())
-        for _ in range(self.settings.inner_steps):
-            loss = mse_loss(predict(inner, forget).float(), forget.target)
-            gradients = gradients_of(inner, loss, parameters)
+        adam = Adam(parameters, self.settings.inner_learning_rate)
+        with torch.random.fork_rng(), torch.enable_grad():
+            for _ in range(self.settings.inner_steps):
+                loss = mse_loss(predict(inner, forget).float(), forget.target)
+                losses.append(loss.item())
+                for parameter, gradient in zip(
+                    parameters, gradients_of(inner, loss, parameters), strict=True
+                ):
+                    parameter.grad = gradient
+                adam.step()
+                torch.clear_autocast_cache()  # under bf16 it still holds copies of the old weights
             with torch.no_grad():
-                for parameter, gradient in zip(parameters, gradients, strict=True):
-                    parameter.sub_(gradient, alpha=self.settings.inner_learning_rate)
-            torch.clear_autocast_cache()  # under bf16 it still holds copies of the old weights
-        with torch.no_grad():
-            return mse_loss(predict(inner, forget).float(), forget.target).item()
+                losses.append(mse_loss(predict(inner, forget).float(), forget.target).item())
+        return losses[0] - min(losses) if all(map(math.isfinite, losses)) else math.nan

@@ -64,10 +64,13 @@ def estimate_fisher(
     parts: int = 1,
     one_by_one: bool = False,
 ) -> Tensors:
-    """F_i = E over images, timesteps and noise of (∂ℓ/∂θ_i)² (arXiv 2305.10120, section 3.1).
+    """F_i = T·D·E over images, timesteps and noise of (∂ℓ/∂θ_i)² (arXiv 2305.10120, section 3.1).
 
-    Each image is noised at a timestep of its own, drawn uniformly; the paper's code visits all timesteps of
-    one image after the other.
+    It belongs to a loss that, as ℓ, is a mean over the D numbers of an image at one of T timesteps: it is
+    1/D·Σ_t E(∂(D·ℓ_t)/∂θ_i)², the Fisher diagonal of the bound of −log p(x0), Σ_t D·ℓ_t, over D. The released
+    code squares the gradient of that sum, and adds the result to a loss that is a sum over the numbers at one
+    timestep. The products of different timesteps, whose noise is independent, are left out here, so that each
+    image needs only one timestep, drawn uniformly, and not all.
 
     Args:
         model: At the weights θ* to stay near; its mode (training or evaluation) is not changed.
@@ -83,6 +86,7 @@ def estimate_fisher(
         By the names of ``model.trainable(subset)``, float, shaped like the parameters, at least 0.
     """
     squares_of = _squared_one_by_one if one_by_one else squared_gradients
+    drawn = batches * batch_size
     total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
     for step in show_progress(range(batches), "fisher", unit="batch"):
         rows = batch_rows(len(images), batch_size, step, seed, "fisher")
@@ -90,5 +94,5 @@ def estimate_fisher(
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))
         for part, c in in_parts(noised, model.condition(labels), parts):
             for name, squares in squares_of(model, subset, part, c).items():
-                total[name] += squares.detach() / (batches * batch_size)
+                total[name] += squares.detach() * (model.timesteps * noised.x_t[0].numel() / drawn)
     return total

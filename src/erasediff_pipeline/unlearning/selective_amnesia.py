@@ -3,10 +3,10 @@
     min over θ of E_{x0 ~ U[−1,1]}‖ε − ε_θ(x_t, t, c_f)‖² + λ/2·Σ_i F_i·(θ_i − θ*_i)² + γ·L_replay(θ)
 
 The first term makes uniform noise the images of the forgotten condition (the surrogate, section 3.2). F is
-the Fisher diagonal at the base model θ* (elastic weight consolidation, arXiv 1612.00796), here over the
-training images; the released code draws images for it. L_replay is the denoising loss of images that θ* draws
-under the retained conditions (generative replay). Equation 5; the denoising loss bounds −log p. A request by
-ids is refused, because a condition becomes noise as a whole.
+the Fisher diagonal at the base model θ* (elastic weight consolidation, arXiv 1612.00796), see
+``estimate_fisher``, here over the training images; the released code draws images for it. L_replay is the
+denoising loss of images that θ* draws under the retained conditions (generative replay). Equation 5; the
+denoising loss bounds −log p. A request by ids is refused, because a condition becomes noise as a whole.
 """
 
 import torch
@@ -37,15 +37,19 @@ class SelectiveAmnesiaSettings(MethodSettings):
     retained samples."""
 
     ewc_weight: float = Field(10.0, ge=0)
-    """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)². F is of a loss that is a mean over pixels at one
-    timestep. The released code sums over both, so its λ = 10 is a far stronger penalty."""
+    """λ of the penalty λ/2·Σ F_i·(θ_i − θ*_i)²; the released code uses 10 for its DDPM."""
 
     replay_weight: float = Field(1.0, ge=0)
     """γ, weight of the denoising loss on replayed images."""
 
     replay_images: int = Field(900, ge=1)
     """Images that the base model draws before the first step, evenly over the retained conditions. They are
-    drawn 256 at a time, or one part of a batch at a time if a setting that saves memory is on."""
+    drawn ``replay_sampling.batch_size`` at a time, or at most one part of a batch at a time if a setting that
+    saves memory is on."""
+
+    replay_sampling: SamplingSettings = SamplingSettings()
+    """How they are drawn. These are the method's own: ``sampling`` decides how a model is measured, this what
+    it is trained on."""
 
     fisher_batches: int = Field(40, ge=1)
     """Batches that the Fisher diagonal is averaged over."""
@@ -60,6 +64,7 @@ class SelectiveAmnesia:
 
     name = "selective_amnesia"
     settings_class = SelectiveAmnesiaSettings
+    version = 2
     classes_only = True
     components = ("sampling",)  # of the replay
 
@@ -135,14 +140,12 @@ class SelectiveAmnesia:
         noised = noise_batch(model, surrogate.to(forget_batch.x0.device), generator)
         forget_loss = denoising_loss(model, noised, model.condition(forget_batch.labels))
 
-        penalty = torch.stack(
-            [
-                (self.fisher[name] * (p - self.anchor[name]).square()).sum()
-                for name, p in model.trainable(self.subset).items()
-            ]
-        ).sum()
-        ewc_loss = settings.ewc_weight / 2 * penalty
-        backward(model, forget_loss + ewc_loss + settings.replay_weight * replay_loss)
+        moved = [
+            (self.fisher[name] * (p - self.anchor[name]).square()).sum()
+            for name, p in model.trainable(self.subset).items()
+        ]
+        penalty = settings.ewc_weight / 2 * torch.stack(moved).sum()
+        backward(model, forget_loss + penalty + settings.replay_weight * replay_loss)
         return {
             "forget_loss": forget_loss.item(),
             "retain_loss": replay_loss.item(),
@@ -151,8 +154,8 @@ class SelectiveAmnesia:
 
 
 def _replay_sampling(settings: SelectiveAmnesiaSettings) -> SamplingSettings:
-    """The default sampling; if memory must be saved, no more images at a time than in training."""
-    sampling = SamplingSettings()
+    """``replay_sampling``; if memory must be saved, no more images at a time than in training."""
+    sampling = settings.replay_sampling
     if not settings.saves_memory:
         return sampling
     return sampling.model_copy(update={"batch_size": min(sampling.batch_size, settings.part_size)})
