@@ -113,8 +113,8 @@ class EraseDiffSettings(MethodSettings):
     ``denoising`` is the paper's: the target is the added noise. Under ``distillation`` the target is the base
     model's prediction under the retained condition, even if the condition is dropped. If it is not dropped,
     the gradient is zero until forgetting moves the model, so retained outputs drift less. The base model then
-    also predicts the class or prompt of ``forget_target``. Use it for whole classes or words: for single
-    images, the base model's prediction under their class still contains them. It needs a second copy of the
+    also predicts the class or prompt of ``forget_target``. For single images, the base model's prediction
+    under their class still contains them: only ``unseen`` takes them out. It needs a second copy of the
     weights and one more forward pass per step.
     """
 

@@ -1,4 +1,4 @@
-"""What a diffusion model would predict for an image that it has never seen, estimated from its own predictions."""
+"""What a diffusion model would predict for an image that it has never seen, from its own predictions."""
 
 import torch
 from torch import Tensor
@@ -63,8 +63,8 @@ def as_unseen(base: DiffusionModel, noised: Noised, labels: Tensor, factors: Ten
 
     This takes the images' influence out as SISS does (arXiv 2503.01034, section 4), whose optimum has
     p / (1 − p) in place of s − 1, p the share of the forgotten images in the data at x_t. That weight grows
-    without bound as t → 0 and holds for a model that knows its data by heart; ``unseen_factors`` measures how
-    much this model does. So a prediction that has reached the target is as bad as on unseen images, not worse.
+    without bound as t → 0, and holds for a model that knows its data by heart; ``unseen_factors`` measures
+    how much this model does. A prediction at the target is as bad as on unseen images, not worse.
 
     Args:
         base: A frozen copy of the base model.
