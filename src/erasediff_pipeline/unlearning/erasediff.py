@@ -129,6 +129,7 @@ class EraseDiff:
     """The constrained step; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
+    version = 2
     settings_class: type[EraseDiffSettings] = EraseDiffSettings
 
     def __init__(self, settings: EraseDiffSettings):
