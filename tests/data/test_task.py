@@ -85,6 +85,7 @@ def test_retained_and_unseen_images_are_under_their_captions():
     assert task.real.labels.tolist() == [0, 0, 0, 2, 2, 2]
     assert task.conditions["prompt"][task.unseen().labels].tolist() == ["a hound"]
     assert task.unseen().images[:, 0, 0, 0].tolist() == [7]
+    assert task.unseen_retained().images[:, 0, 0, 0].tolist() == [3, 11]
 
 
 def test_without_captions_labels_stay():

@@ -143,8 +143,7 @@ test_text_to_image.py::test_table_and_report_name_the_word_and_each_kind_of_prom
 test_text_to_image.py::test_the_base_model_may_draw_the_training_images
     kedro run --env=tiny_text_to_image --pipeline=generate --params=generate.images_per_class=50
 test_unlearn.py::test_single_images_are_forgotten_and_their_class_is_kept
-    kedro run --pipeline=unlearn \
-        --params=forget.ids_file=docs/example_ids.csv,unlearn.control=fixed,unlearn.fixed_lambda=0.2
+    kedro run --pipeline=unlearn --params=forget.ids_file=docs/example_ids.csv
 """)
 """Test of this folder, and the commands that it runs, some of them with smaller settings."""
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
-from tests.helpers.by_hand import DATA, RETAINED, Step, batches, flat, generator, images_of, noise_in
+from erasediff_pipeline.unlearning.unseen import as_unseen
+from tests.helpers.by_hand import DATA, RETAINED, Step, batches, flat, generator, images_of, noise_in, push
 from tests.helpers.runs import prepared, weights_of
 
 CONTROLS = ["grad_norm", "value_gap", "cosine", "fixed"]
@@ -178,6 +180,26 @@ def test_some_targets_need_another_class(linear_model, target):
         build(linear_model(), data, forget_target=target)
     one_other = TrainingData(retain=images_of([1, 1]), forget=images_of([0]))
     assert build(linear_model(), one_other, forget_target=target).retained_classes.tolist() == [1]
+
+
+@pytest.mark.parametrize("retain_loss", ["denoising", "distillation"])
+def test_by_default_the_request_decides_on_the_target(linear_model, retain_loss):
+    """Single images keep their class; their target is that of the base model, not of the one in training."""
+    model, by_ids = linear_model(), DATA._replace(unseen=images_of([0, 1, 2]))
+    assert build(model, retain_loss=retain_loss).target == "next_class"
+    method = build(model, by_ids, retain_loss=retain_loss)
+    assert (method.target, method.teacher is None) == ("unseen", retain_loss == "denoising")
+    push(model)
+    noised, g = method.noise_with_target(model, batches(0)[0], generator()), generator()
+    expected = as_unseen(method.base, noise_batch(model, batches(0)[0].x0, g), noised.t * 0, method.factors)
+    assert torch.equal(noised.target, expected.target)
+
+
+def test_unseen_needs_a_request_by_ids_and_unseen_images(linear_model):
+    with pytest.raises(InvalidRequest, match=r"forget_target: 'unseen' needs a request by forget\.ids_file"):
+        build(linear_model(), forget_target="unseen")
+    with pytest.raises(InvalidRequest, match=r"'unseen' needs images .* raise source\.test_fraction"):
+        build(linear_model(), DATA._replace(unseen=images_of([])))
 
 
 @pytest.mark.parametrize("retain_loss", ["denoising", "distillation"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.unlearning import erasediff
@@ -84,6 +85,17 @@ def test_the_target_is_the_prediction_under_another_prompt(model, data, target, 
 def test_without_an_anchor_none_can_be_aimed_at(model, data):
     with pytest.raises(InvalidRequest, match="needs a request by forget"):
         run("erasediff", model, data._replace(anchor=None), forget_target="anchor_prompt")
+
+
+def test_latents_can_have_the_error_of_unseen_ones(model, data):
+    method = prepared("erasediff", model, data._replace(unseen=data.retain.select(np.arange(3))))
+    batch = Batch(torch.randn(5, *model.sample_shape), torch.full((5,), DOG))
+    before = noise_batch(model, batch.x0, generator())
+    noised = method.noise_with_target(model, batch, generator())
+    base = model.denoise(noised.x_t, noised.t, model.condition(batch.labels)).detach()
+    s = method.factors[noised.t // 100].view(-1, 1, 1, 1)
+    torch.testing.assert_close(noised.target - before.target, s * (base - before.target))
+    assert method.factors.max() > 1
 
 
 def live_bytes():

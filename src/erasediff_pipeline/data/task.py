@@ -77,6 +77,12 @@ class ForgetTask:
         test = self.manifest["split"] == "test"
         return self._under_conditions(test & self.manifest["label"].isin(self.request.classes))
 
+    def unseen_retained(self) -> LabelledImages:
+        """Images of the retained classes that no model was trained on, under their conditions."""
+        retained = self.manifest["label"][self._side("retain")]
+        test = self.manifest["split"] == "test"
+        return self._under_conditions(test & self.manifest["label"].isin(retained))
+
     def plan(self, settings: EvaluationSettings) -> pd.DataFrame:
         """The condition of each sample to draw: ``number``, ``label``, ``role``."""
         return plan_samples(self.conditions, settings)

@@ -96,6 +96,7 @@ def fingerprint_run(
         model=model.fingerprint(),
         retain=hash_images(data.retain),
         forget=None if data.forget is None else hash_images(data.forget),
+        unseen=None if data.unseen is None else hash_images(data.unseen),
         forgotten_before=list(data.forgotten_before),
         anchor=data.anchor,
     )

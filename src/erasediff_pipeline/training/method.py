@@ -47,6 +47,9 @@ class TrainingData(NamedTuple):
     anchor: int | None = None
     """The condition that the forgotten ones should become, if the request names one."""
 
+    unseen: LabelledImages | None = None
+    """Images that no model was trained on, if the request keeps the classes of the forgotten ones."""
+
 
 Scalars = dict[str, float]
 M = TypeVar("M", bound=Trainable)

@@ -61,7 +61,8 @@ def erase(
     entry = METHODS[method]
     answered = task.request.answered(method, hash_pipeline(start.pipeline), task.forget_ids)
     model = model_of(start.pipeline, task.prompts)
-    data = TrainingData(task.retain, task.forget, task.forgotten_before, task.anchor)
+    unseen = task.unseen_retained() if task.request.keeps_classes else None
+    data = TrainingData(task.retain, task.forget, task.forgotten_before, task.anchor, unseen)
     built = entry.build(settings)
     if entry.closed_form:
         history, cost = edit(model, built, data)

@@ -34,9 +34,10 @@ from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.losses import training_loss
-from erasediff_pipeline.training.method import Batch, TrainingData
+from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
+from erasediff_pipeline.unlearning.unseen import as_unseen, unseen_factors
 
 EPSILON = 1e-12
 """Keeps λ finite if the forget gradient vanishes."""
@@ -76,7 +77,7 @@ def _dot(left: list[Tensor], right: list[Tensor]) -> float:
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
 ForgetTarget = Annotated[
-    Literal["other_class", "next_class", "null", "uniform_noise", "anchor_prompt"],
+    Literal["by_request", "next_class", "other_class", "null", "uniform_noise", "anchor_prompt", "unseen"],
     BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as None
 ]
 
@@ -96,17 +97,21 @@ class EraseDiffSettings(MethodSettings):
     fixed_lambda: float = Field(1.0, ge=0)
     """λ under ``control: fixed``; the released code uses 0.1."""
 
-    forget_target: ForgetTarget = "null"
+    forget_target: ForgetTarget = "by_request"
     """What the model should predict under the forgotten condition, see ``EraseDiff.noise_with_target``.
 
+    - ``by_request``: ``unseen`` if single images are forgotten, ``anchor_prompt`` if the request names one,
+      else ``next_class``.
     - ``null``: the prediction without a condition.
     - ``next_class``: the prediction for one retained class, the one after the forgotten class.
     - ``other_class``: the prediction for a random retained class. The average pulls towards several classes
       at once. On the digits such samples are blends that look like an 8, so an 8 is never forgotten.
     - ``uniform_noise``: the added noise, which is then uniform in [0, 1) instead of Gaussian.
     - ``anchor_prompt``: the prediction for ``forget.anchor_prompt``.
+    - ``unseen``: the base model's prediction with its error as large as on images that it has never seen, see
+      ``unseen.as_unseen``. For a request by ids only: it leaves the class as it is.
 
-    All but ``null`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM began with
+    All but ``null`` and ``unseen`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM began with
     ``uniform_noise``, and since commit c036740 draws one class of 1 to 9 for each batch; for the classes
     of Stable Diffusion it had ``next_class``, and since commit bb14160 an anchor, "a photo of a pokemon".
     """
@@ -117,8 +122,8 @@ class EraseDiffSettings(MethodSettings):
     ``denoising`` is the paper's: the target is the added noise. Under ``distillation`` the target is the base
     model's prediction under the retained condition, even if the condition is dropped. If it is not dropped,
     the gradient is zero until forgetting moves the model, so retained outputs drift less. The base model then
-    also predicts the class or prompt of ``forget_target``. Use it for whole classes or words: for single
-    images, the base model's prediction under their class still contains them. It needs a second copy of the
+    also predicts the class or prompt of ``forget_target``. For single images, the base model's prediction
+    under their class still contains them: only ``unseen`` takes them out. It needs a second copy of the
     weights and one more forward pass per step.
     """
 
@@ -142,26 +147,45 @@ class EraseDiff:
         self.retained_classes = torch.empty(0, dtype=torch.int64)
         self.anchor = -1
         self.teacher: DiffusionModel | None = None
+        self.target = settings.forget_target
+        self.base: DiffusionModel | None = None
+        self.factors = torch.empty(0)
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
-        """List the classes that may be targets, and copy the base model under ``distillation``.
+        """Choose the forget target, and prepare it; copy the base model if the settings need it.
 
         Raises:
-            InvalidRequest: The forget target needs an anchor prompt or a retained class that is missing.
+            InvalidRequest: The forget target needs an anchor prompt, a retained class or unseen images, and
+                there are none.
         """
+        if self.target == "by_request":
+            by_words = "next_class" if data.anchor is None else "anchor_prompt"
+            self.target = by_words if data.unseen is None else "unseen"
+        setting = f"{self.parameters}.forget_target: '{self.target}'"
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
         if data.anchor is not None:
             self.anchor = data.anchor
-        if self.settings.forget_target == "anchor_prompt" and data.anchor is None:
+        if self.target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
-                f"{self.parameters}.forget_target: 'anchor_prompt' needs a request by forget.prompts: "
+                f"{setting} needs a request by forget.prompts: "
                 "choose one of 'other_class', 'next_class', 'null', 'uniform_noise'"
             )
-        if self.settings.forget_target in ("other_class", "next_class"):
-            setting = f"{self.parameters}.forget_target: '{self.settings.forget_target}'"
+        if self.target in ("other_class", "next_class"):
             remedy = "choose 'null' or 'uniform_noise'"
             self.retained_classes = retained_classes(data, setting, remedy)
+        if self.target == "unseen":
+            if data.unseen is None:
+                raise InvalidRequest(f"{setting} needs a request by forget.ids_file: choose 'by_request'")
+            if not len(data.unseen):
+                raise InvalidRequest(
+                    f"{setting} needs images of retained classes in the test split, but there are none: "
+                    "raise source.test_fraction, or choose 'null' or 'uniform_noise'"
+                )
+            self.base = self.teacher or copy.deepcopy(model).requires_grad_(False).eval()
+            with autocast(model, self.settings):
+                arguments = (data.retain, data.unseen, seed, self.settings.part_size)
+                self.factors = unseen_factors(self.base, *arguments)
 
     def gradients(
         self,
@@ -210,15 +234,17 @@ class EraseDiff:
     @torch.no_grad()
     def noise_with_target(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Noised:
         """Noise the forget batch at its own timesteps; its target is the forget target."""
-        if self.settings.forget_target == "uniform_noise":
+        if self.target == "uniform_noise":
             return noise_batch(model, batch.x0, generator, torch.rand)
         noised = noise_batch(model, batch.x0, generator)
-        if self.settings.forget_target == "null":  # not the teacher's: it still draws what is forgotten
+        if self.base is not None:
+            return as_unseen(self.base, noised, batch.labels, self.factors)
+        if self.target == "null":  # not the teacher's: it still draws what is forgotten
             c = model.null_condition(len(batch.labels))
             return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())
-        if self.settings.forget_target == "anchor_prompt":
+        if self.target == "anchor_prompt":
             labels = torch.full_like(batch.labels, self.anchor)
-        elif self.settings.forget_target == "next_class":
+        elif self.target == "next_class":
             labels = next_class(batch.labels.cpu(), self.retained_classes)
         else:
             labels = draw_other_class(batch.labels.cpu(), self.retained_classes, generator)

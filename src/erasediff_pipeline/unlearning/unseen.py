@@ -1,0 +1,78 @@
+"""What a diffusion model would predict for an image that it has never seen, from its own predictions."""
+
+import torch
+from torch import Tensor
+
+from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.objective import Noised
+from erasediff_pipeline.seeding import make_generator
+
+LEVELS = 10
+"""Ranges of timesteps, of equal length, in which the losses are compared."""
+IMAGES = 2048
+"""Images of each set to measure at each level, at most."""
+
+
+@torch.no_grad()
+def unseen_factors(
+    model: DiffusionModel, seen: LabelledImages, unseen: LabelledImages, seed: int, batch_size: int
+) -> Tensor:
+    """By how much the model's errors on unseen images exceed those on its training images.
+
+        s_l = max(1, √(L_unseen,l / L_seen,l)),
+
+    L_l the denoising loss averaged over images, noise and the timesteps t with ⌊LEVELS·t / T⌋ = l.
+
+    Args:
+        model: The base model, in evaluation mode.
+        seen: Training images under their conditions.
+        unseen: Images under their conditions that the model was not trained on.
+        seed: Seed of the choice of images, of timesteps and of noise.
+        batch_size: Images per batch.
+
+    Returns:
+        ``[LEVELS]`` float32, on the model's device; 1 where the model has learnt nothing by heart.
+    """
+    losses = [_losses(model, images, seed, batch_size) for images in (unseen, seen)]
+    return (losses[0] / losses[1]).sqrt().clamp(min=1)
+
+
+def _losses(model: DiffusionModel, images: LabelledImages, seed: int, batch_size: int) -> Tensor:
+    """The denoising loss at each level, ``[LEVELS]`` float32."""
+    generator = make_generator(seed, "unseen")
+    rows = torch.randperm(len(images), generator=generator)[:IMAGES]
+    total = torch.zeros(LEVELS, device=model.device)
+    for part in rows.split(batch_size):
+        pixels, labels = images.tensors(part.numpy())
+        x0, c = model.encode(pixels), model.condition(labels)
+        for level in range(LEVELS):
+            low, high = level * model.timesteps // LEVELS, (level + 1) * model.timesteps // LEVELS
+            t = torch.randint(low, max(high, low + 1), (len(x0),), generator=generator).to(x0.device)
+            eps = torch.randn(x0.shape, generator=generator).to(x0.device)
+            error = model.denoise(model.noise(x0, t, eps), t, c).float() - model.target(x0, t, eps)
+            total[level] += error.square().flatten(1).mean(dim=1).sum()
+    return total / len(rows)
+
+
+@torch.no_grad()
+def as_unseen(base: DiffusionModel, noised: Noised, labels: Tensor, factors: Tensor) -> Noised:
+    """Replace the target ε by what the base model would predict had it not been trained on these images,
+
+        ε + s·(ε_base(x_t, t, c) − ε) = ε_base + (s − 1)·(ε_base − ε).
+
+    This takes the images' influence out as SISS does (arXiv 2503.01034, section 4), whose optimum has
+    p / (1 − p) in place of s − 1, p the share of the forgotten images in the data at x_t. That weight grows
+    without bound as t → 0, and holds for a model that knows its data by heart; ``unseen_factors`` measures
+    how much this model does. A prediction at the target is as bad as on unseen images, not worse.
+
+    Args:
+        base: A frozen copy of the base model.
+        noised: A batch of N; its target is that of denoising.
+        labels: Numbers of the conditions, ``[N]`` int64.
+        factors: From ``unseen_factors``.
+    """
+    levels = noised.t * LEVELS // base.timesteps
+    s = factors[levels].view(-1, *[1] * (noised.x_t.dim() - 1))
+    error = base.denoise(noised.x_t, noised.t, base.condition(labels)).float() - noised.target
+    return noised._replace(target=noised.target + s * error)
