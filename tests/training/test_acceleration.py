@@ -56,6 +56,7 @@ def test_deterministic_kernels_by_one_switch(monkeypatch):
 
 
 def unlearn(model, data, checkpoint=None, machine=ALL, **changes):
+    changes = {"retain_loss": "denoising", "forget_target": "null"} | changes
     return run("erasediff", model, data, checkpoint, machine=machine, **changes)[0]
 
 

@@ -62,9 +62,9 @@ def test_proxy_depends_on_retain_set_and_seed_and_on_nothing_else(unet_model, da
 def test_proxy_is_trained_as_the_base_model_was(unet_model, data, monkeypatch, memory):
     """Retraining with as many steps at the same rate, once the draws of both have the same name."""
     monkeypatch.setattr(module.Proxy, "name", "retrain")
-    options = {"subset": "selfattn", "proxy_steps": 4, "proxy_learning_rate": 0.01, "condition_dropout": 0.5}
+    options = {"subset": "selfattn", "proxy_steps": 4, "proxy_learning_rate": 0.01}
     proxy = prepared(unet_model(), data, **options, **memory).proxy
-    settings = PretrainSettings(steps=4, learning_rate=0.01, batch_size=4, condition_dropout=0.5, **memory)
+    settings = PretrainSettings(steps=4, learning_rate=0.01, batch_size=4, **memory)
     model = unet_model()
     train(model, Retrain(settings), data, settings, 0)
     assert weights_of(proxy) == weights_of(model)

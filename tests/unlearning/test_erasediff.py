@@ -11,11 +11,12 @@ from erasediff_pipeline.unlearning.unseen import as_unseen
 from tests.helpers.by_hand import DATA, RETAINED, Step, batches, flat, generator, images_of, noise_in, push
 from tests.helpers.runs import prepared, weights_of
 
+PAPER = {"control": "grad_norm", "forget_target": "null", "retain_loss": "denoising"}
 CONTROLS = ["grad_norm", "value_gap", "cosine", "fixed"]
 
 
 def build(model, data=DATA, **settings):
-    return prepared("erasediff", model, data, **settings)
+    return prepared("erasediff", model, data, **PAPER | settings)
 
 
 def step_of(model, alpha_bar, seed=0, **settings):
@@ -186,8 +187,10 @@ def test_some_targets_need_another_class(linear_model, target):
 def test_by_default_the_request_decides_on_the_target(linear_model, retain_loss):
     """Single images keep their class; their target is that of the base model, not of the one in training."""
     model, by_ids = linear_model(), DATA._replace(unseen=images_of([0, 1, 2]))
-    assert build(model, retain_loss=retain_loss).target == "next_class"
-    method = build(model, by_ids, retain_loss=retain_loss)
+    options = {"forget_target": "by_request", "retain_loss": retain_loss}
+    assert build(model, **options).target == "next_class"
+    assert build(model, DATA._replace(anchor=2), **options).target == "anchor_prompt"
+    method = build(model, by_ids, **options)
     assert (method.target, method.teacher is None) == ("unseen", retain_loss == "denoising")
     push(model)
     noised, g = method.noise_with_target(model, batches(0)[0], generator()), generator()
@@ -199,7 +202,7 @@ def test_unseen_needs_a_request_by_ids_and_unseen_images(linear_model):
     with pytest.raises(InvalidRequest, match=r"forget_target: 'unseen' needs a request by forget\.ids_file"):
         build(linear_model(), forget_target="unseen")
     with pytest.raises(InvalidRequest, match=r"'unseen' needs images .* raise source\.test_fraction"):
-        build(linear_model(), DATA._replace(unseen=images_of([])))
+        build(linear_model(), DATA._replace(unseen=images_of([])), forget_target="unseen")
 
 
 @pytest.mark.parametrize("retain_loss", ["denoising", "distillation"])
