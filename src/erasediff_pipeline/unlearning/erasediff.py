@@ -1,9 +1,10 @@
-"""EraseDiff (arXiv 2401.05779): forget by a constrained step, retain by the denoising loss.
+"""EraseDiff (arXiv 2401.05779): forget by a constrained step, retain by a loss of its own.
 
     min over θ of L_r(θ)   subject to   L_f(θ) − min_φ L_f(φ) ≤ 0
 
-L_r is the denoising loss on the retain set. L_f is the mean squared distance, on the forget set, between
-the prediction under the forgotten condition and a *forget target*. One step combines both gradients,
+L_r is the denoising loss on the retain set, or its distillation. L_f is the mean squared distance, on the
+forget set, between the prediction under the forgotten condition and a *forget target*. One step combines both
+gradients,
 
     d = ∇L_r + λ·∇L_f,    λ = max(0, (a − ⟨∇L_r, ∇L_f⟩) / ‖∇L_f‖²),
 
@@ -11,9 +12,10 @@ so that ⟨∇L_f, d⟩ ≥ a: for a ≥ 0 a small plain gradient step along −
 each coordinate; there this holds for the direction that Adam is given.) min_φ L_f(φ) is a constant without
 gradient: the K inner steps of the paper's algorithm matter only for a, under ``value_gap``.
 
-``retain_loss: distillation`` is not in the paper, and off by default. L_r then pulls to the predictions of
-the base model, see ``losses.teach``. A class or prompt that is a forget target is then predicted by the base
-model, too: if both moved, target and prediction would drift away together.
+Three defaults are not the paper's: λ is fixed, because every control kept it near 1 (docs/explanation/
+erasediff.md); ``retain_loss: distillation`` pulls to the predictions of the base model, see ``losses.teach``;
+and ``forget_target`` follows the request. A class or prompt that is a forget target is then predicted by the
+base model, too: if both moved, target and prediction would drift away together.
 """
 
 import copy
@@ -111,9 +113,10 @@ class EraseDiffSettings(MethodSettings):
     - ``unseen``: the base model's prediction with its error as large as on images that it has never seen, see
       ``unseen.as_unseen``. For a request by ids only: it leaves the class as it is.
 
-    All but ``null`` and ``unseen`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM began with
-    ``uniform_noise``, and since commit c036740 draws one class of 1 to 9 for each batch; for the classes
-    of Stable Diffusion it had ``next_class``, and since commit bb14160 an anchor, "a photo of a pokemon".
+    All but ``null`` and ``unseen`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM
+    began with ``uniform_noise``, and since commit c036740 draws one class of 1 to 9 for each batch; for the
+    classes of Stable Diffusion it had ``next_class``, and since commit bb14160 an anchor, "a photo of a
+    pokemon".
     """
 
     retain_loss: Literal["denoising", "distillation"] = "distillation"
