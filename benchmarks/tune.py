@@ -52,11 +52,11 @@ SPACES: dict[str, dict[str, Suggest]] = {
 }
 """Settings to search, in their ranges: the rate, and the setting of its own that matters most to a method."""
 FIGURES = ("forget_accuracy", "retain_accuracy", "fid")
-TEXT = f"""Each method has {TRIES} tries: its default settings, then those that optuna's TPE sampler proposes
-(seed 0). Every try erases the digits {DIGITS[0]} and {DIGITS[1]}, which no other table reports, with 300 steps
-of 64 images. It minimises the mean over the digits of forget accuracy + loss of retain accuracy + logarithm of
-the FID ratio; the last two are against the base model, without guidance, and 0 where the erased model is better.
-The best try is in **bold**."""
+TEXT = f"""Each method has {TRIES} tries: its default settings, then those that optuna's TPE sampler (seed 0)
+proposes. Every try erases the digits {DIGITS[0]} and {DIGITS[1]}, which no other table reports, with 300
+steps of 64 images. It minimises the mean over the digits of forget accuracy + loss of retain accuracy +
+logarithm of the FID ratio; the last two are against the base model, without guidance, and 0 where the erased
+model is better. The best try is in **bold**."""
 
 
 def measure(
@@ -144,9 +144,7 @@ def render(rows: pd.DataFrame, before: dict[int, dict[str, float]]) -> str:
             loss = f"{row['objective']:.3f}"
             loss = f"**{loss}**" if row["objective"] == found["objective"].min() else loss
             tried = ", ".join(f"{name} {value:g}" for name, value in json.loads(row["tried"]).items())
-            cells.append(
-                [f"`{method}`", tried, *(f"{row[n]:.3f}" for n in names), f"**{loss}**" if best else loss]
-            )
+            cells.append([f"`{method}`", tried, *(f"{row[n]:.3f}" for n in names), loss])
     origin = describe_origin("make tune", rows)
     return "\n".join(["# Tuning", "", f"{origin} {TEXT}", "", *markdown(head, cells, (0, 1))]) + "\n"
 
