@@ -34,9 +34,8 @@ def test_membership_beside_the_retrained_model_or_without_one():
     beyond = {"beyond_retrained": 0.1, "beyond_low": 0.0, "beyond_high": 0.2}
     found = summarise_membership(pd.Series(own | beyond))
     assert found == own | {"beyond_retrained": {"value": 0.1, "low": 0.0, "high": 0.2}}
-    assert (
-        summarise_membership(pd.Series(own | dict.fromkeys(beyond, float("nan"))))["beyond_retrained"] is None
-    )
+    alone = pd.Series(own | dict.fromkeys(beyond, float("nan")))
+    assert summarise_membership(alone)["beyond_retrained"] is None
 
 
 def test_leaks_by_the_worst_class():
@@ -46,12 +45,8 @@ def test_leaks_by_the_worst_class():
 
 
 def test_what_was_not_checked_is_empty():
-    assert (
-        summarise_relearning(
-            pd.DataFrame(columns=["taught", "step", "forget_accuracy"]), 1.0, 1, AuditSettings()
-        )
-        == {}
-    )
+    curves = pd.DataFrame(columns=["taught", "step", "forget_accuracy"])
+    assert summarise_relearning(curves, 1.0, 1, AuditSettings()) == {}
     assert summarise_inversion(pd.DataFrame(columns=["label", "start", "forget_accuracy"])) == {}
     assert summarise_leakage(pd.DataFrame(columns=["asked_for", "share"])) == {}
 

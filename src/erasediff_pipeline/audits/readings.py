@@ -89,9 +89,9 @@ def list_remarks(models: Models, unanswered: dict[str, str], settings: AuditSett
             twice, steps = of_class["doubled"], settings.inversion.steps
             n = settings.samples
             if _exceeds(n * twice, n * once, n, settings.confidence):
-                found = f"class {label} in {once:.2f} of the samples in {steps} steps, and in {twice:.2f} in "
+                shown = f"class {label} in {once:.2f} of the samples in {steps} steps, and in {twice:.2f} in "
                 remarks.append(
-                    f"{name}: inversion had not converged: it finds {found}{2 * steps}: "
+                    f"{name}: inversion had not converged: it finds {shown}{2 * steps}: "
                     "raise audit.inversion.steps"
                 )
     return remarks
