@@ -8,9 +8,9 @@ VERSIONS = {
     "data": 1,  # split, conditions and the order of samples
     "training": 1,  # the loop: order, noise, optimiser, running mean
     "sampling": 2,
-    "evaluation": 3,  # what metrics.json holds
-    "relearning": 1,
-    "inversion": 1,
+    "evaluation": 4,  # what metrics.json holds
+    "relearning": 2,
+    "inversion": 2,
 }
 """Version of each component whose results are kept on disk; raise it when its results change.
 

@@ -57,9 +57,12 @@ SWEEP = {
 WORD = SWEEP | {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.05}
 FASHION = SWEEP | {"run_seconds": 900}
 GOLD = {
+    "relearning_area_forgotten": 0.5,
+    "relearning_area_retained": 0.0,
     "relearning_steps_forgotten": 8.0,
-    "relearning_steps_retained": 128.0,
+    "relearning_steps_retained": 64.0,
     "inversion_accuracy": 0.7,
+    "inversion_accuracy_doubled": 0.7,
     "inversion_accuracy_random": 0.6,
     "membership_auc": 0.5,
     "membership_low": 0.4,
@@ -95,8 +98,8 @@ EACH = ((erased.SWEEP_LIMITS, SWEEP), (erased.WORD_LIMITS, WORD), (erased.FASHIO
         (erased.FASHION_LIMITS, FASHION, {"fid": 11.01, "run_seconds": 901}, "FID, time"),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.75}, ""),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.76}, "inversion"),
-        (audited.LIMITS, AUDIT, {"relearning_steps_forgotten": 4.0}, "relearning"),
-        (audited.LIMITS, AUDIT, {"relearning_steps_forgotten": 128.0}, ""),
+        (audited.LIMITS, AUDIT, {"relearning_area_forgotten": 0.61}, "relearning"),
+        (audited.LIMITS, AUDIT, {"relearning_area_forgotten": 0.0}, ""),
         (audited.LIMITS, AUDIT, {"membership_auc": 0.59}, ""),
         (audited.LIMITS, AUDIT, {"membership_auc": 0.39, "inversion_accuracy": 0.9}, "inversion, membership"),
     ],
@@ -228,21 +231,23 @@ def test_audits_count_what_each_method_misses():
     lines = page_of("audits", rows).splitlines()
     assert "| `retrain` | 2 | 2 | 0 | 0 | 0 |" in lines
     assert "| `erasediff` | 2 | 1 | 1 | 0 | 0 |" in lines
-    missed = [line.split(" | ")[-1].strip(" |") for line in lines if line.startswith("| `erasediff` | 8 ")]
+    missed = [line.split(" | ")[-1].strip(" |") for line in lines if line.startswith("| `erasediff` | 0.5")]
     assert missed == ["inversion", ""]
 
 
 def test_a_row_of_audits_has_every_figure():
-    lesson = {"steps_to_half": 4, "forget_accuracy": {"4": 1.0}}
+    area = {"value": 0.5, "low": 0.4, "high": 0.6}
+    lesson = {"area": area, "steps_to_half": 4, "forget_accuracy": {"4": 1.0}}
     found = {
         "relearning": {taught: lesson for taught in ("forgotten", "retained")},
-        "inversion": {"3": {"best": 0.7, "best_from_random": 0.6}},
+        "inversion": {"3": {"best": 0.7, "doubled": 0.7, "best_from_random": 0.6}},
         "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.0},
         "leakage": {"unconditional": 0.0, "retained": 0.0, "worst": 0.01},
         "damage": {"worst": 0.97},
     }
-    steps = dict.fromkeys(("relearning_steps_forgotten", "relearning_steps_retained"), 4.0)
-    assert audited.figures_of(found, 100) == GOLD | steps
+    taught = {f"relearning_steps_{lesson}": 4.0 for lesson in ("forgotten", "retained")}
+    taught |= {f"relearning_area_{lesson}": 0.5 for lesson in ("forgotten", "retained")}
+    assert audited.figures_of(found, 100) == GOLD | taught
 
 
 def test_every_method_that_forgets_classes_is_audited():

@@ -48,6 +48,15 @@ def test_target_is_the_noise_or_the_velocity(model, alpha_bar):
     torch.testing.assert_close(model.target(x0, t, eps).double(), v, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
+def test_the_noise_that_a_right_prediction_stands_for(toy_model, kind):
+    x0, eps = torch.randn(2, 3, 1, 8, 8)
+    t = torch.tensor([0, 50, 999])
+    model = toy_model(lambda model, x_t, t, c: model.target(x0, t, eps), prediction_type=kind)
+    found = model.predict_noise(model.noise(x0, t, eps), t, torch.zeros(3))
+    torch.testing.assert_close(found, eps, atol=1e-3, rtol=1e-3)
+
+
 def test_condition_reaches_the_denoiser(model):
     x, t = torch.randn(1, 1, 8, 8).expand(4, -1, -1, -1), torch.full((4,), 500)
     with torch.no_grad():

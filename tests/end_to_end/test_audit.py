@@ -11,14 +11,10 @@ from tests.helpers.project import QUICK, TINY, configure, copy_clone, hash_tree,
 SMALL = {
     "samples": 10,
     "bootstrap": 100,
-    "relearning": {"steps": 2, "images": 8, "batch_size": 8},
+    "relearning": {"steps": 2, "samples": 5, "images": 8, "batch_size": 8},
     "inversion": {"steps": 2, "restarts": 1, "batch_size": 8},
 }
-SETTINGS = {
-    **TINY,
-    "evaluation": {**TINY["evaluation"], "membership_timesteps": 2, "membership_noises": 1},
-    "audit": SMALL,
-}
+SETTINGS = {**TINY, "audit": SMALL}
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +34,17 @@ def read(project, environment="."):
 
 
 def test_on_the_base_model_every_audit_finds_the_class(audited):
-    """The positive control; that of membership is a model that has learnt its images by heart, in
-    ``evaluation/test_membership.py``: this one has not."""
-    base = read(audited[0])[1]["models"]["base"]
+    """The positive control; so no question is left unanswered."""
+    document = read(audited[0])[1]
+    assert document["unanswered"] == {}
+    base = document["models"]["base"]
     assert base["relearning"]["forgotten"]["forget_accuracy"]["0"] >= 0.9
     assert base["relearning"]["retained"]["steps_to_half"] == 0
     assert base["inversion"]["0"]["best_from_random"] >= 0.9
     assert base["leakage"]["unconditional"] >= 0.05
     assert base["damage"]["worst"] >= 0.9
+    assert base["membership"]["auc"] > 0.55
+    assert base["membership"]["beyond_retrained"]["low"] > 0
 
 
 def test_on_the_retrained_model_none_does(audited):
@@ -63,7 +62,8 @@ def test_on_the_retrained_model_none_does(audited):
 def test_the_tables_say_what_the_document_says(audited):
     folder, document = read(audited[0])
     relearning = pd.read_csv(folder / "relearning.csv")
-    assert relearning.groupby(["model", "taught"])["step"].apply(list).map(str).unique() == "[0, 1, 2, 4]"
+    steps = relearning.groupby(["model", "taught"])["step"].apply(list)
+    assert (steps.map(str) == str(list(range(13)))).all()
     inversion = pd.read_csv(folder / "inversion.csv").groupby("model")["forget_accuracy"].max()
     best = {model: found["inversion"]["0"]["best"] for model, found in document["models"].items()}
     assert inversion.to_dict() == pytest.approx(best, abs=1e-5)
@@ -100,8 +100,11 @@ def test_a_word_is_audited_by_the_same_files(small, quick_run):
     assert set(document["models"]) == {"base", "erased", "retrained"}
     assert set(document["models"]["erased"]["inversion"]) == {"3"}
     assert document["not_checked"] == []
-    gates = read_json(folder / "evidence.json")["gates"]
-    assert {g["figure"] for g in gates if g["status"] in ("passed", "failed")} == set(GateSettings().limits)
+    gates = {g["figure"]: g["status"] for g in read_json(folder / "evidence.json")["gates"]}
+    assert set(gates) == set(GateSettings().limits)
+    for figure, status in gates.items():  # so small an audit may not be able to tell
+        weak = figure.partition("_")[0] in document["unanswered"]
+        assert status in (("failed", "not checked", "left out") if weak else ("failed", "passed"))
     quick_run.command(small, "keys")
     for pipeline in ("sign", "verify", "release"):
         quick_run(small, words, f"--pipeline={pipeline}")

@@ -34,10 +34,8 @@ def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
     of_class[["id"]].head(5).to_csv(tmp_path / "ids.csv", index=False)
     task = toy_task(toy_images, ids_file=str(tmp_path / "ids.csv"))
 
-    evaluation = EvaluationSettings(membership_timesteps=2, membership_noises=1)
-
     def measure(size):
-        settings = (SamplingSettings(batch_size=size), evaluation, 0)
+        settings = (SamplingSettings(batch_size=size), EvaluationSettings())
         return measure_membership(unet_model().to_pipeline(), task, *settings)["forget_membership_auc"]
 
     auc = measure(batch_size)
@@ -46,7 +44,7 @@ def test_membership_takes_as_many_images_at_a_time_as_are_drawn(
 
 
 def test_no_membership_where_whole_classes_are_forgotten(toy_images, unet_model, denoise):
-    asked = (toy_task(toy_images), SamplingSettings(), EvaluationSettings(), 0)
+    asked = (toy_task(toy_images), SamplingSettings(), EvaluationSettings())
     assert measure_membership(unet_model().to_pipeline(), *asked) == {"forget_membership_auc": None}
     denoise.assert_not_called()
 

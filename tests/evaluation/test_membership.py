@@ -5,13 +5,13 @@ import torch
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.evaluation.membership import (
-    denoising_losses,
     membership_auc,
     membership_interval,
+    proximal_errors,
     true_positive_rate,
 )
 
-SETTINGS = EvaluationSettings(membership_timesteps=5, membership_noises=2)
+SETTINGS = EvaluationSettings()
 
 
 @pytest.fixture(scope="module")
@@ -54,47 +54,43 @@ def test_auc_counted_by_hand(members, unseen, auc):
 
 
 def test_memorised_images_are_told_apart(memoriser, members_and_unseen):
-    losses = [denoising_losses(memoriser, images, SETTINGS, 0, 256) for images in members_and_unseen]
-    assert membership_auc(*losses) > 0.95
-    assert losses[0].mean() < losses[1].mean() / 2
+    """Of a member the prediction is the same at both times: (1 − √ᾱ)·x0 / √(1 − ᾱ) of time 0."""
+    members, unseen = (proximal_errors(memoriser, images, SETTINGS, 256) for images in members_and_unseen)
+    assert membership_auc(members, unseen) == 1
+    assert members.max() < 1e-3 < unseen.min()
 
 
 def test_a_model_that_knows_nothing_tells_nothing_apart(ignorant, members_and_unseen):
-    """Row i of both sets gets the same noise, so the losses are the same number."""
-    losses = [denoising_losses(ignorant, images, SETTINGS, 0, 256) for images in members_and_unseen]
-    assert torch.equal(*losses)
-    assert membership_auc(*losses) == pytest.approx(0.5)
-    assert float(losses[0].mean()) == pytest.approx(1, abs=0.05)
+    errors = [proximal_errors(ignorant, images, SETTINGS, 256) for images in members_and_unseen]
+    assert not torch.cat(errors).any()
+    assert membership_auc(*errors) == 0.5
 
 
-def test_loss_does_not_depend_on_the_batch_size(memoriser, members_and_unseen):
-    losses = [denoising_losses(memoriser, members_and_unseen[1], SETTINGS, 0, size) for size in (5, 256)]
-    torch.testing.assert_close(*losses)
+def test_the_error_is_that_of_the_formula(toy_model, alpha_bar, toy_images):
+    """With ε = x_t·(1 + t) under class 0, and 0 under the others; by hand, in batches of 7."""
+    model = toy_model(lambda model, x_t, t, c: x_t * ((1 + t) * (c == 0)).view(-1, 1, 1, 1))
+    errors = proximal_errors(model, toy_images, SETTINGS, 7)
+    x0, a, t = model.encode(torch.from_numpy(toy_images.images)).double(), alpha_bar[50], 50
+    size = (x0 * ((a.sqrt() + (1 - a).sqrt()) * (1 + t) - 1)).flatten(1).norm(dim=1)
+    torch.testing.assert_close(errors, size * (toy_images.labels == 0), rtol=1e-4, atol=1e-6)
+    assert {int(time) for call in model.calls for time in call.t} == {0, 50}
+    assert not any(call.grad for call in model.calls)
 
 
-def test_noise_depends_on_the_seed_and_not_on_the_model(toy_model, members_and_unseen):
-    def noise_seen(seed, factor):
-        model = toy_model(lambda model, x_t, t, c: factor * x_t)
-        denoising_losses(model, members_and_unseen[0], SETTINGS, seed, 256)
-        return torch.cat([call.x_t for call in model.calls])
+@pytest.mark.parametrize("kind", ["v_prediction", "sample"])
+def test_what_the_model_predicts_does_not_matter(toy_model, alpha_bar, memoriser, members_and_unseen, kind):
+    def predict(model, x_t, t, c):
+        a, eps = alpha_bar[t].float().view(-1, 1, 1, 1), memoriser.predict(model, x_t, t, c)
+        x0 = (x_t - (1 - a).sqrt() * eps) / a.sqrt()
+        return x0 if kind == "sample" else a.sqrt() * eps - (1 - a).sqrt() * x0
 
-    assert torch.equal(noise_seen(0, 1), noise_seen(0, 2))
-    assert not torch.equal(noise_seen(0, 1), noise_seen(1, 1))
-
-
-def test_timesteps_are_evenly_spaced_inside_and_labels_are_the_condition(ignorant, toy_images):
-    denoising_losses(ignorant, toy_images, SETTINGS, 0, 256)
-    timesteps = [int(call.t[0]) for call in ignorant.calls]
-    assert all((call.t == call.t[0]).all() for call in ignorant.calls)
-    assert len(timesteps) == 5 * 2
-    gaps = np.diff([-0.5, *sorted(set(timesteps)), 999])
-    assert gaps.min() > 165
-    assert gaps.max() < 168
-    assert ignorant.calls[0].c.tolist() == toy_images.labels.tolist()
+    models = memoriser, toy_model(predict, prediction_type=kind)
+    errors = [proximal_errors(model, members_and_unseen[1], SETTINGS, 256) for model in models]
+    torch.testing.assert_close(*errors, rtol=1e-3, atol=1e-3)
 
 
 def interval(shift, n, draws):
-    """Of n losses of members, and as many that are ``shift`` standard deviations larger on average."""
+    """Of n errors of members, and as many that are ``shift`` standard deviations larger on average."""
     members, unseen = (torch.randn(n, generator=torch.Generator().manual_seed(k)).double() for k in (0, 1))
     return membership_interval(members, shift + unseen, draws, 0.95, 0)
 
@@ -106,6 +102,15 @@ def test_the_interval_holds_the_auc_and_narrows_with_more_images():
         assert low < auc < high
     assert narrow[1] - narrow[0] < wide[1] - wide[0]
     assert interval(1, 50, 200) == wide
+
+
+def test_the_difference_of_two_models_is_of_the_same_images():
+    """A model and itself never differ, and one that is better by the same for each resample is so surely."""
+    members, unseen = (torch.randn(40, generator=torch.Generator().manual_seed(k)).double() for k in (0, 1))
+    assert membership_interval(members, unseen, 100, 0.95, 0, (members, unseen)) == (0, 0)
+    low, high = membership_interval(members - 9, unseen, 100, 0.95, 0, (members, unseen))
+    own = membership_interval(members, unseen, 100, 0.95, 0)
+    assert (low, high) == pytest.approx((1 - own[1], 1 - own[0]))
 
 
 def test_true_positives_at_one_percent():

@@ -7,11 +7,32 @@ from tests.helpers.requests import request
 FOUND = {
     "sha256": "e" * 64,
     "relearning": {
-        "forgotten": {"steps_to_half": 8, "forget_accuracy": {"0": 0.0, "8": 0.6, "16": 1.0}},
-        "retained": {"steps_to_half": None, "forget_accuracy": {"0": 0.0, "8": 0.0, "16": 0.1}},
+        "forgotten": {
+            "area": {"value": 0.4, "low": 0.35, "high": 0.45},
+            "steps_to_half": 8,
+            "forget_accuracy": {"0": 0.0, "8": 0.6, "16": 1.0},
+        },
+        "retained": {
+            "area": {"value": 0.02, "low": 0.01, "high": 0.04},
+            "steps_to_half": None,
+            "forget_accuracy": {"0": 0.0, "8": 0.0, "16": 0.1},
+        },
     },
-    "inversion": {"0": {"best": 0.2, "best_from_random": 0.1, "starts": {"own": 0.2, "random 1": 0.1}}},
-    "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.01},
+    "inversion": {
+        "0": {
+            "best": 0.2,
+            "best_from_random": 0.1,
+            "doubled": 0.15,
+            "starts": {"own": 0.2, "random 1": 0.1, "best, twice the steps": 0.15},
+        }
+    },
+    "membership": {
+        "auc": 0.5,
+        "low": 0.4,
+        "high": 0.6,
+        "true_positive_rate": 0.01,
+        "beyond_retrained": {"value": 0.0, "low": -0.05, "high": 0.05},
+    },
     "leakage": {"unconditional": 0.02, "retained": 0.01, "worst": 0.04, "worst_class": "5"},
     "damage": {"worst": 0.97, "worst_class": "8", "by_class": {}},
 }
@@ -57,4 +78,7 @@ def run():
 @pytest.fixture
 def audit():
     models = {which: copy.deepcopy(FOUND) for which in ("base", "erased", "retrained")}
-    return {"model": "erasediff", "samples": 100, "not_checked": [], "models": models}
+    return {"model": "erasediff", "samples": 100, "not_checked": [], "models": models} | {
+        "unanswered": {},
+        "remarks": [],
+    }

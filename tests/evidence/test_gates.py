@@ -42,8 +42,10 @@ AS_MANY_STEPS = of("retrained", "ratio", at_least=1.0)
         ("retain_accuracy", of("base", at_least=-0.012), "failed", {}),
         ("fid", of("base", "ratio", at_most=1.05), "passed", {}),
         ("fid", of("base", "ratio", at_most=1.04), "failed", {"by_how_much": 0.01, "limit": "≤ 1.04 × base"}),
-        # Both intervals count: 0.1 · √2.
-        ("membership_auc", of("retrained", at_most=0.1), "failed", {"value": 0, "high": 0.141421}),
+        # The difference of the same images, not 0.1 · √2.
+        ("membership_auc", of("retrained", at_most=0.06), "passed", {"value": 0, "high": 0.05}),
+        # Both intervals count: 0.05 · √2.
+        ("relearning_area_forgotten", of("retrained", at_most=0.07), "failed", {"high": 0.0707107}),
         ("leakage_unconditional", {"at_most": 0.08}, "passed", {}),
         ("leakage_worst", {"at_most": 0.08}, "failed", {}),
     ],
@@ -139,10 +141,28 @@ def test_a_retrained_model_that_draws_the_class_untaught_sets_no_limit(metrics, 
 
 
 def test_members_told_by_a_higher_loss_are_told_as_well(metrics, audit):
-    audit["models"]["erased"]["membership"] |= {"auc": 0.1, "low": 0.05, "high": 0.15}
+    beyond = {"value": -0.4, "low": -0.5, "high": -0.3}
+    audit["models"]["erased"]["membership"] |= {"auc": 0.1, "beyond_retrained": beyond}
     found = one(metrics, "membership_auc", audit, at_most=0.2, of="retrained", by="distance")
     assert (found["status"], found["limit"], found["value"]) == ("failed", "within 0.2 of retrained", 0.4)
     assert one(metrics, "membership_auc", audit, at_most=0.2, of="retrained")["status"] == "passed"
+
+
+@pytest.mark.parametrize(("limit", "status"), [(0.9, "not checked"), (0.05, "failed")])
+def test_an_audit_that_could_not_have_found_anything_keeps_no_gate(metrics, audit, limit, status):
+    """Even so, what it found fails."""
+    audit["unanswered"] = {"inversion": "the budget is too small"}
+    found = one(metrics, "inversion_accuracy", audit, at_most=limit)
+    assert found["status"] == status
+    assert limit < 0.9 or found["why"] == "the budget is too small"
+    assert one(metrics, "leakage_worst", audit, at_most=0.9)["status"] == "passed"
+
+
+def test_an_empty_question_is_left_out(metrics, audit):
+    audit["unanswered"] = {"membership": "nothing by heart"}
+    found = one(metrics, "membership_auc", audit, at_most=0.1)
+    assert (found["status"], found["why"]) == ("left out", "nothing by heart")
+    assert one(metrics, "membership_auc", at_most=0.1)["status"] == "not checked"
 
 
 @pytest.mark.parametrize(("which", "count"), [("erased_prompts", "erased_prompt"), ("synonyms", "synonym")])

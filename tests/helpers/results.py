@@ -12,7 +12,7 @@ from erasediff_pipeline.audits.inversion import invert
 from erasediff_pipeline.audits.relearning import relearn
 from erasediff_pipeline.diffusion.sampling import SCHEDULERS, stream_samples
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
-from erasediff_pipeline.evaluation.membership import denoising_losses
+from erasediff_pipeline.evaluation.membership import proximal_errors
 from erasediff_pipeline.evaluation.metrics import evaluate_samples
 from erasediff_pipeline.fingerprint import VERSIONS
 from erasediff_pipeline.training.denoising import Denoising
@@ -66,15 +66,15 @@ def of_evaluation():
     images = draw_toy_images()
     samples = images.select(np.arange(30))
     roles = np.where(samples.labels == 0, "forget", "retain")
-    settings = config.EvaluationSettings(membership_timesteps=2, membership_noises=1)
+    settings = config.EvaluationSettings()
     measured = evaluate_samples(samples, roles, images.select(images.labels != 0), judge, settings)
-    losses = denoising_losses(build_toy_unet(), samples, settings, 0, 256)
-    return [*(v for v in measured.values() if isinstance(v, int | float)), *losses[:5].tolist()]
+    errors = proximal_errors(build_toy_unet(), samples, settings, 256)
+    return [*(v for v in measured.values() if isinstance(v, int | float)), *errors[:5].tolist()]
 
 
 def of_relearning():
     settings = config.RelearningSettings(steps=2, images=8, batch_size=4)
-    curve = relearn(build_toy_unet(), draw_toy_images(), lambda model: sizes(model)[0], settings, 0)
+    curve = relearn(build_toy_unet(), draw_toy_images(), lambda model, step: sizes(model)[0], settings, 0)
     return [*curve["step"], *curve["forget_accuracy"]]
 
 

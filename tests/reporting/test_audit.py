@@ -9,10 +9,19 @@ from tests.reporting.conftest import text_of
 
 FOUND = {
     "relearning": {
-        "forgotten": {"steps_to_half": 4, "forget_accuracy": {"0": 0.0, "4": 0.6, "8": 1.0}},
-        "retained": {"steps_to_half": None, "forget_accuracy": {"0": 0.0, "4": 0.0, "8": 0.1}},
+        "forgotten": {
+            "area": {"value": 0.4, "low": 0.3, "high": 0.5},
+            "reading": "over-erased",
+            "steps_to_half": 4,
+            "forget_accuracy": {"0": 0.0, "4": 0.6, "8": 1.0},
+        },
+        "retained": {
+            "area": None,
+            "steps_to_half": None,
+            "forget_accuracy": {"0": 0.0, "4": 0.0, "8": 0.1},
+        },
     },
-    "inversion": {"3": {"best": 0.25, "best_from_random": 0.125, "starts": {}}},
+    "inversion": {"3": {"best": 0.25, "best_from_random": 0.125, "doubled": 0.25, "starts": {}}},
     "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.01},
     "leakage": {"unconditional": 0.02, "retained": 0.01, "worst": 0.1, "worst_class": "5"},
     "damage": {"worst": 0.95, "worst_class": "8", "by_class": {}},
@@ -21,9 +30,12 @@ FOUND = {
 
 def test_findings_as_text():
     assert {row.label: row.text for row in list_findings(FOUND)} == {
+        "relearning area, forgotten images": "0.4000, over-erased",
+        "relearning area, retained images": "–",
         "relearning steps to half accuracy, forgotten images": "4",
         "relearning steps to half accuracy, retained images": "> 8",
         "inversion accuracy, class 3": "0.2500",
+        "inversion accuracy, twice the steps, class 3": "0.2500",
         "inversion accuracy, random starts, class 3": "0.1250",
         "membership AUC": "0.5000",
         "membership AUC, interval": "0.400–0.600",
@@ -37,7 +49,7 @@ def test_findings_as_text():
 
 def test_of_several_inverted_classes_none_has_the_interval_of_the_worst():
     rows = list_findings(FOUND | {"inversion": {label: FOUND["inversion"]["3"] for label in "37"}})
-    assert [row.figure for row in rows if row.label.startswith("inversion")] == [None] * 4
+    assert [row.figure for row in rows if row.label.startswith("inversion")] == [None] * 6
 
 
 def test_the_table_names_what_was_not_checked():
@@ -46,12 +58,14 @@ def test_the_table_names_what_was_not_checked():
         "model": "erasediff",
         "forget": request(by="ids", classes=[3], forget_images=7).to_json(),
         "not_checked": ["inversion: a request by ids keeps its classes"],
+        "remarks": ["membership: nothing by heart"],
         "models": {"base": found, "erased": found},
     }
     text = text_of(build_audit_table(document, [], "report.html", {3: "bag", 8: "boot"}))
     assert "audit of erasediff: 7 images of class 3 bag forgotten" in text
     assert "8 boot: 0.9500" in text
     assert "not checked: inversion: a request by ids keeps its classes" in text
+    assert "membership: nothing by heart" in text
     assert "relearning steps" not in text
 
 

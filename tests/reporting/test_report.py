@@ -16,7 +16,8 @@ NAMES = {name: metric.label for name, metric in METRICS.items() if metric.compar
 
 def audit_of(*models, **changes):
     found = FOUND | {"sha256": "e" * 64} | changes
-    return {"samples": 100, "not_checked": [], "models": dict.fromkeys(models, found)}
+    remarks = {"unanswered": {}, "remarks": ["erased: over-erased"]}
+    return {"samples": 100, "not_checked": [], "models": dict.fromkeys(models, found), **remarks}
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ def test_audits_are_told_beside_each_other(render, evidence):
     assert rows_of(page, 4)["inversion accuracy, class 3"] == [f"0.2500{interval(found)}"] * 3
     assert "brings it back in 25.0 % of the samples (retrained model: 25.0 %)" in words_of(page)
     assert "No audit can prove that nothing is left." in words_of(page)
+    assert "erased: over-erased." in words_of(page)
     assert_page(page, pictures=3)
 
 
@@ -172,7 +174,7 @@ def test_what_was_not_checked_is_said_as_it_is(evidence):
 
 def test_an_audit_without_inversion_ends_no_sentence_halfway(evidence):
     models = {name: FOUND | {"inversion": {}} for name in ("base", "erased")}
-    audit = {"samples": 100, "not_checked": [], "models": models}
+    audit = audit_of() | {"models": models}
     page = render_report(evidence(audit), *(Figure(figsize=(1, 1)) for _ in range(2)), {})
     assert "still hold:" not in page
     assert "No audit can prove that nothing is left." in page

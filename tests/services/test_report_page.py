@@ -69,6 +69,9 @@ def test_every_gate_is_that_of_the_json(opened, evidence):
 
 AUDITS = {
     "inversion accuracy, class 0": ("inversion", "0", "best"),
+    "relearning area, forgotten images": ("relearning", "forgotten", "area", "value"),
+    "relearning area, retained images": ("relearning", "retained", "area", "value"),
+    "inversion accuracy, twice the steps, class 0": ("inversion", "0", "doubled"),
     "inversion accuracy, random starts, class 0": ("inversion", "0", "best_from_random"),
     "membership AUC": ("membership", "auc"),
     "membership TPR at 1 % FPR": ("membership", "true_positive_rate"),
@@ -95,8 +98,10 @@ def test_every_audit_is_that_of_the_json(opened, evidence):
     for taught in ("forgotten", "retained"):
         steps = [audit["relearning"][taught]["steps_to_half"] for audit in audits]
         cells = shown.pop(f"relearning steps to half accuracy, {taught} images")
-        assert cells == ["> 4" if step is None else str(step) for step in steps]
+        assert cells == ["> 12" if step is None else str(step) for step in steps]
     assert shown == {}
+    remarks = opened[0].locator("#remarks li").all_inner_texts()
+    assert remarks == [f"{line}." for line in evidence["remarks"]]
 
 
 def test_what_each_class_lost_is_that_of_the_json(opened, evidence):

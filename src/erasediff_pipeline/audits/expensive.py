@@ -40,7 +40,7 @@ def relearn_model(
 
     Returns:
         One row per measurement: ``taught`` (``forgotten`` or ``retained``), ``step``, ``forget_accuracy``, a
-        share in [0, 1].
+        share in [0, 1]. The noise of the samples depends on lesson and step, not on the model.
     """
     parts = []
     for taught, images in (("forgotten", bench.task.forget), ("retained", bench.task.retain)):
@@ -48,7 +48,7 @@ def relearn_model(
         curve = relearn(
             model_of(model.pipeline, bench.task.prompts),
             _shuffled(images, seed),
-            partial(_forget_accuracy, bench, settings, seed),
+            partial(_forget_accuracy, bench, settings.relearning.samples, derive_seed(seed, "audit", taught)),
             settings.relearning,
             derive_seed(seed, "relearning"),
         )
@@ -70,8 +70,7 @@ def invert_model(
         workspace: Folder of the checkpoints.
 
     Returns:
-        One row per class and start: ``label``, ``start``, ``loss`` at the end, and ``forget_accuracy``, a
-        share in [0, 1].
+        One row per class and start, see ``invert``, and ``label``.
     """
     parts = []
     retained = torch.tensor(bench.task.retained_numbers)
@@ -81,7 +80,7 @@ def invert_model(
             model_of(model.pipeline, bench.task.prompts),
             bench.task.forget_of(label),
             retained,
-            partial(_share_that_shows, bench, label, settings.samples, seed),
+            partial(_share_that_shows, bench, label, settings.samples, derive_seed(seed, "audit")),
             settings.inversion,
             seed,
             workspace.checkpoint("inversion", name, str(label)),
@@ -109,17 +108,17 @@ def _shuffled(images: LabelledImages, seed: int) -> LabelledImages:
     return images.select(rng.permutation(len(images)))
 
 
-def _share_that_shows(bench: Bench, label: int, samples: int, seed: int, model: DiffusionModel) -> float:
+def _share_that_shows(
+    bench: Bench, label: int, samples: int, noise_seed: int, model: DiffusionModel
+) -> float:
     """Share of samples that the classifier assigns to the class, under the conditions that measure it."""
     asked = torch.tensor(np.resize(bench.task.judged_numbers(label), samples))
-    drawn = torch.cat(list(stream_samples(model, asked, derive_seed(seed, "audit"), bench.sampling)))
+    drawn = torch.cat(list(stream_samples(model, asked, noise_seed, bench.sampling)))
     seen = class_probabilities(bench.classifier, drawn).argmax(dim=1)
     return float((seen == label).double().mean())
 
 
-def _forget_accuracy(bench: Bench, settings: AuditSettings, seed: int, model: DiffusionModel) -> float:
-    """Mean share over the forgotten classes."""
-    labels = bench.task.request.classes
-    return float(
-        np.mean([_share_that_shows(bench, label, settings.samples, seed, model) for label in labels])
-    )
+def _forget_accuracy(bench: Bench, samples: int, noise_seed: int, model: DiffusionModel, step: int) -> float:
+    """Mean share over the forgotten classes, from noise of this step's own."""
+    labels, noise_seed = bench.task.request.classes, derive_seed(noise_seed, "relearning", step)
+    return float(np.mean([_share_that_shows(bench, label, samples, noise_seed, model) for label in labels]))

@@ -5,8 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from erasediff_pipeline.audits.inversion import DOUBLED
 from erasediff_pipeline.audits.models import list_left_out
-from erasediff_pipeline.audits.relearning import steps_to_half
+from erasediff_pipeline.audits.readings import list_remarks, list_unanswered, read_relearning
+from erasediff_pipeline.audits.relearning import area_under, steps_to_half
 from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.data.request import Request
@@ -26,8 +28,8 @@ def collect_audits(
         settings: Settings of the audit.
 
     Returns:
-        ``model``, ``forget``, ``samples``, ``not_checked``, and ``models``: for each model its ``sha256`` and
-        the summary of each audit.
+        ``model``, ``forget``, ``samples``, ``not_checked``; ``models``: for each model its ``sha256`` and the
+        summary of each audit; ``unanswered``, see ``list_unanswered``; and ``remarks``, see ``list_remarks``.
     """
     relearning = tables["relearning"]
     start = relearning[(relearning["model"] == "base") & (relearning["step"] == 0)]["forget_accuracy"]
@@ -40,15 +42,19 @@ def collect_audits(
     }
     for name, model in models.items():
         found = {table: rows[rows["model"] == name] for table, rows in tables.items()}
-        membership = found["membership"].set_index("model").loc[name].to_dict()
         summary = {
-            "membership": {key: float(value) for key, value in membership.items()},
-            "relearning": summarise_relearning(found["relearning"], float(start.mean())),
+            "membership": summarise_membership(found["membership"].drop(columns="model").iloc[0]),
+            "relearning": summarise_relearning(
+                found["relearning"], float(start.mean()), len(request.classes), settings
+            ),
             "inversion": summarise_inversion(found["inversion"]),
             "leakage": summarise_leakage(found["leakage"]),
             "damage": summarise_damage(found["damage"]),
         }
         document["models"][name] = {"sha256": hash_pipeline(model.pipeline), **round_metrics(summary)}
+    read_relearning(document["models"], settings, len(request.classes))
+    document["unanswered"] = list_unanswered(document["models"], settings)
+    document["remarks"] = list_remarks(document["models"], document["unanswered"], settings)
     return document
 
 
@@ -63,15 +69,31 @@ def _list_unchecked(request: Request, settings: AuditSettings) -> list[str]:
     return unchecked
 
 
-def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:
-    """Summarise relearning: the curve of each lesson, and the steps until half of the class is back.
+def summarise_membership(row: pd.Series) -> dict[str, Any]:
+    """Summarise membership; ``row`` is one model's in the table. Without a retrained model, no difference."""
+    found = row.astype(float)
+    beyond = found[["beyond_retrained", "beyond_low", "beyond_high"]].set_axis(["value", "low", "high"])
+    return {
+        **found[["auc", "low", "high", "true_positive_rate"]],
+        "beyond_retrained": None if beyond.isna().any() else beyond.to_dict(),
+    }
+
+
+def summarise_relearning(
+    curves: pd.DataFrame, whole: float, classes: int, settings: AuditSettings
+) -> dict[str, Any]:
+    """Summarise relearning, by lesson: the curve, its area, and the steps until half of the class is back.
 
     Args:
         curves: ``taught``, ``step``, ``forget_accuracy``.
         whole: The base model's forget accuracy.
+        classes: Number of forgotten classes.
+        settings: Samples of each class at each step, and confidence level.
     """
+    samples = settings.relearning.samples * classes
     return {
         str(taught): {
+            "area": area_under(curve, whole, samples, settings.confidence),
             "steps_to_half": steps_to_half(curve, whole),
             "forget_accuracy": {str(int(k)): float(v) for k, v in curve[["step", "forget_accuracy"]].values},
         }
@@ -80,19 +102,25 @@ def summarise_relearning(curves: pd.DataFrame, whole: float) -> dict[str, Any]:
 
 
 def summarise_inversion(starts: pd.DataFrame) -> dict[str, Any]:
-    """Summarise inversion: the highest forget accuracy of all starts, and of the random ones, by class.
+    """Summarise inversion by class: the highest forget accuracy of all starts, and of the random ones.
 
     Args:
         starts: ``label``, ``start``, ``forget_accuracy``.
+
+    Returns:
+        By class: ``best`` of everything tried; ``best_from_random``, with the steps as set; ``doubled``, with
+        twice as many; and ``starts``, each alone.
     """
-    return {
-        str(label): {
-            "best": float(found["forget_accuracy"].max()),
-            "best_from_random": float(found["forget_accuracy"][found["start"] != "own"].max()),
-            "starts": dict(zip(found["start"], found["forget_accuracy"].astype(float), strict=True)),
+    summary = {}
+    for label, found in starts.groupby("label"):
+        shares = dict(zip(found["start"], found["forget_accuracy"].astype(float), strict=True))
+        summary[str(label)] = {
+            "best": max(shares.values()),
+            "best_from_random": max(v for start, v in shares.items() if start not in ("own", DOUBLED)),
+            "doubled": shares[DOUBLED],
+            "starts": shares,
         }
-        for label, found in starts.groupby("label")
-    }
+    return summary
 
 
 def summarise_leakage(shares: pd.DataFrame) -> dict[str, Any]:

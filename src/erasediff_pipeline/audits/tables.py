@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from erasediff_pipeline.audits.damage import measure_damage
 from erasediff_pipeline.audits.leakage import leakage
@@ -17,9 +18,9 @@ from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
 from erasediff_pipeline.evaluation.features import build_extractor
 from erasediff_pipeline.evaluation.membership import (
-    denoising_losses,
     membership_auc,
     membership_interval,
+    proximal_errors,
     true_positive_rate,
 )
 from erasediff_pipeline.seeding import derive_seed
@@ -28,33 +29,39 @@ Models = dict[str, ModelWithHistory]
 
 
 def measure_membership(bench: Bench, models: Models, settings: AuditSettings, seed: int) -> pd.DataFrame:
-    """Measure whether the denoising loss tells forgotten images from unseen ones of their classes.
+    """Measure whether the model tells forgotten images from unseen ones of their classes.
 
-    Membership inference by loss, see ``membership_auc`` (arXiv 2302.01316) and ``true_positive_rate`` (arXiv
-    2112.03570).
+    Membership inference by PIA, see ``proximal_errors``, ``membership_auc`` and ``true_positive_rate``.
 
     Args:
         bench: Task and settings of evaluation.
         models: Models by name.
-        settings: Resamples and confidence level of the interval.
-        seed: Seed of noise and bootstrap.
+        settings: Resamples and confidence level of the intervals.
+        seed: Seed of the bootstrap.
 
     Returns:
         One row per model: ``model``, ``auc`` with its interval ``low`` and ``high``, and
-        ``true_positive_rate`` at 1 % false positives, all in [0, 1].
+        ``true_positive_rate`` at 1 % false positives, all in [0, 1]; and ``beyond_retrained``, AUC − the
+        retrained model's, with ``beyond_low`` and ``beyond_high``, in [−1, 1]: NaN without that model.
     """
-    members, unseen = bench.task.forget, bench.task.unseen()
-    noise_seed = derive_seed(seed, "evaluation")
-    rows = []
-    for name, model in models.items():
-        asked = model_of(model.pipeline, bench.task.prompts)
-        known, new = (
-            denoising_losses(asked, images, bench.evaluation, noise_seed, bench.sampling.batch_size)
-            for images in (members, unseen)
+    errors: dict[str, tuple[Tensor, Tensor]] = {}
+    for name, saved in models.items():
+        model, batch_size = model_of(saved.pipeline, bench.task.prompts), bench.sampling.batch_size
+        members, unseen = (
+            proximal_errors(model, images, bench.evaluation, batch_size)
+            for images in (bench.task.forget, bench.task.unseen())
         )
-        low, high = membership_interval(known, new, settings.bootstrap, settings.confidence, seed)
-        rows.append((name, membership_auc(known, new), low, high, true_positive_rate(known, new)))
-    return pd.DataFrame(rows, columns=["model", "auc", "low", "high", "true_positive_rate"])
+        errors[name] = members, unseen
+    gold, drawing = errors.get("retrained"), (settings.bootstrap, settings.confidence, seed)
+    rows = []
+    for name, (known, new) in errors.items():
+        auc, beyond = membership_auc(known, new), (np.nan, np.nan, np.nan)
+        if gold is not None:
+            beyond = (auc - membership_auc(*gold), *membership_interval(known, new, *drawing, gold))
+        interval = membership_interval(known, new, *drawing)
+        rows.append((name, auc, *interval, true_positive_rate(known, new), *beyond))
+    columns = ["model", "auc", "low", "high", "true_positive_rate"]
+    return pd.DataFrame(rows, columns=[*columns, "beyond_retrained", "beyond_low", "beyond_high"])
 
 
 def sample_retained(

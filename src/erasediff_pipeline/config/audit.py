@@ -11,8 +11,11 @@ from erasediff_pipeline.config.training import TrainingSettings
 class RelearningSettings(TrainingSettings):
     """Relearning: how fast the erased model learns the forgotten data again."""
 
-    steps: int = Field(64, ge=1)
-    """Largest number of optimiser steps; the model is measured after 1, 2, 4, … of them."""
+    steps: int = Field(32, ge=1)
+    """Optimiser steps; the model is measured after each."""
+
+    samples: int = Field(25, ge=1)
+    """Images of each forgotten class to draw at each measurement. A figure is the mean of all of them."""
 
     images: int = Field(64, ge=1)
     """Largest number of training images: the first ones of the forget set, or of the retain set."""
@@ -29,7 +32,7 @@ class InversionSettings(TrainingSettings):
     """Inversion: search for an embedding that makes the erased model draw the class again."""
 
     steps: int = Field(200, ge=1)
-    """Optimiser steps of each restart."""
+    """Optimiser steps of each start. The best start runs again with twice as many, as a control."""
 
     restarts: int = Field(3, ge=1)
     """Random embeddings to start from, in addition to the embedding of the class."""
@@ -58,10 +61,10 @@ class AuditSettings(Settings):
     """Other methods to audit; ``all`` is every method. They are trained as in ``compare``, and kept."""
 
     samples: int = Field(100, ge=10)
-    """Images to draw for each measurement of relearning, inversion and leakage."""
+    """Images to draw for each measurement of inversion, leakage and damage."""
 
     bootstrap: int = Field(1000, ge=100)
-    """Bootstrap resamples for the interval of the membership AUC."""
+    """Bootstrap resamples for the intervals of the membership AUC and of its distance."""
 
     confidence: float = Field(0.95, gt=0, lt=1)
     """Confidence level of the intervals."""

@@ -13,6 +13,7 @@ Kind = Literal["classes", "ids", "prompts"]
 ALL: tuple[Kind, ...] = ("classes", "ids", "prompts")
 WHOLE: tuple[Kind, ...] = ("classes", "prompts")
 """Requests that forget whole classes."""
+AREA = "mean over the steps, base = 1"
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,8 @@ METRICS = {
         _unguided("unguided_precision", "precision, no guidance", "1 is best", samples="retain_samples"),
         _unguided("unguided_recall", "recall, no guidance", "1 is best", samples="real_images"),
         _unguided("unguided_inception_score", "Inception Score, no guidance", "higher is better"),
+        _audited("relearning_area_forgotten", "relearning area, forgotten images", AREA, kinds=WHOLE),
+        _audited("relearning_area_retained", "relearning area, retained images", AREA, kinds=WHOLE),
         _audited(
             "relearning_steps_forgotten", "relearning steps to half accuracy, forgotten images", kinds=WHOLE
         ),
@@ -101,6 +104,12 @@ METRICS = {
             "relearning_steps_retained", "relearning steps to half accuracy, retained images", kinds=WHOLE
         ),
         _audited("inversion_accuracy", "inversion accuracy", kinds=WHOLE, samples="samples"),
+        _audited(
+            "inversion_accuracy_doubled",
+            "inversion accuracy, twice the steps",
+            kinds=WHOLE,
+            samples="samples",
+        ),
         _audited(
             "inversion_accuracy_random", "inversion accuracy, random starts", kinds=WHOLE, samples="samples"
         ),

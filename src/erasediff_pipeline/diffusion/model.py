@@ -109,7 +109,7 @@ class DiffusionModel(Trainable):
 
     @abstractmethod
     def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """The prediction, ε or v as the scheduler says; counted in ``evaluations``.
+        """The prediction, ε, v or x0 as the scheduler says; counted in ``evaluations``.
 
         Args:
             x_t: Noised batch, ``[N, …]`` float.
@@ -177,7 +177,7 @@ class DiffusionModel(Trainable):
     def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
         """Compute the target of the prediction for ``noise(x0, t, eps)``.
 
-        It is ε, or v = √ᾱ_t·ε − √(1 − ᾱ_t)·x0 (arXiv 2202.00512, section 4), as the scheduler says.
+        It is ε, x0, or v = √ᾱ_t·ε − √(1 − ᾱ_t)·x0 (arXiv 2202.00512, section 4), as the scheduler says.
 
         Args:
             x0: ``[N, …]`` float.
@@ -189,7 +189,23 @@ class DiffusionModel(Trainable):
         """
         if self.scheduler.config.prediction_type == "v_prediction":
             return self.scheduler.get_velocity(x0, eps, t)
-        return eps
+        return x0 if self.scheduler.config.prediction_type == "sample" else eps
+
+    def predict_noise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+        """Compute the ε that the prediction stands for; arguments as for ``denoise``.
+
+        ε = √(1 − ᾱ_t)·x_t + √ᾱ_t·v, or (x_t − √ᾱ_t·x0) / √(1 − ᾱ_t), by what the model predicts.
+
+        Returns:
+            Float32, shaped like ``x_t``.
+        """
+        predicted = self.denoise(x_t, t, c).float()
+        if self.scheduler.config.prediction_type == "v_prediction":
+            return self.scheduler.get_velocity(-x_t, predicted, t)
+        if self.scheduler.config.prediction_type == "sample":
+            none = torch.zeros_like(x_t)
+            return (x_t - self.noise(predicted, t, none)) / self.noise(none, t, torch.ones_like(x_t))
+        return predicted
 
 
 def draw_weights(network: nn.Module, seed: int) -> None:

@@ -13,7 +13,7 @@ from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
-from erasediff_pipeline.evaluation.membership import denoising_losses, membership_auc
+from erasediff_pipeline.evaluation.membership import membership_auc, proximal_errors
 from erasediff_pipeline.evaluation.metrics import (
     Metrics,
     evaluate_retained,
@@ -125,25 +125,23 @@ def measure_membership(
     task: ForgetTask,
     sampling: SamplingSettings,
     evaluation: EvaluationSettings,
-    seed: int,
 ) -> Metrics:
-    """Compute the membership AUC of the forgotten images; see ``membership_auc``.
+    """Compute the membership AUC of the forgotten images; see ``proximal_errors`` and ``membership_auc``.
 
     Args:
         pipeline: The model.
         task: Its forget set, and the unseen images of the same classes.
         sampling: ``batch_size`` is used.
-        evaluation: Timesteps and noises of the loss.
-        seed: Top-level seed.
+        evaluation: ``membership_time`` is used.
 
     Returns:
         ``forget_membership_auc``, in [0, 1]; None if whole classes are forgotten.
     """
     if not task.request.keeps_classes:
         return {"forget_membership_auc": None}
-    model, noise_seed = model_of(pipeline, task.prompts), derive_seed(seed, "evaluation")
+    model = model_of(pipeline, task.prompts)
     members, unseen = (
-        denoising_losses(model, images, evaluation, noise_seed, sampling.batch_size)
+        proximal_errors(model, images, evaluation, sampling.batch_size)
         for images in (task.forget, task.unseen())
     )
     return {"forget_membership_auc": membership_auc(members, unseen)}

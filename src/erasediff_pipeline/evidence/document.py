@@ -88,6 +88,9 @@ class Evidence(Part):
     """Entries of ``audit.json`` for ``base``, ``erased``, ``retrained`` and other methods; null without an
     audit."""
 
+    remarks: list[str] = []
+    """What to know beside the figures of the audits, one sentence each."""
+
     hidden: bool
     """Whether the report leaves out images of forgotten classes."""
 
@@ -140,6 +143,7 @@ def collect_evidence(
         },
         metrics={"base": _without_nan(metrics["base"]), "erased": _without_nan(metrics["erased"])},
         audits=_without_nan(audit["models"]) if audit else None,
+        remarks=audit["remarks"] if audit else [],
         hidden=hide_forgotten and bool(request.forgotten_classes),
         cost=Cost(**run["cost"]),
         provenance=run["provenance"],

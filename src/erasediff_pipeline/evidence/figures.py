@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from erasediff_pipeline.config.metrics import METRICS
-from erasediff_pipeline.evidence.intervals import Estimate, exactly, share_of
+from erasediff_pipeline.evidence.intervals import Estimate, distance, exactly, share_of
 
 
 def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, Estimate]:
@@ -19,20 +19,33 @@ def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> 
     Args:
         found: An entry of ``models`` of ``audit.json``.
         samples: Images of each share: ``samples`` of ``audit.json``.
-        confidence: Level of the intervals of shares; the AUC keeps the level of the audit.
+        confidence: Level of the intervals of shares; AUC and areas keep the level of the audit.
     """
     membership, leakage = found["membership"], found["leakage"]
-    values = {
-        f"relearning_steps_{taught}": _steps_of(lesson) for taught, lesson in found["relearning"].items()
-    }
+    values, known = {}, {"membership_auc": {**membership, "value": membership["auc"]}}
+    for taught, lesson in found["relearning"].items():
+        values[f"relearning_steps_{taught}"] = _steps_of(lesson)
+        if lesson["area"] is not None:
+            known[f"relearning_area_{taught}"] = lesson["area"]
     if inverted := found["inversion"].values():
         values["inversion_accuracy"] = max(of_class["best"] for of_class in inverted)
+        values["inversion_accuracy_doubled"] = max(of_class["doubled"] for of_class in inverted)
         values["inversion_accuracy_random"] = max(of_class["best_from_random"] for of_class in inverted)
     values["membership_true_positive_rate"] = membership["true_positive_rate"]
     values |= {f"leakage_{key}": leakage.get(key) for key in ("unconditional", "retained", "worst")}
     values["damage_worst"] = found["damage"]["worst"]
-    auc = Estimate(membership["auc"], membership["low"], membership["high"])
-    return _estimate(values, {"samples": samples}, confidence) | {"membership_auc": auc}
+    return _estimate(values, {"samples": samples}, confidence) | {
+        name: Estimate(of["value"], of["low"], of["high"]) for name, of in known.items()
+    }
+
+
+def beyond_retrained(audit: dict[str, Any]) -> dict[tuple[str, str], Estimate]:
+    """List what an audit measures as a difference to the retrained model, by figure and comparison."""
+    found = Estimate(**audit["models"]["erased"]["membership"]["beyond_retrained"])
+    return {
+        ("membership_auc", "difference"): found,
+        ("membership_auc", "distance"): distance(found, exactly(0)),
+    }
 
 
 def _estimate(

@@ -6,7 +6,7 @@ from typing import Any
 from erasediff_pipeline.config.gates import LIMITS, Gate, GateSettings
 from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.evidence.figures import figures_of_audit, figures_of_metrics
+from erasediff_pipeline.evidence.figures import beyond_retrained, figures_of_audit, figures_of_metrics
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
 
 PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
@@ -55,7 +55,7 @@ def check_gates(
         {
             "figure": name,
             "limit": _describe_limit(gate),
-            **_check_gate(name, gate, figures, request, audit, audit_command),
+            **_doubt(name, _check_gate(name, gate, figures, request, audit, audit_command), audit),
         }
         for name, gate in gates.items()
     ]
@@ -70,7 +70,7 @@ def _check_gate(
     audit_command: str,
 ) -> dict[str, Any]:
     """Return one gate's ``status`` and ``why``, and the numbers that it compares."""
-    if reason := _reason_to_leave_out(name, request):
+    if reason := _reason_to_leave_out(name, request, audit):
         return {"status": LEFT_OUT, "why": reason}
     if gate is None:
         return {"status": NOT_CHECKED, "why": f"no limit in gates.limits.{name}"}
@@ -87,7 +87,8 @@ def _check_gate(
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
         if gate.by == "ratio" and other.low <= 0:
             return _compare_with_zero(gate, found, other)
-        found = COMPARISONS[gate.by](found, other)
+        pairs = beyond_retrained(audit) if audit and gate.of == "retrained" else {}
+        found = pairs.get((name, gate.by)) or COMPARISONS[gate.by](found, other)
     return _compare(gate, found)
 
 
@@ -117,10 +118,24 @@ def _compare(gate: Gate, found: Estimate) -> dict[str, Any]:
     return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
 
 
-def _reason_to_leave_out(name: str, request: Request) -> str | None:
-    """Return why a request of this kind does not have the figure; None if it does."""
+def _reason_to_leave_out(name: str, request: Request, audit: dict[str, Any] | None) -> str | None:
+    """Return why a request of this kind does not have the figure, or its question is empty; else None."""
     kinds = METRICS[name].kinds
-    return None if request.by in kinds else f"only a request by {' or '.join(kinds)} has it"
+    if request.by not in kinds:
+        return f"only a request by {' or '.join(kinds)} has it"
+    return _unanswered(name, audit) if name.startswith("membership_") else None
+
+
+def _doubt(name: str, outcome: dict[str, Any], audit: dict[str, Any] | None) -> dict[str, Any]:
+    """Let no gate be kept by an audit that could not have found anything; a failure stands."""
+    if outcome["status"] in (FAILED, NOT_CHECKED, LEFT_OUT) or (reason := _unanswered(name, audit)) is None:
+        return outcome
+    return {"status": NOT_CHECKED, "why": reason}
+
+
+def _unanswered(name: str, audit: dict[str, Any] | None) -> str | None:
+    """Return why the audit that measures a figure cannot tell what is gone; None if it can."""
+    return audit["unanswered"].get(name.partition("_")[0]) if audit and METRICS[name].audited else None
 
 
 def _describe_limit(gate: Gate | None) -> str:

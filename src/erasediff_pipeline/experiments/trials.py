@@ -154,7 +154,7 @@ def evaluate_trial(
         drawing = (bench.task, bench.sampling, bench.evaluation, seed)
         samples = sample_model(model.pipeline, *drawing, f"sample {method}")
         unguided = sample_unguided(model.pipeline, samples, *drawing, f"sample {method}, no guidance")
-        membership = measure_membership(model.pipeline, *drawing)
+        membership = measure_membership(model.pipeline, *drawing[:-1])
         measuring = (bench.task, bench.classifier, bench.evaluation)
         return Evaluated(samples, evaluate_model(samples, unguided, membership, *measuring))
 

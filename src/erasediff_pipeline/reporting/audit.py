@@ -13,6 +13,11 @@ from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.summary import format_gates, format_metric
 
+INVERTED = {
+    "inversion_accuracy": "best",
+    "inversion_accuracy_doubled": "doubled",
+    "inversion_accuracy_random": "best_from_random",
+}
 COLOURS = {"base": "#8a8a8f", "erased": "#b3261e", "retrained": "#3b5b92"}
 
 
@@ -31,7 +36,6 @@ def draw_audit(relearning: pd.DataFrame, inversion: pd.DataFrame, leakage: pd.Da
         for model, curve in relearning[relearning["taught"] == lesson].groupby("model", sort=False):
             colour = _choose_colour(str(model), every)
             axes.plot(curve["step"], curve["forget_accuracy"], "o-", ms=3, label=model, color=colour)
-        axes.set_xscale("symlog", base=2, linthresh=1)
         axes.set_ylim(-0.03, 1.03)
         axes.set_title(f"Relearning from {lesson} images: forget accuracy", fontsize=9)
         axes.set_xlabel("step", fontsize=8)
@@ -74,10 +78,11 @@ def build_audit_table(
     """Build the terminal table of an audit, one column per model."""
     models = document["models"]
     missing = "".join(f"\nnot checked: {line}" for line in document["not_checked"])
+    remarks = "".join(f"\n{line}" for line in document["remarks"])
     request = Request.model_validate(document["forget"])
     table = Table(
         title=f"audit of {document['model']}: {request.in_words(names)} forgotten",
-        caption=f"{format_gates(gates)}\nreport: {report}\nMLflow: make ui{missing}",
+        caption=f"{format_gates(gates)}\nreport: {report}\nMLflow: make ui{missing}{remarks}",
         caption_justify="left",
     )
     table.add_column("")
@@ -105,10 +110,13 @@ def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) ->
     """List one model's figures; ``names`` are the names of the classes, by label."""
     rows = []
     for taught, lesson in found["relearning"].items():
+        area, reading = lesson["area"] or {"value": None}, lesson.get("reading")
+        text = format_metric(area["value"]) + (f", {reading}" if reading else "")
+        rows.append(_find(f"relearning_area_{taught}", text))
         steps, last = lesson["steps_to_half"], max(map(int, lesson["forget_accuracy"]))
         rows.append(_find(f"relearning_steps_{taught}", f"> {last}" if steps is None else str(steps)))
     for label, inversion in found["inversion"].items():
-        for name, key in (("inversion_accuracy", "best"), ("inversion_accuracy_random", "best_from_random")):
+        for name, key in INVERTED.items():
             row = _find(name, format_metric(inversion[key]))
             # With several classes, the figure is the worst one's.
             figure = row.figure if len(found["inversion"]) == 1 else None

@@ -112,14 +112,10 @@ def sample_unguided(which: str) -> Callable:
 
 
 def measure_membership(
-    model: ModelWithHistory,
-    task: ForgetTask,
-    sampling: SamplingSettings,
-    evaluation: EvaluationSettings,
-    seed: int,
+    model: ModelWithHistory, task: ForgetTask, sampling: SamplingSettings, evaluation: EvaluationSettings
 ) -> Metrics:
     """Membership AUC of the forgotten images."""
-    return measure.measure_membership(model.pipeline, task, sampling, evaluation, seed)
+    return measure.measure_membership(model.pipeline, task, sampling, evaluation)
 
 
 def collect_metrics(method: str) -> Callable:

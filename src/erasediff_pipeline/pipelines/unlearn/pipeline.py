@@ -102,7 +102,7 @@ def measure(which: str, model: str) -> list:
         ),
         node(
             nodes.measure_membership,
-            [model, "task", *drawing],
+            [model, "task", *drawing[:-1]],
             f"{which}_membership",
             name=f"membership_{which}",
         ),
