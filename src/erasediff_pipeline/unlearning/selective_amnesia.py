@@ -47,7 +47,7 @@ class SelectiveAmnesiaSettings(MethodSettings):
     drawn ``replay_sampling.batch_size`` at a time, or at most one part of a batch at a time if a setting that
     saves memory is on."""
 
-    replay_sampling: SamplingSettings = SamplingSettings()
+    replay_sampling: SamplingSettings = SamplingSettings(guidance_scale=2.0)
     """How they are drawn. These are the method's own: ``sampling`` decides how a model is measured, this what
     it is trained on."""
 
