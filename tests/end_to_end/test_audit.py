@@ -63,7 +63,7 @@ def test_the_tables_say_what_the_document_says(audited):
     folder, document = read(audited[0])
     relearning = pd.read_csv(folder / "relearning.csv")
     steps = relearning.groupby(["model", "taught"])["step"].apply(list)
-    assert (steps.map(str) == str(list(range(13)))).all()
+    assert (steps.map(str) == str(list(range(17)))).all()
     inversion = pd.read_csv(folder / "inversion.csv").groupby("model")["forget_accuracy"].max()
     best = {model: found["inversion"]["0"]["best"] for model, found in document["models"].items()}
     assert inversion.to_dict() == pytest.approx(best, abs=1e-5)

@@ -23,7 +23,7 @@ FOUND = {
             "best": 0.2,
             "best_from_random": 0.1,
             "doubled": 0.15,
-            "starts": {"own": 0.2, "random 1": 0.1, "best, twice the steps": 0.15},
+            "starts": {"own": 0.2, "random 1": 0.1, "doubled": 0.15},
         }
     },
     "membership": {

@@ -16,7 +16,7 @@ from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
 
-DOUBLED = "best, twice the steps"
+DOUBLED = "doubled"
 """The control: if it finds more than the best start did, the search had not converged."""
 
 
