@@ -71,9 +71,7 @@ def test_bonett_and_prices_interval_of_a_published_difference():
 
 
 def test_the_interval_of_a_logarithm():
-    assert in_logarithm(2, 0.1, 0.95) == pytest.approx(
-        (2, 2 * np.exp(-0.19600), 2 * np.exp(0.19600)), rel=1e-4
-    )
+    assert in_logarithm(2, 0.1, 0.95) == pytest.approx((2, 2 / 1.21653, 2 * 1.21653), rel=1e-5)
 
 
 def test_only_the_spread_within_a_class_counts():

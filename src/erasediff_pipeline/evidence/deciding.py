@@ -82,7 +82,8 @@ def measure_until_decided(
             return document
         found = "; ".join(f"{g['figure']} {g['limit']}: {g['low']:.4g} to {g['high']:.4g}" for g in waiting)
         logger.info("undecided: %s", found)
-        logger.info("drawing %d instead of %d images of a class", more.retain_samples, counts.retain_samples)
+        wanted = more.forget_samples, more.retain_samples
+        logger.info("drawing more: up to %d images of a forgotten class, %d of a retained one", *wanted)
         base, erased = (draw_more(model, task, sampling, counts, more, seed) for model in (base, erased))
         counts = more
 
