@@ -22,6 +22,7 @@ from erasediff_pipeline.evidence.deciding import Sampled, measure_pair
 from erasediff_pipeline.evidence.gates import check_gates
 
 EVALUATION = EvaluationSettings(forget_samples=10, retain_samples=30)
+BOTH = {"retain_accuracy", "unguided_retain_accuracy"}
 SAMPLING = SamplingSettings(steps=8, guidance_scale=0.25)
 
 
