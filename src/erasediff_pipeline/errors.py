@@ -22,7 +22,7 @@ class InvalidRequest(UserError):
 
 
 class GatesFailed(UserError):
-    """The result is complete, but one of its figures misses its limit."""
+    """The result is complete, but one of its figures misses its limit, or may miss it."""
 
 
 class MissingInput(UserError):

@@ -130,7 +130,9 @@ def test_samples_take_turns_between_the_prompts_of_a_class():
 
 def test_samples_of_classes_are_drawn_class_by_class():
     task = task_of(ForgetRequest(classes=[1]), captions=NO_CAPTIONS)
-    assert task.plan(COUNTS)["number"].tolist() == [0] * 5 + [1] * 4 + [2] * 5
+    plan = task.plan(COUNTS)
+    assert plan["number"].tolist() == [0] * 5 + [1] * 4 + [2] * 5
+    assert plan["draw"].tolist() == [*range(5), *range(4), *range(5)]
     assert task.judged_numbers(1).tolist() == [1]
     assert task.retained_numbers.tolist() == [0, 2]
 

@@ -23,10 +23,10 @@ def test_within_three_minutes_and_the_memory(unlearned):
 
 
 def test_metrics_keep_the_contract(unlearned, metrics):
-    assert set(metrics) == {"method", "forget", "base", "erased"}
+    assert set(metrics) == {"method", "forget", "base", "erased", "paired"}
     assert metrics["method"] == "erasediff"
     assert set(metrics["base"]) == set(metrics["erased"]) == METRICS
-    unguided = {"retain_accuracy", "fid", "precision", "recall", "inception_score"}
+    unguided = {"retain_accuracy", "fid", "fid_low", "fid_high", "precision", "recall", "inception_score"}
     assert set(metrics["base"]["unguided"]) == set(metrics["erased"]["unguided"]) == unguided
     run = read_json(unlearned.report / "run.json")
     assert set(run) == {"cost", "provenance"}

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 
-from erasediff_pipeline.evaluation.fidelity import fidelity, inception_score
+from erasediff_pipeline.evaluation.fidelity import fid_influence, fidelity, inception_score
+from erasediff_pipeline.evidence.intervals import stratified_error
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((50, 4)))
 
@@ -98,3 +100,41 @@ def test_too_few_images_are_refused(generated, real):
 def test_inception_score_of_known_answers(probabilities, score):
     """exp(H(y) − H(y | x)); with probabilities of 0 it is a number, too."""
     assert inception_score(probabilities) == pytest.approx(score, rel=1e-6)
+
+
+def test_influence_is_the_derivative_of_fid():
+    """One image counts ε more, the others less by as much; FID then moves by ε·ψ, to the first order."""
+    x, y = gaussian(np.zeros(3), rotate(1.0, 4.0, 9.0), 60), gaussian(np.ones(3), rotate(4.0, 2.0, 1.0), 80)
+    found, size = fid_influence(x, y), 2000
+    assert found.mean() == pytest.approx(0, abs=1e-9)
+    for row in (0, 7):
+        more = torch.cat([x.repeat(size, 1), x[row].expand(60, 3)])
+        moved = (fidelity_of(more, y) - fidelity_of(x.repeat(size, 1), y)) * (size + 1)
+        assert moved == pytest.approx(float(found[row]), rel=0.05, abs=0.02)
+
+
+def fidelity_of(x, y):
+    statistics = [fid_features_to_statistics(features) for features in (x, y)]
+    return fid_statistics_to_metric(*statistics, verbose=False)["frechet_inception_distance"]
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.9], ids=["two draws", "pairs"])
+def test_the_interval_of_a_ratio_covers_as_often_as_it_says(shared):
+    """Draws of one model, of unequal clusters, against fixed real features: the ratio is 1.
+
+    A draw has 40 images of each of 3 clusters; with ``shared``, the two draws have most noise in common.
+    """
+    centres, labels = np.array([[0.0, 0, 0, 0], [4, 0, 0, 0], [0, 6, 0, 0]]), np.arange(120) % 3
+    real, covered, rounds = gaussian(np.ones(4), rotate(6.0, 5.0, 1.0, 2.0)), 0, 200
+    for seed in range(rounds):
+        rng = np.random.default_rng(seed)
+        common, *own = rng.standard_normal((3, 120, 4))
+        noises = (shared * common + np.sqrt(1 - shared**2) * noise for noise in own)
+        change, logarithm = 0, 0
+        for noise, sign in zip(noises, (1, -1), strict=True):
+            drawn = torch.from_numpy(noise + centres[labels])
+            fid = fidelity_of(drawn, real)
+            change = change + sign * fid_influence(drawn, real).numpy() / fid
+            logarithm += sign * np.log(fid)
+        covered += abs(logarithm) <= 1.96 * stratified_error(change, labels)
+    assert 0.91 <= covered / rounds <= 0.99

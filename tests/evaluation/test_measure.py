@@ -5,11 +5,14 @@ import pandas as pd
 import pytest
 
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
+from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.class_conditional import ClassConditional
 from erasediff_pipeline.diffusion.sampling import guided_prediction
 from erasediff_pipeline.evaluation.measure import (
+    Drawn,
     count_prompt_samples,
+    draw_retained,
     measure_membership,
     sample_model,
     sample_unguided,
@@ -61,6 +64,22 @@ def test_retained_classes_are_drawn_without_guidance(toy_images, unet_model, gui
     assert {call.args[-1] for call in asked.call_args_list} == ({0.0} if drawn else set())
     assert unguided.labels.tolist() == [1, 1, 2, 2]
     assert np.array_equal(unguided.images, samples.images[3:]) != drawn
+
+
+@pytest.mark.parametrize("draw", [sample_model, draw_retained])
+def test_more_samples_are_those_of_a_larger_draw(toy_images, unet_model, draw):
+    """An image depends on its condition and its number; those that are there are not drawn again."""
+    model, sampling = unet_model().to_pipeline(), SamplingSettings(steps=2)
+    few, more = (EvaluationSettings(forget_samples=n, retain_samples=n + 1) for n in (2, 3))
+    task = toy_task(toy_images)
+    first, at_once = (draw(model, task, sampling, counts, 0, "sample") for counts in (few, more))
+    blank = LabelledImages(np.zeros_like(first.images), first.labels)
+    new = draw(model, task, sampling, more, 0, "sample", Drawn(blank, few)).images.any(axis=(1, 2, 3))
+    assert new.sum() == len(at_once) - len(first)
+    assert np.array_equal(at_once.images[~new], first.images)
+    joined = draw(model, task, sampling, more, 0, "sample", Drawn(first, few))
+    assert np.array_equal(joined.images, at_once.images)
+    assert joined.labels.tolist() == at_once.labels.tolist()
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def test_it_says_what_was_done_and_what_fails(evidence):
         "b" * 64,
         f"`{AUDIT}` tests whether",
         "| FID, retained (0 is best) | 10.0000 | 10.5000 |",
-        "**Gates that this model fails:** fid (≤ 9: missed by 1.5000).",
+        "**Gates that this model fails:** fid ≤ 9: missed by 1.5000.",
         "Not checked by the run that made the model: forget_accuracy, retain_accuracy,",
     ):
         assert words in text

@@ -25,6 +25,7 @@ def of(model, by="difference", **limit):
     return limit | {"of": model, "by": by}
 
 
+WITHIN, MOST = "the limit lies within the interval", "evaluation.max_samples"
 AS_MANY_STEPS = of("retrained", "ratio", at_least=1.0)
 
 
@@ -32,25 +33,32 @@ AS_MANY_STEPS = of("retrained", "ratio", at_least=1.0)
     ("figure", "gate", "status", "more"),
     [
         # No sample of 200 shows it: with 95 % confidence, at most 1.88 % do.
-        ("forget_accuracy", {"at_most": 0.019}, "passed", {"value": 0, "pessimistic": 0.0188453}),
-        ("forget_accuracy", {"at_most": 0.018}, "failed", {"high": 0.0188453, "why": "missed by 0.00085"}),
+        ("forget_accuracy", {"at_most": 0.019}, "held", {"value": 0, "pessimistic": 0.0188453}),
+        ("forget_accuracy", {"at_most": 0.018}, "undecided", {"high": 0.0188453, "by_how_much": -0.018}),
         # What should be high is held at its low end.
-        ("retain_accuracy", {"at_least": 0.98}, "passed", {"low": 0.981105, "pessimistic": 0.981105}),
-        ("retain_accuracy", {"at_least": 0.985}, "failed", {"value": 0.99, "by_how_much": 0.00389532}),
+        ("retain_accuracy", {"at_least": 0.98}, "held", {"low": 0.981105, "pessimistic": 0.981105}),
+        ("retain_accuracy", {"at_least": 0.985}, "undecided", {"value": 0.99, "pessimistic": 0.981105}),
+        # It fails where not even the high end keeps the limit.
+        ("retain_accuracy", {"at_least": 0.996}, "failed", {"why": "missed by 0.0060", "by_how_much": 0.006}),
         # 0.99 of 900 against 1 of 900.
-        ("retain_accuracy", of("base", at_least=-0.02), "passed", {"value": -0.01, "limit": "≥ base − 0.02"}),
-        ("retain_accuracy", of("base", at_least=-0.012), "failed", {}),
-        ("fid", of("base", "ratio", at_most=1.05), "passed", {}),
+        ("retain_accuracy", of("base", at_least=-0.02), "held", {"value": -0.01, "limit": "≥ base − 0.02"}),
+        (
+            "retain_accuracy",
+            of("base", at_least=-0.012),
+            "undecided",
+            {"why": f"{WITHIN}: raise {MOST}"},
+        ),
+        ("fid", of("base", "ratio", at_most=1.05), "held", {}),
         ("fid", of("base", "ratio", at_most=1.04), "failed", {"by_how_much": 0.01, "limit": "≤ 1.04 × base"}),
         # The difference of the same images, not 0.1 · √2.
-        ("membership_auc", of("retrained", at_most=0.06), "passed", {"value": 0, "high": 0.05}),
+        ("membership_auc", of("retrained", at_most=0.06), "held", {"value": 0, "high": 0.05}),
         # Both intervals count: 0.05 · √2.
-        ("relearning_area_forgotten", of("retrained", at_most=0.07), "failed", {"high": 0.0707107}),
-        ("leakage_unconditional", {"at_most": 0.08}, "passed", {}),
-        ("leakage_worst", {"at_most": 0.08}, "failed", {}),
+        ("relearning_area_forgotten", of("retrained", at_most=0.07), "undecided", {"high": 0.0707107}),
+        ("leakage_unconditional", {"at_most": 0.08}, "held", {}),
+        ("leakage_worst", {"at_most": 0.08}, "undecided", {"why": f"{WITHIN}: raise audit.samples"}),
     ],
 )
-def test_the_pessimistic_end_counts(metrics, audit, figure, gate, status, more):
+def test_both_ends_of_the_interval_count(metrics, audit, figure, gate, status, more):
     found = one(metrics, figure, audit, **gate)
     assert found == found | {"status": status, **more}
 
@@ -64,10 +72,10 @@ def test_the_pessimistic_end_counts(metrics, audit, figure, gate, status, more):
         ("forget_samples", 20, {"at_most": 0.05}),
     ],
 )
-def test_a_figure_that_is_missing_or_no_number_or_of_few_samples_fails(metrics, figure, value, gate):
+def test_a_figure_that_is_missing_or_no_number_or_of_few_samples_is_not_held(metrics, figure, value, gate):
     metrics["erased"][figure] = value
     gated = "forget_accuracy" if figure == "forget_samples" else figure
-    assert one(metrics, gated, **gate)["status"] == "failed"
+    assert one(metrics, gated, **gate)["status"] == ("undecided" if figure == "forget_samples" else "failed")
 
 
 @pytest.mark.parametrize(
@@ -90,7 +98,7 @@ def test_without_a_retrained_model_what_is_held_against_it_is_not_checked(metric
     del audit["models"]["retrained"]
     found = one(metrics, "inversion_accuracy", audit, at_most=0.1, of="retrained")
     assert found["status"] == "not checked"
-    assert one(metrics, "inversion_accuracy", audit, at_most=0.5)["status"] == "passed"
+    assert one(metrics, "inversion_accuracy", audit, at_most=0.5)["status"] == "held"
 
 
 def test_a_figure_whose_gate_was_deleted_or_is_null_is_listed(metrics):
@@ -109,9 +117,9 @@ def test_what_the_request_does_not_have_is_left_out_by_name(metrics):
 
 
 def test_inversion_beyond_the_retrained_model_or_without_a_figure_fails(metrics, audit):
-    audit["models"]["erased"]["inversion"]["0"]["best"] = 0.4
+    audit["models"]["erased"]["inversion"]["0"]["best"] = 0.6
     found = one(metrics, "inversion_accuracy", audit, at_most=0.1, of="retrained")
-    assert (found["status"], found["value"], found["high"]) == ("failed", 0.2, 0.318505)
+    assert (found["status"], found["value"], found["high"]) == ("failed", 0.4, 0.512464)
     audit["models"]["erased"]["inversion"] = {}
     assert one(metrics, "inversion_accuracy", audit, at_most=0.5)["status"] == "failed"
 
@@ -120,7 +128,7 @@ def test_inversion_beyond_the_retrained_model_or_without_a_figure_fails(metrics,
 def test_relearning_in_fewer_steps_than_the_retrained_model(metrics, audit, lesson, steps):
     """Never relearnt, as the retained class by both, counts as beyond the last step, 16."""
     figure = f"relearning_steps_{lesson}"
-    assert one(metrics, figure, audit, **AS_MANY_STEPS)["status"] == "passed"
+    assert one(metrics, figure, audit, **AS_MANY_STEPS)["status"] == "held"
     assert one(metrics, figure, audit, **AS_MANY_STEPS)["value"] == 1
     audit["models"]["erased"]["relearning"][lesson]["steps_to_half"] = steps
     found = one(metrics, figure, audit, **AS_MANY_STEPS)
@@ -135,7 +143,7 @@ def test_a_retrained_model_that_draws_the_class_untaught_sets_no_limit(metrics, 
         assert one(metrics, "relearning_steps_forgotten", audit, **AS_MANY_STEPS) == {
             "figure": "relearning_steps_forgotten",
             "limit": "≥ 1 × retrained",
-            "status": "passed",
+            "status": "held",
             "why": "the figure of the retrained model is 0: no ratio",
         }
 
@@ -145,7 +153,7 @@ def test_members_told_by_a_higher_loss_are_told_as_well(metrics, audit):
     audit["models"]["erased"]["membership"] |= {"auc": 0.1, "beyond_retrained": beyond}
     found = one(metrics, "membership_auc", audit, at_most=0.2, of="retrained", by="distance")
     assert (found["status"], found["limit"], found["value"]) == ("failed", "within 0.2 of retrained", 0.4)
-    assert one(metrics, "membership_auc", audit, at_most=0.2, of="retrained")["status"] == "passed"
+    assert one(metrics, "membership_auc", audit, at_most=0.2, of="retrained")["status"] == "held"
 
 
 @pytest.mark.parametrize(("limit", "status"), [(0.9, "not checked"), (0.05, "failed")])
@@ -155,7 +163,7 @@ def test_an_audit_that_could_not_have_found_anything_keeps_no_gate(metrics, audi
     found = one(metrics, "inversion_accuracy", audit, at_most=limit)
     assert found["status"] == status
     assert limit < 0.9 or found["why"] == "the budget is too small"
-    assert one(metrics, "leakage_worst", audit, at_most=0.9)["status"] == "passed"
+    assert one(metrics, "leakage_worst", audit, at_most=0.9)["status"] == "held"
 
 
 def test_an_empty_question_is_left_out(metrics, audit):
@@ -177,24 +185,42 @@ def test_prompts_have_intervals_of_their_own_counts(metrics, which, count):
 
 
 def test_a_worst_class_that_lost_too_much(metrics, audit):
-    assert one(metrics, "damage_worst", audit, at_least=0.9)["status"] == "passed"
-    audit["models"]["erased"]["damage"]["worst"] = 0.92
+    assert one(metrics, "damage_worst", audit, at_least=0.9)["status"] == "held"
+    audit["models"]["erased"]["damage"]["worst"] = 0.8
     assert one(metrics, "damage_worst", audit, at_least=0.9)["status"] == "failed"
 
 
 @pytest.mark.parametrize(
     ("statuses", "expected"),
     [
-        (["passed", "passed"], "passed"),
-        (["passed", "left out"], "passed"),
-        (["passed", "failed", "not checked"], "failed"),
-        (["passed", "not checked"], "not checked"),
+        (["held", "held"], "held"),
+        (["held", "left out"], "held"),
+        (["held", "undecided", "failed", "not checked"], "failed"),
+        (["held", "not checked", "undecided"], "undecided"),
+        (["held", "not checked"], "not checked"),
         (["left out"], "not checked"),
         ([], "not checked"),
     ],
 )
-def test_only_what_was_checked_and_held_passes(statuses, expected):
+def test_only_what_was_checked_and_held_is_erased(statuses, expected):
     assert verdict([{"status": status} for status in statuses]) == expected
+
+
+def test_what_is_kept_of_pairs_is_compared_in_pairs(metrics):
+    """0.99 against 1 of the same 900 samples; and FID, which has no interval in earlier results."""
+    gate = of("base", at_least=-0.018)
+    assert one(metrics, "retain_accuracy", **gate)["low"] == pytest.approx(-0.0189, abs=1e-4)
+    metrics["paired"] = {
+        "confidence": 0.95,
+        "retain_accuracy": {"difference": -0.01, "low": -0.017, "high": -0.003, "only_base": 9},
+        "fid": {"ratio": 1.05, "low": 0.98, "high": 1.12},
+    }
+    metrics["erased"] |= {"fid_low": 9.0, "fid_high": 12.0}
+    found = one(metrics, "retain_accuracy", **gate)
+    assert (found["status"], found["low"], found["high"]) == ("held", -0.017, -0.003)
+    assert one(metrics, "fid", **of("base", "ratio", at_most=1.1))["status"] == "undecided"
+    found = one(metrics, "fid", **of("base", at_most=3))
+    assert (found["status"], found["value"], found["high"]) == ("held", 0.5, 2)
 
 
 def test_every_figure_can_be_had(metrics, audit):

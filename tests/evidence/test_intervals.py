@@ -1,6 +1,17 @@
+import numpy as np
 import pytest
 
-from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, exactly, ratio, share_of
+from erasediff_pipeline.evidence.intervals import (
+    Estimate,
+    difference,
+    distance,
+    exactly,
+    in_logarithm,
+    paired_difference,
+    ratio,
+    share_of,
+    stratified_error,
+)
 
 
 def test_wilsons_interval_of_a_published_share():
@@ -50,3 +61,20 @@ def test_a_share_lies_within_its_interval():
 )
 def test_what_is_compared_spans_what_both_ends_allow(compare, first, second, expected):
     assert compare(first, second) == pytest.approx(expected)
+
+
+def test_bonett_and_prices_interval_of_a_published_difference():
+    """1, 1, 7 and 12 of 21: Fagerland, Lydersen & Laake, Statistics in Medicine 33 (2014) 2850–2875."""
+    found = paired_difference(1, 7, 21, 0.95)
+    assert found == pytest.approx((-6 / 21, -0.508, -0.013), abs=5e-4)
+    assert paired_difference(0, 0, 900, 0.95) == pytest.approx((0, -0.0031, 0.0031), abs=1e-4)
+
+
+def test_the_interval_of_a_logarithm():
+    assert in_logarithm(2, 0.1, 0.95) == pytest.approx((2, 2 / 1.21653, 2 * 1.21653), rel=1e-5)
+
+
+def test_only_the_spread_within_a_class_counts():
+    """Two classes of three that differ by 10: each has the variance 1."""
+    values, strata = np.array([0.0, 10, 1, 11, 2, 12]), np.array([0, 1] * 3)
+    assert stratified_error(values, strata) == pytest.approx(np.sqrt(1 / 6))

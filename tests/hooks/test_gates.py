@@ -3,7 +3,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 
 from erasediff_pipeline.errors import GatesFailed
-from erasediff_pipeline.evidence.gates import FAILED, LEFT_OUT, NOT_CHECKED, PASSED
+from erasediff_pipeline.evidence.gates import FAILED, HELD, LEFT_OUT, NOT_CHECKED, UNDECIDED
 from erasediff_pipeline.hooks import EnforceGates
 
 
@@ -16,12 +16,15 @@ def finish(status, enforced):
 
 
 @pytest.mark.parametrize(
-    ("status", "enforced"), [(FAILED, False), *((status, True) for status in (PASSED, NOT_CHECKED, LEFT_OUT))]
+    ("status", "enforced"),
+    [(FAILED, False), (UNDECIDED, False), *((status, True) for status in (HELD, NOT_CHECKED, LEFT_OUT))],
 )
-def test_without_a_failed_gate_that_is_enforced_a_run_succeeds(status, enforced):
+def test_without_a_missed_gate_that_is_enforced_a_run_succeeds(status, enforced):
     finish(status, enforced)
 
 
-def test_a_failed_gate_ends_the_run():
+def test_a_failed_or_undecided_gate_ends_the_run():
     with pytest.raises(GatesFailed, match=r"^gates: fid ≤ 1: missed by 0.5 \(all figures: esd.evidence; "):
         finish(FAILED, True)
+    with pytest.raises(GatesFailed, match=r"^gates: undecided: fid ≤ 1: missed by 0.5 \(all figures: esd"):
+        finish(UNDECIDED, True)

@@ -53,16 +53,16 @@ def test_what_was_not_measured_is_a_dash():
 
 GATES = [
     {"figure": "fid", "limit": "≤ 1", "status": "failed", "why": "missed by 0.5000"},
-    {"figure": "recall", "limit": "≥ 0.1", "status": "passed", "why": ""},
+    {"figure": "recall", "limit": "≥ 0.1", "status": "held", "why": ""},
     {"figure": "membership_auc", "limit": "≤ 1", "status": "not checked", "why": "not audited yet"},
 ]
 
 
 def test_gates_in_words():
     assert format_gates(GATES).splitlines() == [
-        "gates: 1 failed, 1 passed, 1 not checked",
+        "gates: 1 failed, 1 held, 1 not checked",
         "gate failed: fid ≤ 1: missed by 0.5000",
-        "1 of 2 checked gates failed; 1 gate needs an audit. Status: candidate.",
+        "Of 2 checked gates 1 failed; 1 gate needs an audit. Status: candidate.",
     ]
     assert format_gates([]).startswith("gates: none set")
 
@@ -70,9 +70,11 @@ def test_gates_in_words():
 @pytest.mark.parametrize(
     ("statuses", "said"),
     [
-        (["passed", "left out", "passed"], "All checked gates passed. Status: erased."),
-        (["passed", "not checked"], "All checked gates passed; 1 gate was not checked. Status: candidate."),
-        (["failed"], "1 of 1 checked gates failed. Status: candidate."),
+        (["held", "left out", "held"], "All checked gates held. Status: erased."),
+        (["held", "not checked"], "All checked gates held; 1 gate was not checked. Status: candidate."),
+        (["failed"], "Of 1 checked gates 1 failed. Status: candidate."),
+        (["held", "undecided"], "Of 2 checked gates 1 undecided. Status: candidate."),
+        (["undecided", "failed"], "Of 2 checked gates 1 failed, 1 undecided. Status: candidate."),
         (["not checked"] * 2, "No gate was checked; 2 gates were not checked. Status: candidate."),
         ([], "No gate was checked. Status: candidate."),
     ],
@@ -83,11 +85,13 @@ def test_the_verdict_in_words(statuses, said):
 
 @pytest.mark.parametrize(
     ("low", "high", "told"),
-    [(-0.0307, 0.0107, " (worse end of the interval -0.0307 to 0.0107)"), (0.5, 0.5, "")],
+    [(-0.0307, 0.0107, " (interval -0.0307 to 0.0107)"), (0.5, 0.5, "")],
 )
 def test_a_missed_gate_tells_the_interval_that_was_held_against_it(low, high, told):
     gate = GATES[0] | {"value": -0.01, "low": low, "high": high}
-    assert format_gates([gate]).splitlines()[1] == f"gate failed: fid ≤ 1: missed by 0.5000{told}"
+    for status in ("failed", "undecided"):
+        (_, line, _) = format_gates([gate | {"status": status}]).splitlines()
+        assert line == f"gate {status}: fid ≤ 1: missed by 0.5000{told}"
 
 
 @pytest.mark.parametrize(("accuracy", "doubted"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)])

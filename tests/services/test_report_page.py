@@ -59,7 +59,7 @@ def test_every_metric_is_that_of_the_json(opened, evidence):
 
 
 def test_every_gate_is_that_of_the_json(opened, evidence):
-    checked = [gate for gate in evidence["gates"] if gate["status"] in ("passed", "failed")]
+    checked = [gate for gate in evidence["gates"] if gate["status"] in ("held", "failed")]
     assert len(checked) == 10
     for row, gate in zip(rows(opened[0], "gates"), checked, strict=True):
         named = METRICS[gate["figure"]].label

@@ -38,27 +38,27 @@ def test_a_call_that_is_repeated_makes_one_version(client, monkeypatch, tmp_path
 
 @pytest.fixture
 def judge(client):
-    """``judge(passed, weights)``: the aliases after a verdict; of two versions, the first has ``WEIGHTS``."""
+    """``judge(held, weights)``: the aliases after a verdict; of two versions, the first has ``WEIGHTS``."""
     client.create_registered_model("audited")
     for weights in (WEIGHTS, OTHER):
         client.create_model_version("audited", "file:nowhere", tags={"erased_model_sha256": weights})
 
-    def record(passed, weights=WEIGHTS):
-        record_verdict(Verdict(weights, passed, {"gates": "passed" if passed else "failed"}))
+    def record(held, weights=WEIGHTS):
+        record_verdict(Verdict(weights, held, {"gates": "held" if held else "failed"}))
         return {k: str(v) for k, v in client.get_registered_model("audited").aliases.items()}
 
     return record
 
 
-def test_the_newest_version_that_passed_is_the_erased_one(client, judge):
-    assert judge(passed=False) == {}
-    assert judge(passed=True) == {"erased": "1"}
-    assert client.get_model_version("audited", "1").tags["gates"] == "passed"
-    assert judge(passed=False, weights=OTHER) == {"erased": "1"}
-    assert judge(passed=False) == {}  # a later audit takes it away
+def test_the_newest_version_that_held_is_the_erased_one(client, judge):
+    assert judge(held=False) == {}
+    assert judge(held=True) == {"erased": "1"}
+    assert client.get_model_version("audited", "1").tags["gates"] == "held"
+    assert judge(held=False, weights=OTHER) == {"erased": "1"}
+    assert judge(held=False) == {}  # a later audit takes it away
     assert client.get_model_version("audited", "1").tags["gates"] == "failed"
-    assert judge(passed=True, weights=OTHER) == {"erased": "2"}
-    assert judge(passed=True) == {"erased": "2"}
+    assert judge(held=True, weights=OTHER) == {"erased": "2"}
+    assert judge(held=True) == {"erased": "2"}
 
 
 def test_weights_that_nobody_registered_are_said(client, caplog):

@@ -37,6 +37,11 @@ class EvaluationSettings(Settings):
     retain_samples: int = Field(100, ge=2)
     """Images to draw under each retained class."""
 
+    max_samples: int | None = Field(None, ge=1)
+    """Most images to draw under each class. While an interval contains the limit of its gate, ``unlearn``
+    doubles ``forget_samples`` and ``retain_samples`` up to it. Null is four times each of them; 1 draws no
+    more."""
+
     fid_backend: FidBackend = "classifier"
     """Features for FID, precision and recall. ``classifier``: the penultimate layer of the classifier.
     ``efficientnet_lite0``: a network with ImageNet weights; needs the extra ``efficientnet``."""

@@ -48,11 +48,14 @@ class Metric:
     compared: bool = False
     """Whether ``compare`` has a column for it."""
 
-    def read(self, metrics: dict[str, Any]) -> float | None:
-        """Its value in one model's part of ``metrics.json``; None if it was not measured."""
+    def read(self, metrics: dict[str, Any], end: str = "") -> float | None:
+        """Its value in one model's part of ``metrics.json``; None if it was not measured.
+
+        ``end`` may be ``_low`` or ``_high``, of an interval that is kept there.
+        """
         if self.unguided:
-            return metrics.get("unguided", {}).get(self.name.removeprefix("unguided_"))
-        return metrics.get(self.name)
+            return metrics.get("unguided", {}).get(self.name.removeprefix("unguided_") + end)
+        return metrics.get(self.name + end)
 
 
 _compared = partial(Metric, compared=True)

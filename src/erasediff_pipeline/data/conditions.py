@@ -90,10 +90,11 @@ def conditions_before(conditions: pd.DataFrame, request: Request) -> list[int]:
 def plan_samples(conditions: pd.DataFrame, settings: EvaluationSettings) -> pd.DataFrame:
     """Plan the condition of each sample to draw, class by class, measured prompts first.
 
-    The samples of a class take turns between its prompts.
+    The samples of a class take turns between its prompts. A larger plan has every row of a smaller one.
 
     Returns:
-        ``number``, and ``label`` and ``role`` as in ``conditions``; one row per sample.
+        ``label`` and ``role`` as in ``conditions``, ``number``, and ``draw``, from 0 within label and role;
+        one row per sample.
     """
     parts = []
     for label in sorted(set(conditions["label"]) - {-1}):
@@ -102,6 +103,6 @@ def plan_samples(conditions: pd.DataFrame, settings: EvaluationSettings) -> pd.D
             numbers = of_label.index[of_label["role"] == role].to_numpy()
             count = settings.retain_samples if role == RETAIN else settings.forget_samples
             if len(numbers):
-                parts.append(np.resize(numbers, count))
-    chosen = np.concatenate(parts)
-    return conditions.loc[chosen, ["label", "role"]].assign(number=chosen).reset_index(drop=True)
+                rows = {"label": label, "role": role, "number": np.resize(numbers, count)}
+                parts.append(pd.DataFrame(rows | {"draw": np.arange(count)}))
+    return pd.concat(parts, ignore_index=True)

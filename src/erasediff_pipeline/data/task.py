@@ -84,7 +84,7 @@ class ForgetTask:
         return self._under_conditions(test & self.manifest["label"].isin(retained))
 
     def plan(self, settings: EvaluationSettings) -> pd.DataFrame:
-        """The condition of each sample to draw: ``number``, ``label``, ``role``."""
+        """The condition of each sample to draw: ``label``, ``role``, ``number``, ``draw``."""
         return plan_samples(self.conditions, settings)
 
     def judged_numbers(self, label: int) -> np.ndarray:

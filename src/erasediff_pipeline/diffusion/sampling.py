@@ -1,6 +1,6 @@
 """Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,7 +84,12 @@ def sample_batch(
 
 
 def draw_samples(
-    model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings, task: str
+    model: DiffusionModel,
+    labels: Tensor,
+    seed: int,
+    settings: SamplingSettings,
+    task: str,
+    noises: Sequence[Sequence[str | int]] | None = None,
 ) -> np.ndarray:
     """Draw one image for each label, as ``stream_samples``, into one array.
 
@@ -94,6 +99,7 @@ def draw_samples(
         seed: Seed of the noise.
         settings: Sampler, steps, guidance and batch size.
         task: Title of the progress bar.
+        noises: Names of the noise, see ``stream_samples``.
 
     Returns:
         Images ``[N, C, H, W]`` uint8.
@@ -101,7 +107,7 @@ def draw_samples(
     drawn = np.empty((len(labels), *model.image_shape), dtype=np.uint8)
     done = 0
     with show_progress(total=len(labels), desc=task, unit="image") as bar:
-        for batch in stream_samples(model, labels, seed, settings):
+        for batch in stream_samples(model, labels, seed, settings, noises):
             drawn[done : done + len(batch)] = batch.numpy()
             done += len(batch)
             bar.update(len(batch))
@@ -109,18 +115,24 @@ def draw_samples(
 
 
 def stream_samples(
-    model: DiffusionModel, labels: Tensor, seed: int, settings: SamplingSettings
+    model: DiffusionModel,
+    labels: Tensor,
+    seed: int,
+    settings: SamplingSettings,
+    noises: Sequence[Sequence[str | int]] | None = None,
 ) -> Iterator[Tensor]:
     """Draw one image for each label, batch by batch.
 
     Image i starts from the noise of (seed, i), for every batch size and every model: samples before and after
-    unlearning can be compared one by one.
+    unlearning can be compared one by one. With ``noises`` it is the noise of (seed, name i), whatever is
+    drawn beside it.
 
     Args:
         model: The model; it is left in evaluation mode.
         labels: Numbers of conditions, ``[N]`` int64.
         seed: Seed of the noise.
         settings: Sampler, steps, guidance and batch size.
+        noises: Names of the noise, one for each label; None numbers them.
 
     Yields:
         Images ``[≤ batch_size, C, H, W]`` uint8.
@@ -128,5 +140,6 @@ def stream_samples(
     model.eval()
     for start in range(0, len(labels), settings.batch_size):
         batch = labels[start : start + settings.batch_size]
-        generators = [make_generator(seed, "sample", start + i) for i in range(len(batch))]
+        names = noises[start : start + len(batch)] if noises else [(start + i,) for i in range(len(batch))]
+        generators = [make_generator(seed, "sample", *name) for name in names]
         yield sample_batch(model, batch, generators, settings)

@@ -1,7 +1,8 @@
 """Sample a model and measure it, the same way for every model."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
@@ -23,6 +24,13 @@ from erasediff_pipeline.evaluation.metrics import (
 from erasediff_pipeline.seeding import derive_seed
 
 
+class Drawn(NamedTuple):
+    """Images that were drawn before, of fewer samples."""
+
+    images: LabelledImages
+    evaluation: EvaluationSettings
+
+
 def sample_model(
     pipeline: DiffusionPipeline,
     task: ForgetTask,
@@ -30,8 +38,11 @@ def sample_model(
     evaluation: EvaluationSettings,
     seed: int,
     title: str,
+    drawn: Drawn | None = None,
 ) -> LabelledImages:
     """Draw the images to measure: the same conditions and the same noise for every model.
+
+    The noise of an image is that of its condition and its number, so it depends on no other image.
 
     Args:
         pipeline: The model.
@@ -40,11 +51,12 @@ def sample_model(
         evaluation: Images per class.
         seed: Top-level seed.
         title: Title of the progress bar.
+        drawn: Images that need not be drawn again.
 
     Returns:
         Images ``[N, C, H, W]`` uint8, in the order of ``task.plan``; a label is the class of the condition.
     """
-    return _draw(pipeline, task, task.plan(evaluation), sampling, derive_seed(seed, "evaluation"), title)
+    return _draw(pipeline, task, None, sampling, evaluation, derive_seed(seed, "evaluation"), title, drawn)
 
 
 def sample_unguided(
@@ -55,6 +67,7 @@ def sample_unguided(
     evaluation: EvaluationSettings,
     seed: int,
     title: str,
+    drawn: Drawn | None = None,
 ) -> LabelledImages:
     """Draw the retained classes without guidance, see ``draw_retained``.
 
@@ -68,15 +81,16 @@ def sample_unguided(
         evaluation: Images per class.
         seed: Top-level seed.
         title: Title of the progress bar.
+        drawn: Images that need not be drawn again.
 
     Returns:
         Images ``[N, C, H, W]`` uint8 of the retained rows of ``task.plan``; a label is the class of the
         condition.
     """
     if sampling.guidance_scale == 0:
-        return samples.select((task.plan(evaluation)["role"] == RETAIN).to_numpy())
+        return samples.select(retained_rows(task, evaluation))
     plain = sampling.model_copy(update={"guidance_scale": 0.0})
-    return draw_retained(pipeline, task, plain, evaluation, seed, title)
+    return draw_retained(pipeline, task, plain, evaluation, seed, title, drawn)
 
 
 def draw_retained(
@@ -86,6 +100,7 @@ def draw_retained(
     evaluation: EvaluationSettings,
     seed: int,
     title: str,
+    drawn: Drawn | None = None,
 ) -> LabelledImages:
     """Draw the retained classes, from the same noise for every model and every guidance scale.
 
@@ -96,28 +111,46 @@ def draw_retained(
         evaluation: Images per class.
         seed: Top-level seed.
         title: Title of the progress bar.
+        drawn: Images that need not be drawn again.
 
     Returns:
         Images ``[N, C, H, W]`` uint8 of the retained rows of ``task.plan``; a label is the class of the
         condition.
     """
-    plan = task.plan(evaluation)
-    kept = plan[plan["role"] == RETAIN]
-    return _draw(pipeline, task, kept, sampling, derive_seed(seed, "retained evaluation"), title)
+    noise_seed = derive_seed(seed, "retained evaluation")
+    return _draw(pipeline, task, RETAIN, sampling, evaluation, noise_seed, title, drawn)
+
+
+def retained_rows(task: ForgetTask, evaluation: EvaluationSettings) -> np.ndarray:
+    """Which rows of ``task.plan`` are of retained conditions, ``[N]`` bool."""
+    return (task.plan(evaluation)["role"] == RETAIN).to_numpy()
 
 
 def _draw(
     pipeline: DiffusionPipeline,
     task: ForgetTask,
-    plan: pd.DataFrame,
+    role: str | None,
     sampling: SamplingSettings,
+    evaluation: EvaluationSettings,
     noise_seed: int,
     title: str,
+    drawn: Drawn | None,
 ) -> LabelledImages:
-    """Draw the rows of a plan."""
-    numbers = torch.tensor(plan["number"].to_numpy())
-    drawn = draw_samples(model_of(pipeline, task.prompts), numbers, noise_seed, sampling, title)
-    return LabelledImages(drawn, plan["label"].to_numpy())
+    """Draw the rows of the plan, or those of one role, that were not drawn before."""
+
+    def plan_of(counts: EvaluationSettings) -> pd.DataFrame:
+        rows = task.plan(counts)
+        return (rows if role is None else rows[rows["role"] == role]).set_index(["role", "label", "draw"])
+
+    plan = plan_of(evaluation)
+    new = ~plan.index.isin(plan_of(drawn.evaluation).index) if drawn else np.ones(len(plan), bool)
+    numbers, names = torch.tensor(plan["number"].to_numpy()[new]), list(plan.index[new])
+    images = draw_samples(model_of(pipeline, task.prompts), numbers, noise_seed, sampling, title, names)
+    if drawn:
+        every = np.empty((len(plan), *images.shape[1:]), np.uint8)
+        every[new], every[~new] = images, np.asarray(drawn.images.images)
+        images = every
+    return LabelledImages(images, plan.index.get_level_values("label").to_numpy())
 
 
 def measure_membership(

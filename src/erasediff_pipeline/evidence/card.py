@@ -6,7 +6,7 @@ from typing import Any
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED
+from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED, UNDECIDED, describe_gate
 from erasediff_pipeline.reporting.summary import format_metric, list_rows
 
 TEMPLATE = """---
@@ -31,6 +31,8 @@ be recovered from the weights; `evidence.json` and `report.html` of the audit ha
 was not checked.
 {% if failed %}
 **Gates that this model fails:** {{ failed }}.
+{% endif %}{% if undecided %}
+**Undecided gates:** {{ undecided }}.
 {% endif %}{% if waiting %}
 Not checked by the run that made the model: {{ waiting }}.
 {% endif %}
@@ -79,7 +81,10 @@ def write_card(
         model_name=title,
         eval_results=results,
     )
-    failed = [gate for gate in evidence["gates"] if gate["status"] == FAILED]
+    failed, undecided = (
+        "; ".join(describe_gate(gate) for gate in evidence["gates"] if gate["status"] == status)
+        for status in (FAILED, UNDECIDED)
+    )
     return ModelCard.from_template(
         data,
         template_str=TEMPLATE,
@@ -98,5 +103,6 @@ def write_card(
             f"retained classes; FID uses features of `{erased['fid_backend']}`."
         ),
         waiting=", ".join(gate["figure"] for gate in evidence["gates"] if gate["status"] == NOT_CHECKED),
-        failed=", ".join(f"{gate['figure']} ({gate['limit']}: {gate['why']})" for gate in failed),
+        failed=failed,
+        undecided=undecided,
     ).content

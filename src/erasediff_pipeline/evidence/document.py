@@ -25,7 +25,9 @@ class GateOutcome(Part):
     limit: str
     """In words, for example ``≤ 1.1 × base``."""
 
-    status: Literal["passed", "failed", "not checked", "left out"]
+    status: Literal["held", "failed", "undecided", "not checked", "left out"]
+    """``undecided``: the limit lies within the interval."""
+
     why: str
     value: float | None = None
     """The figure, or its difference, distance or ratio to the other model's."""
@@ -33,10 +35,10 @@ class GateOutcome(Part):
     low: float | None = None
     high: float | None = None
     pessimistic: float | None = None
-    """The end of the interval that was compared with the limit."""
+    """The worse end of the interval."""
 
     by_how_much: float | None = None
-    """Excess over the limit; negative within it."""
+    """Excess of the figure over the limit; negative within it."""
 
 
 class Interval(Part):
@@ -44,7 +46,7 @@ class Interval(Part):
 
     value: float | None
     low: float | None
-    """The figure itself if there is no interval, as for FID."""
+    """The figure itself if there is no interval, as for steps."""
 
     high: float | None
 
@@ -61,13 +63,13 @@ class Cost(Part):
 class Evidence(Part):
     """Everything in the report."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     method: str
-    verdict: Literal["passed", "failed", "not checked"]
-    """``not checked``: no gate failed, but some were not checked."""
+    verdict: Literal["held", "failed", "undecided", "not checked"]
+    """The first of ``failed``, ``undecided`` and ``not checked`` that a gate is; only ``held`` is erased."""
 
     enforced: bool
-    """Whether a failed gate ends the run with status 1."""
+    """Whether a failed or undecided gate ends the run with status 1."""
 
     request: Request
     gates: list[GateOutcome]
@@ -75,7 +77,8 @@ class Evidence(Part):
     """Figures and audits that were not checked, each with the reason."""
 
     confidence: float
-    """Level of the intervals of shares; the membership AUC has ``audit.confidence``."""
+    """Level of the intervals of shares. FID and pairs keep that of the run, the membership AUC that of the
+    audit."""
 
     figures: dict[str, dict[str, Interval]]
     """Figures that may have gates, of each model by its name in ``audits``.

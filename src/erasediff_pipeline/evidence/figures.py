@@ -9,8 +9,30 @@ from erasediff_pipeline.evidence.intervals import Estimate, distance, exactly, s
 
 def figures_of_metrics(metrics: dict[str, Any], confidence: float) -> dict[str, Estimate]:
     """List the figures of one model; ``metrics`` is ``base`` or ``erased`` of ``metrics.json``."""
-    measured = {name: metric.read(metrics) for name, metric in METRICS.items() if not metric.audited}
-    return _estimate(measured, metrics, confidence)
+    own = {name: metric for name, metric in METRICS.items() if not metric.audited}
+    found = _estimate({name: metric.read(metrics) for name, metric in own.items()}, metrics, confidence)
+    for name, metric in own.items():
+        low, high = metric.read(metrics, "_low"), metric.read(metrics, "_high")
+        if name in found and low is not None and high is not None:  # earlier versions have none
+            found[name] = Estimate(found[name].value, low, high)
+    return found
+
+
+def figures_in_pairs(metrics: dict[str, Any]) -> dict[tuple[str, str], Estimate]:
+    """List what is measured of pairs, by figure and comparison; empty for results of earlier versions.
+
+    Args:
+        metrics: ``metrics.json``; its ``paired`` keeps the level of the run that measured it.
+
+    Returns:
+        Erased − base (``difference``) or erased ÷ base (``ratio``).
+    """
+    return {
+        (name, by): Estimate(of_pairs[by], of_pairs["low"], of_pairs["high"])
+        for name, of_pairs in metrics.get("paired", {}).items()
+        for by in ("difference", "ratio")
+        if name in METRICS and by in of_pairs
+    }
 
 
 def figures_of_audit(found: dict[str, Any], samples: int, confidence: float) -> dict[str, Estimate]:

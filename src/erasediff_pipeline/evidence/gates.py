@@ -1,19 +1,27 @@
-"""Gates: compare the pessimistic end of each figure's interval with its limit."""
+"""Gates: compare the interval of each figure with its limit."""
 
 from math import isfinite
 from typing import Any
 
 from erasediff_pipeline.config.gates import LIMITS, Gate, GateSettings
-from erasediff_pipeline.config.metrics import METRICS
+from erasediff_pipeline.config.metrics import METRICS, Metric
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.evidence.figures import beyond_retrained, figures_of_audit, figures_of_metrics
+from erasediff_pipeline.evidence.figures import (
+    beyond_retrained,
+    figures_in_pairs,
+    figures_of_audit,
+    figures_of_metrics,
+)
 from erasediff_pipeline.evidence.intervals import Estimate, difference, distance, ratio
 
-PASSED, FAILED, NOT_CHECKED, LEFT_OUT = "passed", "failed", "not checked", "left out"
+HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
+NOT_CHECKED, LEFT_OUT = "not checked", "left out"
 NOT_AUDITED = "not audited yet"
 COMPARISONS = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
 """Figures by name, for each model (``base``, ``erased``, ``retrained``)."""
+Pairs = dict[tuple[str, str], Estimate]
+"""Figures of pairs, by name and comparison, see ``figures_in_pairs``."""
 
 
 def list_figures(metrics: dict[str, Any], audit: dict[str, Any] | None, confidence: float) -> Figures:
@@ -34,8 +42,10 @@ def check_gates(
 ) -> list[dict[str, Any]]:
     """Compare the erased model's figures with their limits; figures with a default limit always appear.
 
-    A figure that is missing or not a number fails its gate. A gate is ``not checked`` if there is no audit,
-    no retrained model or no limit, and ``left out`` if a request of this kind does not have the figure.
+    A gate is ``held`` if the worse end of the interval keeps the limit, ``failed`` if the better end misses
+    it, and ``undecided`` if the limit lies between them. A figure that is missing or not a number fails its
+    gate. A gate is ``not checked`` if there is no audit, no retrained model or no limit, and ``left out`` if
+    a request of this kind does not have the figure. What was measured of pairs is compared in pairs.
 
     Args:
         settings: The limits.
@@ -46,16 +56,17 @@ def check_gates(
     Returns:
         One dictionary per gate: ``figure``, ``limit`` in words, ``status``, ``why``; and, if the figure was
         compared with its limit, ``value``, ``low``, ``high`` (of the figure, or of its difference, distance
-        or ratio to the other model's), ``pessimistic``, and ``by_how_much``, positive if the limit is missed.
+        or ratio to the other model's), ``pessimistic``, the worse end, and ``by_how_much``, the excess of
+        ``value`` over the limit.
     """
-    figures = list_figures(metrics, audit, settings.confidence)
+    figures, pairs = list_figures(metrics, audit, settings.confidence), figures_in_pairs(metrics)
     request = Request.model_validate(metrics["forget"])
     gates = settings.limits | {name: None for name in LIMITS if name not in settings.limits}
     return [
         {
             "figure": name,
             "limit": _describe_limit(gate),
-            **_doubt(name, _check_gate(name, gate, figures, request, audit, audit_command), audit),
+            **_doubt(name, _check_gate(name, gate, figures, pairs, request, audit, audit_command), audit),
         }
         for name, gate in gates.items()
     ]
@@ -65,6 +76,7 @@ def _check_gate(
     name: str,
     gate: Gate | None,
     figures: Figures,
+    pairs: Pairs,
     request: Request,
     audit: dict[str, Any] | None,
     audit_command: str,
@@ -85,11 +97,13 @@ def _check_gate(
         other = figures[gate.of].get(name)
         if other is None:
             return {"status": FAILED, "why": f"the figure of the {gate.of} model is missing"}
+        in_pairs = pairs.get((name, gate.by)) if gate.of == "base" else None
         if gate.by == "ratio" and other.low <= 0:
             return _compare_with_zero(gate, found, other)
-        pairs = beyond_retrained(audit) if audit and gate.of == "retrained" else {}
-        found = pairs.get((name, gate.by)) or COMPARISONS[gate.by](found, other)
-    return _compare(gate, found)
+        if audit and gate.of == "retrained":
+            in_pairs = beyond_retrained(audit).get((name, gate.by))
+        found = in_pairs or COMPARISONS[gate.by](found, other)
+    return _compare(gate, found, METRICS[name])
 
 
 def _compare_with_zero(gate: Gate, found: Estimate, other: Estimate) -> dict[str, Any]:
@@ -99,23 +113,35 @@ def _compare_with_zero(gate: Gate, found: Estimate, other: Estimate) -> dict[str
     """
     why = f"the figure of the {gate.of} model is {other.value:g}: no ratio"
     reached = found.low >= 0 if gate.at_least is not None else found.high <= 0
-    return {"status": PASSED if other.low == other.high == 0 and reached else FAILED, "why": why}
+    return {"status": HELD if other.low == other.high == 0 and reached else FAILED, "why": why}
 
 
-def _compare(gate: Gate, found: Estimate) -> dict[str, Any]:
-    """Compare the pessimistic end of the interval with the limit."""
+def _compare(gate: Gate, found: Estimate, metric: Metric) -> dict[str, Any]:
+    """Compare both ends of the interval with the limit."""
     if gate.at_most is not None:
-        pessimistic, excess = found.high, found.high - gate.at_most
+        limit, sign, worse, better = gate.at_most, 1, found.high, found.low
     else:
         assert gate.at_least is not None
-        pessimistic, excess = found.low, gate.at_least - found.low
-    if not all(map(isfinite, (*found, excess))):
+        limit, sign, worse, better = gate.at_least, -1, found.low, found.high
+    if not all(map(isfinite, found)):
         return {"status": FAILED, "why": "the figure is not a number"}
-    numbers = {**found._asdict(), "pessimistic": pessimistic, "by_how_much": excess}
+    excess = sign * (found.value - limit)
+    numbers = {**found._asdict(), "pessimistic": worse, "by_how_much": excess}
     rounded = {key: float(f"{number:.6g}") for key, number in numbers.items()}
+    if sign * (worse - limit) <= 0:
+        return {"status": HELD, "why": "", **rounded}
+    if sign * (better - limit) <= 0:
+        why = f"the limit lies within the interval{_remedy(metric)}"
+        return {"status": UNDECIDED, "why": why, **rounded}
     amount = f"{excess:.4f}" if excess >= 0.001 else f"{excess:.2g}"
-    why = f"missed by {amount}" if excess > 0 else ""
-    return {"status": FAILED if excess > 0 else PASSED, "why": why, **rounded}
+    return {"status": FAILED, "why": f"missed by {amount}", **rounded}
+
+
+def _remedy(metric: Metric) -> str:
+    """Name the setting that narrows the interval, if there is one."""
+    if not metric.audited:
+        return ": raise evaluation.max_samples"
+    return ": raise audit.samples" if metric.samples else ""
 
 
 def _reason_to_leave_out(name: str, request: Request, audit: dict[str, Any] | None) -> str | None:
@@ -155,8 +181,17 @@ def _describe_limit(gate: Gate | None) -> str:
 
 
 def verdict(gates: list[dict[str, Any]]) -> str:
-    """``failed`` if a gate failed; ``not checked`` if one was not checked or none is set; else ``passed``."""
+    """The first of ``failed``, ``undecided`` and ``not checked`` that a gate is; ``held`` if all are held."""
     found = {gate["status"] for gate in gates} - {LEFT_OUT}
-    if FAILED in found:
-        return FAILED
-    return PASSED if found == {PASSED} else NOT_CHECKED
+    for status in (FAILED, UNDECIDED, NOT_CHECKED):
+        if status in found:
+            return status
+    return HELD if found else NOT_CHECKED
+
+
+def describe_gate(gate: dict[str, Any]) -> str:
+    """Describe a gate that is not held: figure, limit, why, and the interval if there is one."""
+    words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
+    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not checked
+        return words
+    return f"{words} (interval {gate['low']:.4g} to {gate['high']:.4g})"

@@ -10,7 +10,15 @@ from rich.table import Table
 from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
-from erasediff_pipeline.evidence.gates import FAILED, NOT_AUDITED, NOT_CHECKED, PASSED, verdict
+from erasediff_pipeline.evidence.gates import (
+    FAILED,
+    HELD,
+    NOT_AUDITED,
+    NOT_CHECKED,
+    UNDECIDED,
+    describe_gate,
+    verdict,
+)
 from erasediff_pipeline.experiments.distance import reason_without_distance
 
 RECOGNISED = 0.5
@@ -64,32 +72,29 @@ def describe_verdict(gates: list[dict[str, Any]]) -> str:
     count = Counter(gate["status"] for gate in gates)
     need_audit = sum(gate["why"].startswith(NOT_AUDITED) for gate in gates)
     unchecked = count[NOT_CHECKED] - need_audit
-    checked = count[PASSED] + count[FAILED]
-    if count[FAILED]:
-        parts = [f"{count[FAILED]} of {checked} checked gates failed"]
+    checked = count[HELD] + count[FAILED] + count[UNDECIDED]
+    missed = ", ".join(f"{count[s]} {s}" for s in (FAILED, UNDECIDED) if count[s])
+    if missed:
+        parts = [f"Of {checked} checked gates {missed}"]
     else:
-        parts = ["All checked gates passed" if checked else "No gate was checked"]
+        parts = ["All checked gates held" if checked else "No gate was checked"]
     if need_audit:
         parts.append("1 gate needs an audit" if need_audit == 1 else f"{need_audit} gates need an audit")
     if unchecked:
         parts.append("1 gate was not checked" if unchecked == 1 else f"{unchecked} gates were not checked")
-    return f"{'; '.join(parts)}. Status: {'erased' if verdict(gates) == PASSED else 'candidate'}."
+    return f"{'; '.join(parts)}. Status: {'erased' if verdict(gates) == HELD else 'candidate'}."
 
 
 def format_gates(gates: list[dict[str, Any]]) -> str:
-    """Format the number of gates by status, each failed gate, and the verdict, on separate lines."""
+    """Format the number of gates by status, each that failed or is undecided, and the verdict, on lines."""
     count = Counter(gate["status"] for gate in gates)
     counts = ", ".join(f"{number} {status}" for status, number in count.items()) or "none set"
-    failed = [f"gate failed: {describe_miss(gate)}" for gate in gates if gate["status"] == FAILED]
-    return "\n".join([f"gates: {counts}", *failed, describe_verdict(gates)])
-
-
-def describe_miss(gate: dict[str, Any]) -> str:
-    """Describe a failed gate: figure, limit, excess, and the interval whose worse end counts."""
-    words = f"{gate['figure']} {gate['limit']}: {gate['why']}"
-    if gate.get("low") == gate.get("high"):  # no interval; or neither is there, since it was not checked
-        return words
-    return f"{words} (worse end of the interval {gate['low']:.4g} to {gate['high']:.4g})"
+    missed = [
+        f"gate {gate['status']}: {describe_gate(gate)}"
+        for gate in gates
+        if gate["status"] in (FAILED, UNDECIDED)
+    ]
+    return "\n".join([f"gates: {counts}", *missed, describe_verdict(gates)])
 
 
 def warn_of_weak_base(metrics: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from erasediff_pipeline.data.task import ForgetTask
 
 logger = logging.getLogger(__name__)
 CANDIDATE, ERASED = "candidate", "erased"
-"""Aliases: the newest version, and the newest version whose gates were all checked and passed."""
+"""Aliases: the newest version, and the newest version whose gates were all checked and held."""
 
 PROVENANCE_TAGS = (
     "base_model_sha256",
@@ -49,8 +49,8 @@ class Verdict(NamedTuple):
     """Result of an audit, for the versions of the model in the registry."""
 
     erased_model_sha256: str
-    passed: bool
-    """Whether every gate was checked and passed."""
+    held: bool
+    """Whether every gate was checked and held."""
 
     tags: dict[str, str]
 
@@ -87,19 +87,19 @@ def describe_version(
     )
 
 
-def describe_verdict(erased_model_sha256: str, verdict: str, passed: bool, report: str) -> Verdict:
+def describe_verdict(erased_model_sha256: str, verdict: str, held: bool, report: str) -> Verdict:
     """Describe the outcome of an audit to the registry.
 
     Args:
         erased_model_sha256: Weights of the audited model.
         verdict: Of ``evidence.json``.
-        passed: Whether every gate was checked and held.
+        held: Whether every gate was checked and held.
         report: ``report.html`` of the audit; its hash becomes a tag.
     """
     run = mlflow.active_run()
     return Verdict(
         erased_model_sha256,
-        passed,
+        held,
         {
             "gates": verdict,
             "audit_report_sha256": hashlib.sha256(report.encode()).hexdigest(),
@@ -148,7 +148,7 @@ def record_verdict(verdict: Verdict) -> None:
         for key, value in verdict.tags.items():
             client.set_model_version_tag(version.name, version.version, key, value)
         aliases = client.get_registered_model(version.name).aliases
-        if verdict.passed and int(aliases.get(ERASED, 0)) <= int(version.version):
+        if verdict.held and int(aliases.get(ERASED, 0)) <= int(version.version):
             client.set_registered_model_alias(version.name, ERASED, version.version)
-        elif not verdict.passed and str(aliases.get(ERASED)) == str(version.version):
+        elif not verdict.held and str(aliases.get(ERASED)) == str(version.version):
             client.delete_registered_model_alias(version.name, ERASED)

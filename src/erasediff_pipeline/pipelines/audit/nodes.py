@@ -18,7 +18,7 @@ from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evidence.document import collect_evidence
-from erasediff_pipeline.evidence.gates import PASSED
+from erasediff_pipeline.evidence.gates import HELD
 from erasediff_pipeline.experiments.audits import run_audit
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import train_trial
@@ -133,4 +133,4 @@ def write_report(
 def describe_verdict(models: Models, evidence: dict[str, Any], report: str) -> registry.Verdict:
     """Build the verdict to record at this model's versions in the registry."""
     weights = hash_pipeline(models["erased"].pipeline)
-    return registry.describe_verdict(weights, evidence["verdict"], evidence["verdict"] == PASSED, report)
+    return registry.describe_verdict(weights, evidence["verdict"], evidence["verdict"] == HELD, report)

@@ -27,8 +27,10 @@ from erasediff_pipeline.data.task import ForgetTask, build_task
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation import measure
+from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evidence.card import write_card
+from erasediff_pipeline.evidence.deciding import Sampled, measure_until_decided
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_request
 from erasediff_pipeline.reporting.report import render_report
@@ -118,17 +120,37 @@ def measure_membership(
     return measure.measure_membership(model.pipeline, task, sampling, evaluation)
 
 
-def collect_metrics(method: str) -> Callable:
-    """Node that collects the metrics of both models."""
+def gather(which: str) -> Callable:
+    """Node that gathers what was drawn from one model; the progress bars of more samples show ``which``."""
 
-    def collect(
-        task: ForgetTask, base: Metrics, erased: Metrics, evaluation: EvaluationSettings
+    def gather_samples(
+        model: ModelWithHistory, samples: LabelledImages, unguided: LabelledImages, membership: Metrics
+    ) -> Sampled:
+        return Sampled(f"sample {which}", model.pipeline, samples, unguided, membership)
+
+    return gather_samples
+
+
+def evaluate(method: str) -> Callable:
+    """Node that measures both models, on more samples if gates are undecided."""
+
+    def evaluate_models(
+        base: Sampled,
+        erased: Sampled,
+        task: ForgetTask,
+        classifier: AnyClassifier,
+        sampling: SamplingSettings,
+        evaluation: EvaluationSettings,
+        gates: GateSettings,
+        seed: int,
     ) -> tuple[dict[str, Any], MlflowMetrics, MlflowMetrics]:
         """``metrics.json``, and the numbers of both models for MLflow."""
-        document = measure.collect_metrics(method, task, base, erased, evaluation)
-        return document, numbers_of(base), numbers_of(erased)
+        found = measure_until_decided(
+            method, base, erased, task, classifier, sampling, evaluation, gates, seed
+        )
+        return found, numbers_of(found["base"]), numbers_of(found["erased"])
 
-    return collect
+    return evaluate_models
 
 
 def describe_run(method: str) -> Callable:
@@ -148,7 +170,7 @@ def describe_run(method: str) -> Callable:
             hash_pipeline(erased_model.pipeline),
             request,
             cost,
-            {**decisive, "machine": as_plain(parameters)["machine"]},
+            {**decisive, **{key: as_plain(parameters)[key] for key in ("gates", "machine")}},
         )
 
     return describe

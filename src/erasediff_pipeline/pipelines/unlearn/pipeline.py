@@ -2,7 +2,6 @@
 
 from kedro.pipeline import Pipeline, node, pipeline
 
-from erasediff_pipeline.evaluation.measure import evaluate_model
 from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
@@ -29,13 +28,22 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                 name="erase",
                 tags=TRAINING,
             ),
-            *measure("base", "starting_model"),
-            *measure("erased", "erased_model"),
+            *draw("base", "starting_model"),
+            *draw("erased", "erased_model"),
             node(
-                nodes.collect_metrics(method),
-                ["task", "base_metrics", "erased_metrics", "params:evaluation"],
+                nodes.evaluate(method),
+                [
+                    "base_sampled",
+                    "erased_sampled",
+                    "task",
+                    "classifier",
+                    "params:sampling",
+                    "params:evaluation",
+                    "params:gates",
+                    "params:seed",
+                ],
                 ["metrics", "base_numbers", "erased_numbers"],
-                name="collect",
+                name="evaluate",
             ),
             node(
                 nodes.describe_run(method),
@@ -89,8 +97,8 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
     return pipeline(chain, namespace=method, inputs=SHARED, parameters=parameters)
 
 
-def measure(which: str, model: str) -> list:
-    """Nodes that sample one model and measure it; the same for the base and the erased model."""
+def draw(which: str, model: str) -> list:
+    """Nodes that draw from one model; the same for the base and the erased model."""
     drawing = ["params:sampling", "params:evaluation", "params:seed"]
     return [
         node(nodes.sample(which), [model, "task", *drawing], f"{which}_samples", name=f"sample_{which}"),
@@ -107,16 +115,9 @@ def measure(which: str, model: str) -> list:
             name=f"membership_{which}",
         ),
         node(
-            evaluate_model,
-            [
-                f"{which}_samples",
-                f"{which}_unguided_samples",
-                f"{which}_membership",
-                "task",
-                "classifier",
-                "params:evaluation",
-            ],
-            f"{which}_metrics",
-            name=f"evaluate_{which}",
+            nodes.gather(which),
+            [model, f"{which}_samples", f"{which}_unguided_samples", f"{which}_membership"],
+            f"{which}_sampled",
+            name=f"gather_{which}",
         ),
     ]
