@@ -44,7 +44,7 @@ TINY = {
 """The same for every method."""
 METRICS = {f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probability", "entropy", "samples")}
 METRICS |= {"forget_membership_auc", "retain_accuracy", "retain_samples", "real_images"}
-METRICS |= {"fid", "fid_backend", "fid_weights_sha256", "precision", "recall", "unguided"}
+METRICS |= {"fid", "fid_backend", "fid_weights_sha256", "precision", "recall", "unguided", "forgotten"}
 """The keys of ``base`` and ``erased`` in ``metrics.json``."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHON", "GIT_", "MAKE", "MFLAGS")
