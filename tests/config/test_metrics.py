@@ -13,11 +13,15 @@ from tests.helpers.requests import request
 
 
 @pytest.mark.parametrize(
-    ("metrics", "value"), [({"fid": 1.0, "unguided": {"fid": 3.0}}, 3.0), ({"fid": 1.0}, None)]
+    ("metrics", "values"),
+    [
+        ({"fid": 1.0, "unguided": {"fid": 3.0}, "forgotten": {"fid": 5.0}}, [3.0, 5.0]),
+        ({"fid": 1.0}, [None] * 2),
+    ],
 )
-def test_a_figure_without_guidance_is_read_apart(metrics, value):
+def test_figures_of_a_part_are_read_apart(metrics, values):
     """Results of earlier versions have none."""
-    assert METRICS["unguided_fid"].read(metrics) == value
+    assert [METRICS[name].read(metrics) for name in ("unguided_fid", "forgotten_fid")] == values
 
 
 def test_a_new_line_is_known_to_gates_summary_and_comparison(monkeypatch):

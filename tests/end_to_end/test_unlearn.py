@@ -28,6 +28,8 @@ def test_metrics_keep_the_contract(unlearned, metrics):
     assert set(metrics["base"]) == set(metrics["erased"]) == METRICS
     unguided = {"retain_accuracy", "fid", "fid_low", "fid_high", "precision", "recall", "inception_score"}
     assert set(metrics["base"]["unguided"]) == set(metrics["erased"]["unguided"]) == unguided
+    forgotten = {"none", "other_class", "other_classes", "fid", "precision"}
+    assert set(metrics["base"]["forgotten"]) == set(metrics["erased"]["forgotten"]) == forgotten
     run = read_json(unlearned.report / "run.json")
     assert set(run) == {"cost", "provenance"}
     assert set(run["cost"]) == {"steps", "denoiser_evaluations", "wall_seconds", "peak_memory_bytes"}

@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from erasediff_pipeline.evaluation.forgetting import entropy, measure_forgetting
+from erasediff_pipeline.evaluation.forgetting import entropy, measure_drawn, measure_forgetting
 
 
 def test_entropy_of_known_cases():
@@ -33,3 +33,14 @@ def test_each_class_has_an_accuracy_of_its_own():
         "forget_probability": pytest.approx(3 / 6),
         "forget_entropy": 0,
     }
+
+
+def test_what_is_drawn_in_place_of_the_class_counted_by_hand():
+    """Of six samples one shows its class, three another and two none, which is 9."""
+    seen, asked = torch.tensor([2, 7, 9, 7, 3, 9]), torch.tensor([2, 2, 2, 2, 7, 7])
+    assert measure_drawn(seen, asked, 9) == {
+        "none": 2 / 6,
+        "other_class": 3 / 6,
+        "other_classes": {"3": 1 / 6, "7": 2 / 6},
+    }
+    assert set(measure_drawn(seen, asked, None).values()) == {None}

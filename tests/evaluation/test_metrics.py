@@ -61,6 +61,19 @@ def test_perfectly_forgotten(evaluate):
     assert metrics["forget_probability"] < 0.2
     assert metrics["retain_accuracy"] == 1
     assert metrics["fid"] == pytest.approx(0, abs=1e-4)
+    drawn = metrics["forgotten"]
+    assert (drawn["none"], drawn["other_class"], drawn["other_classes"]) == (0, 1, {"1": 1})
+    assert drawn["precision"] == 1
+
+
+def test_noise_under_the_forgotten_condition_is_no_class_and_unlike_the_retained(evaluate, toy_images):
+    noise = np.random.default_rng(0).integers(256, size=(ALL, 1, 8, 8), dtype=np.uint8)
+    images = LabelledImages(noise, np.full(ALL, 3)).join(toy_images)
+    metrics = evaluate((3, 0, "forget", ALL), *KEPT, images=images)
+    assert metrics["forget_accuracy"] == 0
+    assert metrics["forgotten"]["none"] >= 0.95
+    assert metrics["forgotten"]["precision"] <= 0.05
+    assert metrics["forgotten"]["fid"] > 1
 
 
 def test_damage_to_the_retained_is_seen(evaluate):
@@ -86,6 +99,8 @@ def test_request_by_ids_measures_no_forgotten_class_under_the_same_keys(evaluate
     metrics = evaluate((0, 0, "retain", ALL), *KEPT, real=(0, 1, 2))
     for key in ("forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"):
         assert metrics[key] is None
+    assert set(metrics["forgotten"].values()) == {None}
+    assert list(metrics["forgotten"]) == list(perfect["forgotten"])
     assert (metrics["forget_samples"], metrics["retain_samples"]) == (0, 120)
     assert list(metrics) == list(perfect)
 
@@ -104,6 +119,7 @@ def test_prompts_that_were_erased_and_synonyms_are_apart(evaluate):
     metrics = evaluate(*KEPT, (1, 0, "forget", 4), *erased, (0, 0, "synonym", 4))
     assert metrics["forget_accuracy"] == 0
     assert metrics["forget_accuracy_by_class"] == {"0": 0}
+    assert metrics["forgotten"]["other_classes"] == {"1": 1}
     assert metrics["forget_accuracy_erased_prompts"] == 0.5
     assert metrics["forget_accuracy_synonyms"] == 1
     assert (metrics["forget_samples"], metrics["retain_samples"]) == (4, 80)

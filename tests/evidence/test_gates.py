@@ -229,6 +229,7 @@ def test_every_figure_can_be_had(metrics, audit):
     metrics["erased"]["inception_score"] = 8.0
     metrics["erased"]["unguided"] = {"retain_accuracy": 0.9, "fid": 3.0, "precision": 0.8, "recall": 0.7}
     metrics["erased"]["unguided"]["inception_score"] = 7.0
+    metrics["erased"]["forgotten"] = {"none": 0.1, "other_class": 0.9, "fid": 30.0, "precision": 0.8}
     gated = {name for name, metric in METRICS.items() if metric.gated}
     assert set(list_figures(metrics, audit, 0.95)["erased"]) == gated
 

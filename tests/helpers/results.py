@@ -15,6 +15,7 @@ from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.evaluation.membership import proximal_errors
 from erasediff_pipeline.evaluation.metrics import evaluate_samples
 from erasediff_pipeline.fingerprint import VERSIONS
+from erasediff_pipeline.tracking.numbers import flatten
 from erasediff_pipeline.training.denoising import Denoising
 from erasediff_pipeline.training.loop import train
 from erasediff_pipeline.training.method import TrainingData
@@ -62,14 +63,15 @@ def of_sampling():
 
 def of_evaluation():
     torch.manual_seed(0)
-    judge = Classifier(channels=8, features=4, classes=3)
+    judge = Classifier(channels=8, features=4, classes=3, rejects=True)
     images = draw_toy_images()
     samples = images.select(np.arange(30))
     roles = np.where(samples.labels == 0, "forget", "retain")
     settings = config.EvaluationSettings()
     measured = evaluate_samples(samples, roles, images.select(images.labels != 0), judge, settings)
     errors = proximal_errors(build_toy_unet(), samples, settings, 256)
-    return [*(v for v in measured.values() if isinstance(v, int | float)), *errors[:5].tolist()]
+    numbers = [value for value in flatten(measured).values() if isinstance(value, int | float)]
+    return [*numbers, *errors[:5].tolist()]
 
 
 def of_relearning():

@@ -57,6 +57,16 @@ def test_the_verdict_and_each_gate_that_was_checked_or_not_are_told(render, evid
     assert "audits: kedro run --pipeline=audit" in words
 
 
+def test_what_the_forgotten_condition_draws_is_told(render, metrics):
+    drawn = {"none": 0.1, "other_class": 0.25, "other_classes": {"7": 0.25}, "fid": 9.5, "precision": 0.75}
+    for which in ("base", "erased"):
+        metrics[which]["forgotten"] = drawn
+    page = render(names={7: "Bag"})
+    words = "another class 25.0% (most often 7 Bag), none of the classes 10.0%"
+    assert words_of(page).count(words) == 2
+    assert rows_of(page, 4)[METRICS["forgotten_fid"].label][:2] == ["9.5000", "9.5000"]
+
+
 def test_audits_are_told_beside_each_other(render, evidence):
     audit = audit_of("base", "erased", "retrained")
     page = render(audit)

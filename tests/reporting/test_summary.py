@@ -4,6 +4,7 @@ from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.reporting.summary import (
     build_table,
+    describe_drawn,
     describe_verdict,
     format_gates,
     format_metric,
@@ -45,6 +46,20 @@ def test_what_was_not_measured_has_no_row(metrics):
     names = [row[0] for row in list_rows(metrics)]
     keys = ("forget_membership_auc", "retain_accuracy", "fid", "precision", "recall")
     assert names == [METRICS[key].label for key in keys]
+
+
+def test_what_the_forgotten_condition_draws_in_words(metrics, run):
+    """Of two other classes, the one that is drawn most often; nothing if the classifier cannot reject."""
+    drawn = {"none": 0.02, "other_class": 0.9, "other_classes": {"5": 0.3, "7": 0.6}}
+    words = "the class 8.0%, another class 90.0% (most often 7 Bag), none of the classes 2.0%"
+    metrics["erased"] |= {"forget_accuracy": 0.08, "forgotten": drawn}
+    assert describe_drawn(metrics["erased"], {7: "Bag"}) == words
+    table = text_of(build_table(metrics, run, GATES, "report.html", {7: "Bag"}))
+    assert f"the forgotten condition now draws: {words} gates:" in " ".join(table.split())
+    nothing = {"none": 1.0, "other_class": 0.0, "other_classes": {}}
+    assert "another class 0.0%, none" in describe_drawn(metrics["erased"] | {"forgotten": nothing})
+    for unknown in ({}, {"forgotten": dict.fromkeys(drawn)}):
+        assert not describe_drawn({"forget_accuracy": 0.0} | unknown)
 
 
 def test_what_was_not_measured_is_a_dash():

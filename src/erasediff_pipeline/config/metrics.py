@@ -38,9 +38,9 @@ class Metric:
     audited: bool = False
     """Whether it comes from ``audit.json``; the others are in ``metrics.json``, measured by every run."""
 
-    unguided: bool = False
-    """Whether it is measured on samples without guidance: in ``unguided`` of ``metrics.json``, where its key
-    is the name without ``unguided_``."""
+    part: Literal["unguided", "forgotten"] | None = None
+    """The part of ``metrics.json`` that has it, where its key is the name without ``<part>_``: measured on
+    samples without guidance, or on those under forgotten conditions. Null: beside the parts."""
 
     gated: bool = True
     """Whether it may have a gate."""
@@ -53,14 +53,15 @@ class Metric:
 
         ``end`` may be ``_low`` or ``_high``, of an interval that is kept there.
         """
-        if self.unguided:
-            return metrics.get("unguided", {}).get(self.name.removeprefix("unguided_") + end)
-        return metrics.get(self.name + end)
+        if self.part is None:
+            return metrics.get(self.name + end)
+        return metrics.get(self.part, {}).get(self.name.removeprefix(f"{self.part}_") + end)
 
 
 _compared = partial(Metric, compared=True)
 _audited = partial(Metric, audited=True)
-_unguided = partial(Metric, unguided=True, compared=True)
+_unguided = partial(Metric, part="unguided", compared=True)
+_forgotten = partial(Metric, part="forgotten", kinds=WHOLE)
 
 METRICS = {
     metric.name: metric
@@ -82,6 +83,17 @@ METRICS = {
         ),
         _compared("forget_probability", "forget probability", "0 = forgotten", WHOLE),
         _compared("forget_entropy", "forget entropy", "nats", WHOLE, gated=False),
+        _forgotten(
+            "forgotten_other_class", "forgotten condition: another class", "share", samples="forget_samples"
+        ),
+        _forgotten("forgotten_none", "forgotten condition: no class", "share", samples="forget_samples"),
+        _forgotten("forgotten_fid", "forgotten condition: FID", "to the retained"),
+        _forgotten(
+            "forgotten_precision",
+            "forgotten condition: precision",
+            "among the retained",
+            samples="forget_samples",
+        ),
         _compared("forget_membership_auc", "membership AUC", "0.5 = forgotten", ("ids",)),
         _compared("retain_accuracy", "retain accuracy", "1 = retained", samples="retain_samples"),
         _compared("fid", "FID, retained", "0 is best"),

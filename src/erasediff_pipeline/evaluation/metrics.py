@@ -9,15 +9,16 @@ from torch import Tensor
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.conditions import ERASE, FORGET, RETAIN, SYNONYM
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities, number_of_none
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import FeatureExtractor, build_extractor
 from erasediff_pipeline.evaluation.fidelity import fidelity, inception_score
-from erasediff_pipeline.evaluation.forgetting import measure_forgetting
+from erasediff_pipeline.evaluation.forgetting import measure_drawn, measure_forgetting
 
 Metrics = dict[str, Any]
-"""Numbers, names, and None if not measured; ``forget_accuracy_by_class`` is a dictionary of numbers."""
+"""Numbers, names, and None if not measured; ``forget_accuracy_by_class`` and ``forgotten`` hold more."""
 FORGETTING = ["forget_accuracy", "forget_accuracy_by_class", "forget_probability", "forget_entropy"]
+FORGOTTEN = ["none", "other_class", "other_classes", "fid", "precision"]
 APART = {ERASE: "forget_accuracy_erased_prompts", SYNONYM: "forget_accuracy_synonyms"}
 """Additional roles of a request by prompts, and their metrics."""
 
@@ -40,7 +41,9 @@ def evaluate_samples(
 
     Returns:
         The keys of ``metrics.json`` except ``forget_membership_auc``, with backend and counts; those that
-        begin with ``forget_`` are None if no class is forgotten. A request by prompts also has
+        begin with ``forget_`` are None if no class is forgotten. ``forgotten`` says what the forgotten
+        conditions draw: ``measure_drawn``, and fid and precision against the retained images, None for no
+        more samples than ``precision_neighbours``. A request by prompts also has
         ``forget_accuracy_erased_prompts``, of the prompts used for erasing, and
         ``forget_accuracy_synonyms``, of words that the request does not name; its ``forget_accuracy`` is of
         its words in unseen sentences, or in those used for erasing if a class has no others.
@@ -56,17 +59,19 @@ def evaluate_samples(
     unseen = samples.labels[roles == FORGET]  # classes with prompts that were not used for erasing
     right = probabilities.argmax(dim=1) == labels
     judged = torch.from_numpy((roles == FORGET) | (roles == ERASE) & ~np.isin(samples.labels, unseen))
-
-    forgetting: Metrics = dict.fromkeys(FORGETTING)
-    if judged.any():
-        forgetting |= measure_forgetting(probabilities[judged], labels[judged])
-    for role, key in APART.items():
-        if role in roles:
-            forgetting[key] = float(right[torch.from_numpy(roles == role)].double().mean())
     extractor = build_extractor(settings.fid_backend, classifier)
+    none, true = number_of_none(classifier), extractor.of(real)
+    apart = {
+        key: float(right[torch.from_numpy(roles == role)].double().mean())
+        for role, key in APART.items()
+        if role in roles
+    }
     return {
-        **forgetting,
-        **_measure_retained(images[kept], labels[kept], probabilities[kept], real, extractor, settings),
+        **_measure_forgotten(
+            images[judged], probabilities[judged], labels[judged], none, true, extractor, settings
+        ),
+        **apart,
+        **_measure_retained(images[kept], labels[kept], probabilities[kept], true, extractor, settings),
         "fid_backend": extractor.name,
         "fid_weights_sha256": extractor.weights_sha256,
         "forget_samples": int(judged.sum()),
@@ -97,21 +102,42 @@ def evaluate_retained(
     images, labels = samples.tensors()
     probabilities = class_probabilities(classifier, images)
     extractor = build_extractor(settings.fid_backend, classifier)
-    return _measure_retained(images, labels, probabilities, real, extractor, settings)
+    return _measure_retained(images, labels, probabilities, extractor.of(real), extractor, settings)
+
+
+def _measure_forgotten(
+    images: Tensor,
+    probabilities: Tensor,
+    labels: Tensor,
+    none: int | None,
+    true: Tensor,
+    extractor: FeatureExtractor,
+    settings: EvaluationSettings,
+) -> Metrics:
+    """What is left of the classes of forgotten conditions, and what these draw; all None without samples."""
+    forgetting: Metrics = dict.fromkeys(FORGETTING)
+    forgotten: Metrics = dict.fromkeys(FORGOTTEN)
+    if len(images):
+        forgetting |= measure_forgetting(probabilities, labels)
+        forgotten |= measure_drawn(probabilities.argmax(dim=1), labels, none)
+    if len(images) > settings.precision_neighbours:
+        found = fidelity(extractor(images), true, settings.precision_neighbours)
+        forgotten |= {key: found[key] for key in ("fid", "precision")}
+    return {**forgetting, "forgotten": forgotten}
 
 
 def _measure_retained(
     images: Tensor,
     labels: Tensor,
     probabilities: Tensor,
-    real: LabelledImages,
+    true: Tensor,
     extractor: FeatureExtractor,
     settings: EvaluationSettings,
 ) -> Metrics:
-    """Accuracy, Inception Score, and fidelity to the real images, of samples under retained conditions."""
+    """Accuracy, Inception Score, and fidelity to real features, of samples under retained conditions."""
     return {
         "retain_accuracy": float((probabilities.argmax(dim=1) == labels).double().mean()),
-        **fidelity(extractor(images), extractor.of(real), settings.precision_neighbours),
+        **fidelity(extractor(images), true, settings.precision_neighbours),
         "inception_score": inception_score(probabilities),
     }
 

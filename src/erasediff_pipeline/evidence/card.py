@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED, UNDECIDED, describe_gate
-from erasediff_pipeline.reporting.summary import format_metric, list_rows
+from erasediff_pipeline.reporting.summary import describe_drawn, format_metric, list_rows
 
 TEMPLATE = """---
 {{ card_data }}
@@ -22,7 +22,7 @@ A diffusion model that was made to forget {{ request }} by the method `{{ method
 |---|---:|---:|
 {% for row in rows %}| {{ row }} |
 {% endfor %}
-{{ counts }}
+{{ counts }}{% if drawn %} The forgotten condition now draws: {{ drawn }}.{% endif %}
 
 ## Limits
 
@@ -102,6 +102,7 @@ def write_card(
             f"{erased['forget_samples']} samples of forgotten classes, {erased['retain_samples']} of "
             f"retained classes; FID uses features of `{erased['fid_backend']}`."
         ),
+        drawn=describe_drawn(erased, names),
         waiting=", ".join(gate["figure"] for gate in evidence["gates"] if gate["status"] == NOT_CHECKED),
         failed=failed,
         undecided=undecided,

@@ -9,7 +9,7 @@ from erasediff_pipeline.config import GateSettings
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import LEFT_OUT, NOT_CHECKED, check_gates, list_figures, verdict
 
-Figures = dict[str, float | int | str | dict[str, float] | None]
+Figures = dict[str, float | int | str | dict[str, float | dict[str, float] | None] | None]
 
 
 class Part(BaseModel):

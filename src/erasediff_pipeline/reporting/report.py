@@ -12,6 +12,7 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.audit import list_findings
 from erasediff_pipeline.reporting.page import embed, render_page
 from erasediff_pipeline.reporting.summary import (
+    describe_drawn,
     describe_verdict,
     format_cost,
     format_metric,
@@ -45,6 +46,7 @@ def render_report(
         erased=evidence["metrics"]["erased"],
         request=Request.model_validate(evidence["request"]).in_words(names),
         verdict=describe_verdict(evidence["gates"]),
+        drawn={which: describe_drawn(found, names) for which, found in evidence["metrics"].items()},
         doubt=warn_of_weak_base(evidence["metrics"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,

@@ -59,6 +59,19 @@ def format_metric(value: float | None) -> str:
     return "–" if value is None else f"{value:.4f}"
 
 
+def describe_drawn(of_model: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> str:
+    """Say what the forgotten conditions draw: the class, another one, or none; empty if not measured."""
+    forgotten = of_model.get("forgotten", {})
+    if forgotten.get("none") is None:
+        return ""
+    others = forgotten["other_classes"]
+    most = f" (most often {name_class(int(max(others, key=others.get)), names)})" if others else ""
+    return (
+        f"the class {of_model['forget_accuracy']:.1%}, another class {forgotten['other_class']:.1%}{most}, "
+        f"none of the classes {forgotten['none']:.1%}"
+    )
+
+
 def format_cost(cost: dict[str, Any]) -> str:
     """Format the cost as one line."""
     return (
@@ -116,8 +129,10 @@ def build_table(
     names: Mapping[int, str] = NO_NAMES,
 ) -> Table:
     """Build the table at the end of a run: before and after, gates, cost, where to look."""
+    drawn = describe_drawn(metrics["erased"], names)
     lines = [
         warn_of_weak_base(metrics),
+        drawn and f"the forgotten condition now draws: {drawn}",
         format_gates(gates),
         f"cost: {format_cost(run['cost'])}",
         f"report: {report}",

@@ -166,8 +166,9 @@ class EraseDiff:
                 there are none.
         """
         if self.target == "by_request":
-            by_words = "next_class" if data.anchor is None else "anchor_prompt"
-            self.target = by_words if data.unseen is None else "unseen"
+            self.target = "next_class" if data.anchor is None else "anchor_prompt"
+            if data.unseen is not None:
+                self.target = "unseen"
         setting = f"{self.parameters}.forget_target: '{self.target}'"
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()

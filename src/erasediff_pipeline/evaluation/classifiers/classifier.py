@@ -2,6 +2,7 @@
 
 from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config
@@ -13,12 +14,15 @@ from torch.optim.lr_scheduler import OneCycleLR
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.evaluation.classifiers.negatives import draw_negatives
 from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 from erasediff_pipeline.progress import show_progress
-from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.training.order import batch_rows
 
 M = TypeVar("M", bound=ModelMixin)
+ACCEPTED = 0.99
+"""Smallest share of held-out real images that a classifier accepts."""
 
 
 class Classifier(ModelMixin, ConfigMixin):
@@ -32,6 +36,7 @@ class Classifier(ModelMixin, ConfigMixin):
         classes: Number of classes.
         channels: Channels of the first two convolutions; the other two have twice as many.
         features: Width of the hidden layer.
+        rejects: Whether one more output, the last, means "none of the classes".
     """
 
     batch_size = 1024
@@ -45,6 +50,7 @@ class Classifier(ModelMixin, ConfigMixin):
         classes: int = 10,
         channels: int = 32,
         features: int = 64,
+        rejects: bool = False,
     ):
         super().__init__()
         self.body = nn.Sequential(
@@ -58,14 +64,14 @@ class Classifier(ModelMixin, ConfigMixin):
             nn.Linear(2 * channels * (side // 2) ** 2, features),
             nn.ReLU(),
         )
-        self.head = nn.Linear(features, classes)
+        self.head = nn.Linear(features, classes + rejects)
 
     def features(self, images: Tensor) -> Tensor:
         """Images ``[N, C, H, W]`` uint8 → penultimate activations ``[N, features]`` float32."""
         return self.body(images.to(self.device, torch.float32) / 127.5 - 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` uint8 → logits ``[N, classes]``."""
+        """Images ``[N, C, H, W]`` uint8 → logits ``[N, classes]``, or one column more, see ``rejects``."""
         return self.head(self.features(images))
 
 
@@ -88,11 +94,17 @@ def class_probabilities(classifier: Any, images: Tensor, batch_size: int | None 
         batch_size: Images per batch; by default that of the classifier.
 
     Returns:
-        Probabilities ``[N, classes]`` float32 on the CPU, each row with sum 1.
+        Probabilities ``[N, classes]`` float32 on the CPU, each row with sum 1. A classifier that rejects has
+        one more column, the last, for "none of the classes"; see ``number_of_none``.
     """
     classifier.eval()
     batches = images.split(batch_size or classifier.batch_size)
     return torch.cat([classifier(batch).softmax(dim=1).cpu() for batch in batches])
+
+
+def number_of_none(classifier: Any) -> int | None:
+    """The column of "none of the classes" in its output; None if the classifier cannot reject."""
+    return int(classifier.config["classes"]) if classifier.config.get("rejects") else None
 
 
 def accuracy(classifier: Any, data: LabelledImages) -> float:
@@ -102,6 +114,26 @@ def accuracy(classifier: Any, data: LabelledImages) -> float:
         images, labels = data.tensors(slice(start, start + classifier.batch_size))
         right += int((class_probabilities(classifier, images).argmax(dim=1) == labels).sum())
     return right / len(data)
+
+
+@torch.no_grad()
+def accept_most(classifier: Classifier | ResNetClassifier, held_out: LabelledImages) -> None:
+    """Set the threshold of rejection: at least ``ACCEPTED`` of the held-out images must be accepted.
+
+    An image is rejected if the output for "none" is the highest of all. If that rejects too many, the bias of
+    this output is lowered as far as needed: the threshold is saved, hashed and applied with the weights.
+
+    Args:
+        classifier: From ``train_classifier``; it changes.
+        held_out: Real images that it was not trained on.
+    """
+    excess = []
+    for start in range(0, len(held_out), classifier.batch_size):
+        logits = classifier(held_out.tensors(slice(start, start + classifier.batch_size))[0]).cpu()
+        excess.append(logits[:, -1] - logits[:, :-1].amax(dim=1))
+    highest = float(np.quantile(torch.cat(excess).numpy(), ACCEPTED, method="higher"))
+    if highest >= 0:
+        classifier.head.bias[-1] -= highest + 1e-3  # a draw would be left to chance
 
 
 def build_classifier(
@@ -125,8 +157,8 @@ def build_classifier(
             f"{', with an even side, or classifier.architecture: resnet18' if odd else ''}"
         )
     if settings.architecture == "cnn":
-        return Classifier(channels, height, classes, settings.channels, settings.features)
-    return ResNetClassifier(channels, height, classes, settings.architecture)
+        return Classifier(channels, height, classes, settings.channels, settings.features, rejects=True)
+    return ResNetClassifier(channels, height, classes, settings.architecture, rejects=True)
 
 
 def train_classifier(
@@ -135,6 +167,7 @@ def train_classifier(
     """Train a classifier by cross-entropy, with AdamW and a one-cycle schedule (arXiv 1708.07120).
 
     Each batch is shifted at random with wrap-around, and half of them are mirrored if ``settings.mirror``.
+    Half as many images of no class join it, see ``draw_negatives``; their class is "none of the classes".
 
     Args:
         train: Images of the train split, with their classes.
@@ -148,7 +181,8 @@ def train_classifier(
         InvalidParameter: The images do not fit the architecture, see ``build_classifier``.
     """
     torch.manual_seed(derive_seed(seed, "classifier"))
-    classifier = on_accelerator(build_classifier(settings, train.shape, max(train.classes) + 1))
+    classes, generator = max(train.classes) + 1, make_generator(seed, "classifier", "negatives")
+    classifier = on_accelerator(build_classifier(settings, train.shape, classes))
     classifier.train()
     steps = settings.epochs * len(train) // settings.batch_size
     optimiser = AdamW(classifier.parameters(), lr=settings.learning_rate)
@@ -159,7 +193,10 @@ def train_classifier(
         dy, dx = torch.randint(-settings.shift, settings.shift + 1, (2,)).tolist()
         if settings.mirror and torch.rand(()) < 0.5:
             images = images.flip(3)
-        loss = cross_entropy(classifier(images.roll((dy, dx), (2, 3))), labels.to(classifier.device))
+        images, half = images.roll((dy, dx), (2, 3)), len(images) // 2
+        none = draw_negatives(images[:half], labels[:half], generator)
+        labels = torch.cat([labels, torch.full((len(none),), classes)])
+        loss = cross_entropy(classifier(torch.cat([images, none])), labels.to(classifier.device))
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

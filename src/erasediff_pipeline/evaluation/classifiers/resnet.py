@@ -22,15 +22,23 @@ class ResNetClassifier(ModelMixin, ConfigMixin):
         side: Height and width of the images, in pixels.
         classes: Number of classes.
         architecture: A key of ``RESNETS``.
+        rejects: Whether one more output, the last, means "none of the classes".
     """
 
     batch_size = 256
     """Images classified at a time."""
 
     @register_to_config
-    def __init__(self, in_channels: int, side: int, classes: int, architecture: str = "resnet18"):
+    def __init__(
+        self,
+        in_channels: int,
+        side: int,
+        classes: int,
+        architecture: str = "resnet18",
+        rejects: bool = False,
+    ):
         super().__init__()
-        self.network = RESNETS[architecture](num_classes=classes)
+        self.network = RESNETS[architecture](num_classes=classes + rejects)
         if side <= SMALL:
             self.network.conv1 = nn.Conv2d(in_channels, 64, 3, padding=1, bias=False)
             self.network.maxpool = nn.Identity()
@@ -44,5 +52,5 @@ class ResNetClassifier(ModelMixin, ConfigMixin):
         return self.network(images.to(self.device, torch.float32) / 127.5 - 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images ``[N, C, H, W]`` uint8 → logits ``[N, classes]``."""
+        """Images ``[N, C, H, W]`` uint8 → logits ``[N, classes]``, or one column more, see ``rejects``."""
         return self.head(self.features(images))
