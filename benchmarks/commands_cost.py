@@ -21,7 +21,9 @@ from erasediff_pipeline.training.memory import peak_memory, reset_peak_memory
 from measured import Measured
 from runs import ROOT, SWEEP, copy_reference
 
-SHORT = "gates.enforce=false,evaluation.forget_samples=20,evaluation.retain_samples=20"
+SHORT = (
+    "gates.enforce=false,evaluation.forget_samples=20,evaluation.retain_samples=20,evaluation.max_samples=20"
+)
 RUNS = 3
 
 

@@ -179,6 +179,7 @@ SMALL = short("", "unlearn") | {
     f"{CONF}_evaluation.yml:sampling.steps": 3,
     f"{CONF}_evaluation.yml:evaluation.retain_samples": 8,
     f"{CONF}_evaluation.yml:evaluation.forget_samples": 8,
+    f"{CONF}_evaluation.yml:evaluation.max_samples": 8,
 }
 
 

@@ -27,7 +27,7 @@ captions: {{words: {WORDS}, templates: {TEMPLATES}}}
 denoiser: {{pretrained: stable-diffusion}}
 classifier: {{channels: 8, epochs: 2, batch_size: 8, min_test_accuracy: 0.0}}
 sampling: {{steps: 2, guidance_scale: 6.5, batch_size: 4}}
-evaluation: {{forget_samples: 2, retain_samples: 4, precision_neighbours: 1}}
+evaluation: {{forget_samples: 2, retain_samples: 4, max_samples: 1, precision_neighbours: 1}}
 tracking: {{registered_model: null}}
 gates: {{enforce: false}}
 unlearn: {{steps: 2, batch_size: 2, accumulation: 2, gradient_checkpointing: true, mixed_precision: bf16,
@@ -36,7 +36,7 @@ unlearn: {{steps: 2, batch_size: 2, accumulation: 2, gradient_checkpointing: tru
 IMAGENETTE = (
     "denoiser.pretrained=stable-diffusion,generate.images_per_class=5,classifier.min_test_accuracy=0,"
     "sampling.steps=1,sampling.batch_size=16,evaluation.forget_samples=2,evaluation.retain_samples=2,"
-    "evaluation.precision_neighbours=1,unlearn.steps=1,unlearn.batch_size=4,unlearn.accumulation=2,"
+    "evaluation.max_samples=1,evaluation.precision_neighbours=1,unlearn.steps=1,unlearn.batch_size=4,unlearn.accumulation=2,"
     "prompts.limit=12,gates.enforce=false"
 )
 """The environment ``stable_diffusion``, as small as it gets."""
