@@ -198,6 +198,15 @@ def test_by_default_the_request_decides_on_the_target(linear_model, retain_loss)
     assert torch.equal(noised.target, expected.target)
 
 
+def test_the_loss_of_unseen_has_its_weight(linear_model):
+    model, (forget, _) = linear_model(), batches(0)
+    method = build(model, DATA._replace(unseen=images_of([0, 1, 2])))
+    noised = method.noise_with_target(model, forget, generator())
+    error = model.denoise(noised.x_t, noised.t, forget.labels) - noised.target
+    found = method.forget_loss(model, noised, method.predictor(model, forget, generator()))
+    assert float(found) == pytest.approx(10 * float(error.square().mean()), rel=1e-5)
+
+
 def test_unseen_needs_a_request_by_ids_and_unseen_images(linear_model):
     with pytest.raises(InvalidRequest, match=r"forget_target: 'unseen' needs a request by forget\.ids_file"):
         build(linear_model(), forget_target="unseen")

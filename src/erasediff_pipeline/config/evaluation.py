@@ -20,7 +20,7 @@ class SamplingSettings(Settings):
     steps: int = Field(15, ge=1)
     """Denoising steps for each image; at most ``denoiser.timesteps``."""
 
-    guidance_scale: float = Field(0.0, ge=0)
+    guidance_scale: float = Field(0.25, ge=0)
     """w in (1 + w)·ε(x, c) − w·ε(x, null) (arXiv 2207.12598, equation 6); 0 is no guidance."""
 
     batch_size: int = Field(256, ge=1)

@@ -39,7 +39,7 @@ from erasediff_pipeline.training.losses import training_loss
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
-from erasediff_pipeline.unlearning.unseen import as_unseen, unseen_factors
+from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, unseen_factors
 
 EPSILON = 1e-12
 """Keeps λ finite if the forget gradient vanishes."""
@@ -211,7 +211,7 @@ class EraseDiff:
 
         forget = self.noise_with_target(model, forget_batch, generator)
         predict = self.predictor(model, forget_batch, generator)
-        forget_loss = mse_loss(predict(model, forget).float(), forget.target)
+        forget_loss = self.forget_loss(model, forget, predict)
         g_forget = gradients_of(model, forget_loss, parameters)
 
         inner = _dot(g_retain, g_forget)
@@ -272,6 +272,11 @@ class EraseDiff:
         c = model.condition(batch.labels)
         return lambda model, noised: model.denoise(noised.x_t, noised.t, c)
 
+    def forget_loss(self, model: DiffusionModel, forget: Noised, predict: Predict) -> Tensor:
+        """L_f, a scalar: the mean squared distance to the target; for ``unseen``, times its ``WEIGHT``."""
+        weight = 1.0 if self.base is None else WEIGHT
+        return weight * mse_loss(predict(model, forget).float(), forget.target)
+
     def value_gap(self, model: DiffusionModel, forget: Noised, predict: Predict) -> float:
         """Compute L_f(θ) − min_k L_f(φ_k); φ_0 = θ, and K steps of Adam on a copy of θ lead to φ_K.
 
@@ -284,7 +289,7 @@ class EraseDiff:
         adam = Adam(parameters, self.settings.inner_learning_rate)
         with torch.random.fork_rng(), torch.enable_grad():
             for _ in range(self.settings.inner_steps):
-                loss = mse_loss(predict(inner, forget).float(), forget.target)
+                loss = self.forget_loss(inner, forget, predict)
                 losses.append(loss.item())
                 for parameter, gradient in zip(
                     parameters, gradients_of(inner, loss, parameters), strict=True
@@ -293,5 +298,5 @@ class EraseDiff:
                 adam.step()
                 torch.clear_autocast_cache()  # under bf16 it still holds copies of the old weights
             with torch.no_grad():
-                losses.append(mse_loss(predict(inner, forget).float(), forget.target).item())
+                losses.append(self.forget_loss(inner, forget, predict).item())
         return losses[0] - min(losses) if all(map(math.isfinite, losses)) else math.nan

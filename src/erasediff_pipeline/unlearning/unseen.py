@@ -13,6 +13,11 @@ LEVELS = 10
 IMAGES = 2048
 """Images of each set to measure at each level, at most."""
 
+WEIGHT = 10.0
+"""Weight of the forget loss with this target. The target differs from the base model's prediction by a few
+percent of its error, so the loss is far smaller than for another class. Chosen on the digits, see
+docs/experiments/single-images.md."""
+
 
 @torch.no_grad()
 def unseen_factors(
