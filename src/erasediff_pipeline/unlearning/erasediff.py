@@ -117,10 +117,9 @@ class EraseDiffSettings(MethodSettings):
     - ``unseen``: the base model's prediction with its error as large as on images that it has never seen, see
       ``unseen.as_unseen``. For a request by ids only: it leaves the class as it is.
 
-    All but ``null`` and ``unseen`` have been in the released code (github.com/JingWu321/EraseDiff): its DDPM
-    began with ``uniform_noise``, and since commit c036740 draws one class of 1 to 9 for each batch; for the
-    classes of Stable Diffusion it had ``next_class``, and since commit bb14160 an anchor, "a photo of a
-    pokemon".
+    The released code (github.com/JingWu321/EraseDiff) began with ``uniform_noise`` for its DDPM, and since
+    commit c036740 draws one class of 1 to 9 for each batch; for the classes of Stable Diffusion it had
+    ``next_class``, and since commit bb14160 an anchor, "a photo of a pokemon".
     """
 
     retain_loss: Literal["denoising", "distillation"] = "distillation"
@@ -291,9 +290,8 @@ class EraseDiff:
             for _ in range(self.settings.inner_steps):
                 loss = self.forget_loss(inner, forget, predict)
                 losses.append(loss.item())
-                for parameter, gradient in zip(
-                    parameters, gradients_of(inner, loss, parameters), strict=True
-                ):
+                gradients = gradients_of(inner, loss, parameters)
+                for parameter, gradient in zip(parameters, gradients, strict=True):
                     parameter.grad = gradient
                 adam.step()
                 torch.clear_autocast_cache()  # under bf16 it still holds copies of the old weights
