@@ -174,6 +174,7 @@ MADE = {
     "compare": "kedro run --pipeline=compare",
     "docs": "sphinx-build -W",
     "guidance": "python benchmarks/guidance.py local tiny_text_to_image",
+    "tune": "python benchmarks/tune.py",
     "fashion-mnist": "kedro run --env=fashion_mnist --pipeline=unlearn",
     "help": "grep",
     "keys": "kedro keys",

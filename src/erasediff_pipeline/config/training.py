@@ -268,4 +268,5 @@ class ClassifierSettings(Settings):
     """Peak step size of AdamW under a one-cycle schedule."""
 
     min_test_accuracy: float = Field(0.98, ge=0, le=1)
-    """Lowest accuracy on the test split, as a share; a worse classifier is refused."""
+    """Lowest accuracy on the test split, as a share; a rejected image is wrong. A worse classifier is
+    refused."""

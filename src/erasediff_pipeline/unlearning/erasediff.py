@@ -90,7 +90,7 @@ ForgetTarget = Annotated[
 class EraseDiffSettings(MethodSettings):
     """Settings of EraseDiff (arXiv 2401.05779)."""
 
-    learning_rate: float = Field(5e-4, gt=0)
+    learning_rate: float = Field(3e-4, gt=0)
 
     control: Control = "fixed"
     """How λ is set, see ``find_lambda``. ``grad_norm`` is the paper's; ``value_gap`` is the other choice of
