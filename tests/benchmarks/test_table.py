@@ -30,7 +30,14 @@ def page_of(target, rows):
     return render(TABLES[target], pd.DataFrame([row | ORIGIN for row in rows]))
 
 
-@pytest.mark.parametrize("target", [name for name, spec in TABLES.items() if spec.resumes])
+def of_today(name):
+    """The target; expected to fail while its rows are of the earlier recipe, which lack columns of today."""
+    earlier = {"unguided_fid", "relearning_area_forgotten"}.isdisjoint(committed(TABLES[name].file))
+    reason = "tables of the earlier recipe"
+    return pytest.param(name, marks=pytest.mark.xfail(earlier, raises=KeyError, strict=True, reason=reason))
+
+
+@pytest.mark.parametrize("target", [of_today(name) for name, spec in TABLES.items() if spec.resumes])
 def test_a_committed_page_follows_from_its_csv(target):
     spec = TABLES[target]
     assert render(spec, committed(spec.file)) == (PAGES / f"{spec.file}.md").read_text()

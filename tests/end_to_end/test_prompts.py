@@ -9,7 +9,7 @@ from tests.helpers.project import copy_clone, hash_tree, read_json
 
 ENVIRONMENT = "--env=tiny_text_to_image"
 PROMPTS = (ENVIRONMENT, "--pipeline=prompts")
-SMALL = "prompts.limit=40,sampling.steps=6"
+SMALL = "prompts.limit=40,sampling.steps=6,sampling.guidance_scale=2.0"
 REPORT = "data/08_reporting/tiny_text_to_image/prompts/digits/erasediff"
 DRAWN = "data/07_model_output/tiny_text_to_image/prompts/digits"
 

@@ -77,9 +77,9 @@ def test_what_was_forgotten_before_is_in_neither_set(earlier, sequel, metrics):
 
 
 def test_the_training_holds_what_was_forgotten_before(earlier, second):
-    """Of a step's passes, two are ``indifference``: forget loss, its target, retain loss, then these."""
+    """Of a step's passes, two are ``indifference``: forget and retain loss with their targets, then these."""
     costs = [read_json(made.report / "run.json")["cost"] for made in (earlier, second)]
-    assert [cost["denoiser_evaluations"] for cost in costs] == [2 * 3 * 32, 2 * 5 * 32]
+    assert [cost["denoiser_evaluations"] for cost in costs] == [2 * 4 * 32, 2 * 6 * 32]
 
 
 def test_each_forgotten_class_is_measured_and_shown(second, metrics):

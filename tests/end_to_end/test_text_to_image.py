@@ -35,7 +35,7 @@ def test_the_reference_model_draws_what_it_is_asked_for(project):
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     prompts = [f"the number {word}" for word in words] + [f"a handwritten {digit}" for digit in range(10)]
     numbers, model = torch.arange(20).repeat(6), TextToImage.from_pipeline(pipeline, prompts)
-    samples = torch.cat(list(stream_samples(model, numbers, 0, SamplingSettings())))
+    samples = torch.cat(list(stream_samples(model, numbers, 0, SamplingSettings(guidance_scale=2.0))))
     shown = class_probabilities(judge, samples).argmax(dim=1)
     assert (shown == numbers % 10).double().mean() > 0.97
 
