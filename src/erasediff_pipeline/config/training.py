@@ -227,13 +227,8 @@ class PretrainSettings(TrainingSettings):
 
     condition_dropout: float = Field(0.1, ge=0, lt=1)
     """Share of the images that are trained under the null condition. arXiv 2207.12598 finds 0.1 to 0.2 best
-<<<<<<< HEAD
-    for FID. A larger one suits the forget target ``null``, which leads to the unconditional samples: the
-    clearer these are, the fewer are taken for the forgotten class."""
-=======
     for FID. With the forget target ``null`` a larger share helps: it leads to the unconditional samples, and
     the clearer these are, the fewer are taken for the forgotten class."""
->>>>>>> e2ej
 
     log_every: int = Field(25, ge=1)
 
