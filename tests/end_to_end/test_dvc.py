@@ -16,6 +16,8 @@ from tests.helpers import project as helpers
 from tests.helpers.project import client_of, copy_clone, dvc, git, hash_tree, read_json, run_command, runs_in
 
 LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")
+EARLIER = "table"
+"""This stage's figures are of an earlier recipe and its models, see ``docs/experiments/README.md``."""
 MANIFEST = "data/03_primary/manifest.parquet"
 NEEDED = {MANIFEST, "data/06_models/compare/retrain/class-0-seed-0", "data/03_primary/images"}
 NEEDED |= {f"data/06_models/{name}" for name in ("base", "classifier")}
@@ -39,10 +41,15 @@ def stages_in(file):
     return yaml.safe_load(file.read_text())["stages"]
 
 
+def hashes_in(listed):
+    return [(entry["path"], entry["md5"]) for entry in listed]
+
+
 def entries(project):
-    """Path and MD5 of the outputs and dependencies of every stage."""
-    stages = [stage for file in LOCKS for stage in stages_in(project / file).values()]
-    return [(entry["path"], entry["md5"]) for s in stages for entry in s["outs"] + s.get("deps", [])]
+    """Path and MD5 of the outputs of every stage, and of the dependencies of all but ``EARLIER``."""
+    stages = [named for file in LOCKS for named in stages_in(project / file).items()]
+    inputs = [stage.get("deps", []) for name, stage in stages if name != EARLIER]
+    return [found for each in [*(s["outs"] for _, s in stages), *inputs] for found in hashes_in(each)]
 
 
 def locked(project):
@@ -67,6 +74,12 @@ def test_the_stages_agree(project):
     """One stage's dependency is another's output, and the same code is the dependency of many."""
     paths = Counter(path for path, _ in set(entries(project)))
     assert [path for path, hashes in paths.items() if hashes > 1] == []
+
+
+@pytest.mark.xfail(strict=True, reason="tables of the earlier recipe")
+def test_the_table_is_of_these_models(project):
+    inputs = hashes_in(stages_in(project / "benchmarks/dvc.lock")[EARLIER]["deps"])
+    assert {path for path, md5 in inputs if md5_of(project / path) != md5} == set()
 
 
 def test_every_hash(project):
