@@ -224,8 +224,18 @@ def test_command(copy, edit, quick_run, command):
     assert RUN[command](copy)
 
 
+EARLIER = {"sweep", "compare-digits", "audits", "words", "compare-words"}
+"""The committed rows of these tables are of an earlier recipe, and refused: docs/experiments/README.md."""
+REFUSED = pytest.mark.xfail(strict=True, raises=SystemExit, reason="tables of the earlier recipe")
+
+
 @pytest.mark.parametrize(
-    "target", [t.target for t in TABLES.values() if t.resumes and t.target != "fashion-table"]
+    "target",
+    [
+        pytest.param(t.target, marks=REFUSED if t.target in EARLIER else ())
+        for t in TABLES.values()
+        if t.resumes and t.target != "fashion-table"
+    ],
 )
 def test_what_is_in_a_committed_table_is_not_run_again(project, tmp_path, monkeypatch, target):
     for place in ("conf", "data/03_primary", "data/06_models"):
@@ -253,7 +263,7 @@ def test_guidance_has_a_row_per_scale(own, edit):
     edit(own / "conf/local/parameters.yml", small)
     run_command(own, BIN / "python", "benchmarks/guidance.py", "local", "--output", "guidance.md")
     rows = [line for line in (own / "guidance.md").read_text().splitlines() if line.startswith("| local |")]
-    assert [row.split(" | ")[1] for row in rows] == ["0", "0.25", "0.5", "1", "2 (default)"]
+    assert [row.split(" | ")[1] for row in rows] == ["0", "0.25 (default)", "0.5", "1", "2"]
     assert sum("**" in row for row in rows) == 1
 
 

@@ -44,19 +44,26 @@ def test_the_digit_is_gone(metrics):
 
 
 def test_the_rest_still_works(metrics):
-    assert metrics["erased"]["retain_accuracy"] >= 0.99
-    assert metrics["erased"]["fid"] <= 1.10 * metrics["base"]["fid"]
+    base, erased = metrics["base"], metrics["erased"]
+    for before, after in ((base, erased), (base["unguided"], erased["unguided"])):
+        assert after["retain_accuracy"] >= before["retain_accuracy"] - 0.01
+        assert after["fid"] <= 1.10 * before["fid"]
 
 
-def test_guidance_raises_fid(metrics):
-    assert metrics["base"]["unguided"]["fid"] < metrics["base"]["fid"] / 4
+def test_a_little_guidance_lowers_fid_and_raises_accuracy(metrics):
+    base = metrics["base"]
+    assert base["fid"] < 0.75 * base["unguided"]["fid"]
+    assert base["retain_accuracy"] > base["unguided"]["retain_accuracy"]
 
 
 def test_progress_and_the_table_at_the_end(unlearned):
     progress, table = unlearned.run.output.split("erasediff: forget class 0")
     lines = re.findall(r"^(.+): (?:step|image) \d+/\d+, .* left", progress, re.MULTILINE)
     sampled = [f"sample {model}{how}" for model in ("base", "erased") for how in ("", ", no guidance")]
-    assert set(lines) == {"erasediff", *sampled}
+    assert {line.removesuffix(", more") for line in lines} == {
+        "erasediff",
+        *sampled,
+    }  # until gates are decided
     report = "data/08_reporting/erasediff/report.html"
     for words in ("before", "after", "forget accuracy", "retain accuracy", "cost:", report, "make ui"):
         assert words in table
@@ -102,7 +109,7 @@ def test_single_images_are_forgotten_and_their_class_is_kept(copy, quick_run):
     assert {metrics[which]["forget_accuracy"] for which in ("base", "erased")} == {None}
     before, after = (metrics[which]["forget_membership_auc"] for which in ("base", "erased"))
     assert abs(after - 0.5) <= 0.7 * abs(before - 0.5)
-    assert metrics["erased"]["retain_accuracy"] >= 0.99
+    assert metrics["erased"]["retain_accuracy"] >= metrics["base"]["retain_accuracy"] - 0.01
     assert "membership AUC" in run.output
 
 

@@ -30,7 +30,7 @@ FOUND = {
 
 def test_findings_as_text():
     assert {row.label: row.text for row in list_findings(FOUND)} == {
-        "relearning area, forgotten images": "0.4000, over-erased",
+        "relearning area, forgotten images": "0.4000",
         "relearning area, retained images": "–",
         "relearning steps to half accuracy, forgotten images": "4",
         "relearning steps to half accuracy, retained images": "> 8",

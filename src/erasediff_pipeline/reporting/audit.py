@@ -110,9 +110,8 @@ def list_findings(found: dict[str, Any], names: Mapping[int, str] = NO_NAMES) ->
     """List one model's figures; ``names`` are the names of the classes, by label."""
     rows = []
     for taught, lesson in found["relearning"].items():
-        area, reading = lesson["area"] or {"value": None}, lesson.get("reading")
-        text = format_metric(area["value"]) + (f", {reading}" if reading else "")
-        rows.append(_find(f"relearning_area_{taught}", text))
+        area = lesson["area"] or {"value": None}
+        rows.append(_find(f"relearning_area_{taught}", format_metric(area["value"])))
         steps, last = lesson["steps_to_half"], max(map(int, lesson["forget_accuracy"]))
         rows.append(_find(f"relearning_steps_{taught}", f"> {last}" if steps is None else str(steps)))
     for label, inversion in found["inversion"].items():
