@@ -200,7 +200,7 @@ def test_by_default_the_request_decides_on_the_target(linear_model, retain_loss)
 
 def test_the_loss_of_unseen_has_its_weight(linear_model):
     model, (forget, _) = linear_model(), batches(0)
-    method = build(model, DATA._replace(unseen=images_of([0, 1, 2])))
+    method = build(model, DATA._replace(unseen=images_of([0, 1, 2])), forget_target="unseen")
     noised = method.noise_with_target(model, forget, generator())
     error = model.denoise(noised.x_t, noised.t, forget.labels) - noised.target
     found = method.forget_loss(model, noised, method.predictor(model, forget, generator()))
