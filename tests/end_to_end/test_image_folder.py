@@ -30,7 +30,7 @@ def own(project, edit, tmp_path_factory):
     """A project with settings of its own, small ones."""
     target = copy_clone(project, tmp_path_factory.mktemp("image folder") / "project")
     small = {"denoiser": {"channels": [8, 16], "attention": [16]}, "pretrain": {"steps": 2, "batch_size": 8}}
-    for environment, epochs in (("image_folder", 3), ("image_folder_small", 20)):
+    for environment, epochs in (("image_folder", 10), ("image_folder_small", 20)):
         small["classifier"] = {"epochs": epochs, "batch_size": 10}
         edit(target / "conf" / environment / "parameters.yml", small)
     return target
