@@ -13,6 +13,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from erasediff_pipeline.data.task import build_task
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import draw_retained
 from erasediff_pipeline.evaluation.metrics import evaluate_retained
 from erasediff_pipeline.parameters import Parameters
@@ -32,12 +33,13 @@ def measure_scales(environment: str) -> pd.DataFrame:
     given = Parameters.model_validate(context.config_loader["parameters"])
     base, classifier, *data = map(context.catalog.load, ("base_model", "classifier", "images", "manifest"))
     task = build_task(*data, given.forget, given.captions, base.history)
+    judge = build_judge(classifier, task.real, given.evaluation)
     rows = []
     for scale in SCALES:
         sampling = given.sampling.model_copy(update={"guidance_scale": scale})
         title = f"{environment}, w = {scale:g}"
         drawn = draw_retained(base.pipeline, task, sampling, given.evaluation, given.seed, title)
-        figures = evaluate_retained(drawn, task.real, classifier, given.evaluation)
+        figures = evaluate_retained(judge.look(drawn), judge)
         default = scale == given.sampling.guidance_scale
         rows.append({"environment": environment, "scale": scale, "default": default, **figures})
     return pd.DataFrame(rows)

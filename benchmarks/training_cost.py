@@ -27,6 +27,7 @@ from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import denoising_loss, drop_condition, noise_batch
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.evaluation.classifiers.pretrained import SavedClassifier
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import evaluate_model, sample_model, sample_unguided
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import train
@@ -67,8 +68,10 @@ class Bench:
         """The metrics of a model, as ``unlearn`` measures them."""
         samples = sample_model(pipeline, self.task, sampling, evaluation, 0, "sample benchmark")
         unguided = sample_unguided(pipeline, samples, self.task, sampling, evaluation, 0, "no guidance")
+        judge = build_judge(self.classifier, self.task.real, evaluation)
+        roles = self.task.plan(evaluation)["role"].to_numpy()
         membership = {"forget_membership_auc": None}
-        return evaluate_model(samples, unguided, membership, self.task, self.classifier, evaluation)
+        return evaluate_model(judge.look(samples), judge.look(unguided), membership, roles, judge)
 
 
 def run_training(

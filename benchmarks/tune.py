@@ -20,6 +20,7 @@ import pandas as pd
 from erasediff_pipeline.catalog import ClassifierFolder, LabelledImagesDataset
 from erasediff_pipeline.data.task import ForgetTask, build_task
 from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import sample_model
 from erasediff_pipeline.evaluation.metrics import evaluate_samples
 from erasediff_pipeline.parameters import Parameters
@@ -66,7 +67,8 @@ def measure(
     sampling = given.sampling.model_copy(update={"guidance_scale": 0.0})
     drawn = sample_model(model.pipeline, task, sampling, given.evaluation, given.seed, "sample")
     roles = task.plan(given.evaluation)["role"].to_numpy()
-    found = evaluate_samples(drawn, roles, task.real, classifier, given.evaluation)
+    judge = build_judge(classifier, task.real, given.evaluation)
+    found = evaluate_samples(judge.look(drawn), roles, judge)
     return {name: found[name] for name in FIGURES}
 
 

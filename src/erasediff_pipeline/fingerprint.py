@@ -8,7 +8,7 @@ VERSIONS = {
     "data": 1,  # split, conditions and the order of samples
     "training": 1,  # the loop: order, noise, optimiser, running mean
     "sampling": 2,
-    "evaluation": 6,  # what metrics.json holds
+    "evaluation": 7,  # what metrics.json holds
     "relearning": 2,
     "inversion": 2,
 }

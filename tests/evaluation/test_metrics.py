@@ -3,6 +3,7 @@ import pytest
 
 from erasediff_pipeline.config import EvaluationSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.metrics import evaluate_retained, evaluate_samples, round_metrics
 from erasediff_pipeline.hashing import hash_weights
 
@@ -24,7 +25,8 @@ def evaluate(judge, toy_images):
         rows = [np.flatnonzero(images.labels == k)[:count] for k, count in zip(shown, counts, strict=True)]
         samples = images.select(np.concatenate(rows)).relabelled(np.repeat(asked, counts))
         kept = toy_images.select(np.isin(toy_images.labels, real))
-        return evaluate_samples(samples, np.repeat(roles, counts), kept, judge, SETTINGS)
+        yardstick = build_judge(judge, kept, SETTINGS)
+        return evaluate_samples(yardstick.look(samples), np.repeat(roles, counts), yardstick)
 
     return measure
 
@@ -49,9 +51,10 @@ def test_perfect_model_before_forgetting(judge, perfect):
 
 def test_samples_without_guidance_are_measured_alike(judge, toy_images, perfect):
     kept = toy_images.select(toy_images.labels != 0)
-    figures = evaluate_retained(kept, kept, judge, SETTINGS)
+    yardstick = build_judge(judge, kept, SETTINGS)
+    figures = evaluate_retained(yardstick.look(kept), yardstick)
     assert figures == pytest.approx({name: perfect[name] for name in figures}, abs=1e-9)
-    assert sorted(figures) == ["fid", "inception_score", "precision", "recall", "retain_accuracy"]
+    assert sorted(figures) == ["fid", "inception_score", "kid", "precision", "recall", "retain_accuracy"]
 
 
 def test_perfectly_forgotten(evaluate):

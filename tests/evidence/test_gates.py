@@ -226,9 +226,9 @@ def test_what_is_kept_of_pairs_is_compared_in_pairs(metrics):
 def test_every_figure_can_be_had(metrics, audit):
     shares = ("forget_membership_auc", "forget_accuracy_erased_prompts", "forget_accuracy_synonyms")
     metrics["erased"] |= dict.fromkeys(shares, 0.5) | {"erased_prompt_samples": 20, "synonym_samples": 20}
-    metrics["erased"]["inception_score"] = 8.0
+    metrics["erased"] |= {"inception_score": 8.0, "kid": 0.1}
     metrics["erased"]["unguided"] = {"retain_accuracy": 0.9, "fid": 3.0, "precision": 0.8, "recall": 0.7}
-    metrics["erased"]["unguided"]["inception_score"] = 7.0
+    metrics["erased"]["unguided"] |= {"inception_score": 7.0, "kid": 0.2}
     metrics["erased"]["forgotten"] = {"none": 0.1, "other_class": 0.9, "fid": 30.0, "precision": 0.8}
     gated = {name for name, metric in METRICS.items() if metric.gated}
     assert set(list_figures(metrics, audit, 0.95)["erased"]) == gated

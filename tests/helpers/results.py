@@ -12,6 +12,7 @@ from erasediff_pipeline.audits.inversion import invert
 from erasediff_pipeline.audits.relearning import relearn
 from erasediff_pipeline.diffusion.sampling import SCHEDULERS, stream_samples
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.membership import proximal_errors
 from erasediff_pipeline.evaluation.metrics import evaluate_samples
 from erasediff_pipeline.fingerprint import VERSIONS
@@ -63,12 +64,13 @@ def of_sampling():
 
 def of_evaluation():
     torch.manual_seed(0)
-    judge = Classifier(channels=8, features=4, classes=3, rejects=True)
+    classifier = Classifier(channels=8, features=4, classes=3, rejects=True)
     images = draw_toy_images()
     samples = images.select(np.arange(30))
     roles = np.where(samples.labels == 0, "forget", "retain")
     settings = config.EvaluationSettings()
-    measured = evaluate_samples(samples, roles, images.select(images.labels != 0), judge, settings)
+    judge = build_judge(classifier, images.select(images.labels != 0), settings)
+    measured = evaluate_samples(judge.look(samples), roles, judge)
     errors = proximal_errors(build_toy_unet(), samples, settings, 256)
     numbers = [value for value in flatten(measured).values() if isinstance(value, int | float)]
     return [*numbers, *errors[:5].tolist()]

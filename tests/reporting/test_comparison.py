@@ -46,6 +46,7 @@ def summary_of(seeds=1, only=tuple(POINTS), retrained=1, **changes):
     same |= {"forget_entropy": 1.0, "forget_probability": 0.5, "retain_accuracy": 0.75}
     same |= {"precision": 0.5, "recall": 0.25, "unguided_retain_accuracy": 0.7}
     same |= {"unguided_precision": 0.5, "unguided_recall": 0.25, "unguided_inception_score": 5.0}
+    same["unguided_kid"] = 0.1
     costs = {"wall_seconds": 1234.4, "denoiser_evaluations": 56789, "peak_memory_bytes": 3 * 2**29}
     rows = []
     wanted = [(m, seed) for m in only for seed in range(max(seeds, retrained) if m == "retrain" else seeds)]

@@ -49,7 +49,7 @@ def test_nothing_leaves_the_page_and_nothing_goes_wrong(opened, place):
 
 
 def test_every_metric_is_that_of_the_json(opened, evidence):
-    retained = ["retain_accuracy", "fid", "precision", "recall", "inception_score"]
+    retained = ["retain_accuracy", "fid", "precision", "recall", "kid", "inception_score"]
     drawn = [f"forgotten_{name}" for name in ("other_class", "none", "fid", "precision")]
     keys = ["forget_accuracy", "forget_probability", "forget_entropy", *drawn, *retained]
     keys += [f"unguided_{name}" for name in retained]

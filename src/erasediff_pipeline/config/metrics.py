@@ -99,6 +99,7 @@ METRICS = {
         _compared("fid", "FID, retained", "0 is best"),
         _compared("precision", "precision, retained", "1 is best", samples="retain_samples"),
         _compared("recall", "recall, retained", "1 is best", samples="real_images"),
+        Metric("kid", "KID, retained", "0 is best"),
         Metric("inception_score", "Inception Score, retained", "higher is better"),
         _unguided(
             "unguided_retain_accuracy",
@@ -109,6 +110,7 @@ METRICS = {
         _unguided("unguided_fid", "FID, no guidance", "0 is best"),
         _unguided("unguided_precision", "precision, no guidance", "1 is best", samples="retain_samples"),
         _unguided("unguided_recall", "recall, no guidance", "1 is best", samples="real_images"),
+        _unguided("unguided_kid", "KID, no guidance", "0 is best"),
         _unguided("unguided_inception_score", "Inception Score, no guidance", "higher is better"),
         _audited("relearning_area_forgotten", "relearning area, forgotten images", AREA, kinds=WHOLE),
         _audited("relearning_area_retained", "relearning area, retained images", AREA, kinds=WHOLE),

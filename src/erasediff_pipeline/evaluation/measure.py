@@ -13,7 +13,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.pipelines import model_of
 from erasediff_pipeline.diffusion.sampling import draw_samples
-from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
+from erasediff_pipeline.evaluation.judge import Judge, Seen
 from erasediff_pipeline.evaluation.membership import membership_auc, proximal_errors
 from erasediff_pipeline.evaluation.metrics import (
     Metrics,
@@ -181,33 +181,26 @@ def measure_membership(
 
 
 def evaluate_model(
-    samples: LabelledImages,
-    unguided: LabelledImages,
-    membership: Metrics,
-    task: ForgetTask,
-    classifier: AnyClassifier,
-    evaluation: EvaluationSettings,
+    seen: Seen, unguided: Seen, membership: Metrics, roles: np.ndarray, judge: Judge
 ) -> Metrics:
     """Compute all metrics of one model, rounded.
 
     Args:
-        samples: From ``sample_model``.
-        unguided: From ``sample_unguided``.
+        seen: The samples of ``sample_model``.
+        unguided: Those of ``sample_unguided``.
         membership: From ``measure_membership``.
-        task: The role of each sample, and the real images.
-        classifier: Assigns each sample to a class.
-        evaluation: Sample counts, FID backend, and k of precision and recall.
+        roles: Of the samples, the column of ``task.plan``.
+        judge: What they are measured with.
 
     Returns:
         One model's part of ``metrics.json``, see ``evaluate_samples``; ``unguided`` has the figures of
         ``evaluate_retained``.
     """
-    roles = task.plan(evaluation)["role"].to_numpy()
     return round_metrics(
         {
-            **evaluate_samples(samples, roles, task.real, classifier, evaluation),
+            **evaluate_samples(seen, roles, judge),
             **membership,
-            "unguided": evaluate_retained(unguided, task.real, classifier, evaluation),
+            "unguided": evaluate_retained(unguided, judge),
         }
     )
 

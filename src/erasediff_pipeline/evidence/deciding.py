@@ -4,24 +4,25 @@ import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
 from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.config import EvaluationSettings, GateSettings, SamplingSettings
+from erasediff_pipeline.data.conditions import RETAIN
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
-from erasediff_pipeline.evaluation.features import build_extractor
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import (
     Drawn,
     collect_metrics,
     evaluate_model,
-    retained_rows,
     sample_model,
     sample_unguided,
 )
 from erasediff_pipeline.evaluation.metrics import Metrics, round_metrics
-from erasediff_pipeline.evidence import paired
 from erasediff_pipeline.evidence.gates import UNDECIDED, check_gates
+from erasediff_pipeline.evidence.paired import compare, intervals_of, judge_each
 
 logger = logging.getLogger(__name__)
 
@@ -127,26 +128,24 @@ def measure_pair(
     """Measure two models on samples from the same noise.
 
     Returns:
-        What ``collect_metrics`` returns, with ``fid_low`` and ``fid_high`` of each model; and ``paired``:
-        ``confidence``, and the figures of ``paired.compare``, with and without guidance. An FID of 0 has no
-        interval.
+        What ``collect_metrics`` returns, with the intervals of FID and KID of each model (``intervals_of``);
+        and ``paired``: ``confidence``, and the figures of ``compare``, with and without guidance.
     """
     models = {"base": base, "erased": erased}
-    measured = {
-        which: evaluate_model(model.samples, model.unguided, model.membership, task, classifier, evaluation)
-        for which, model in models.items()
-    }
-    extractor = build_extractor(evaluation.fid_backend, classifier)
-    real, kept = extractor.of(task.real), retained_rows(task, evaluation)
+    judge = build_judge(classifier, task.real, evaluation)
+    roles = task.plan(evaluation)["role"].to_numpy()
     pairs: dict[str, Any] = {"confidence": confidence}
+    measured, each = {}, {}
+    for which, model in models.items():
+        seen, unguided = judge.look(model.samples), judge.look(model.unguided)
+        found = evaluate_model(seen, unguided, model.membership, roles, judge)
+        kept = seen.select(torch.from_numpy(roles == RETAIN))
+        for prefix, figures, drawn in (("", found, kept), ("unguided_", found["unguided"], unguided)):
+            each[prefix, which] = judge_each(drawn, figures, judge)
+            figures |= round_metrics(intervals_of(each[prefix, which], confidence))
+        measured[which] = found
     for prefix in ("", "unguided_"):
-        judged, figures = {}, {}
-        for which, model in models.items():
-            drawn = model.unguided if prefix else model.samples.select(kept)
-            figures[which] = measured[which]["unguided"] if prefix else measured[which]
-            judged[which] = paired.judge(drawn, figures[which]["fid"], real, classifier, extractor)
-            figures[which] |= round_metrics(paired.interval_of_fid(judged[which], confidence))
-        found = paired.compare(judged["base"], judged["erased"], confidence)
-        pairs |= {f"{prefix}{name}": values for name, values in found.items()}
+        compared = compare(each[prefix, "base"], each[prefix, "erased"], confidence)
+        pairs |= {f"{prefix}{name}": values for name, values in compared.items()}
     document = collect_metrics(method, task, measured["base"], measured["erased"], evaluation)
     return document | {"paired": round_metrics(pairs)}

@@ -79,6 +79,18 @@ def paired_difference(gained: int, lost: int, samples: int, confidence: float) -
     return Estimate(value, max(-1.0, min(low, value)), min(1.0, max(high, value)))
 
 
+def around(value: float, error: float, confidence: float) -> Estimate:
+    """Compute the interval of a figure that is about normal, from its standard error.
+
+    Args:
+        value: The figure.
+        error: Its standard error.
+        confidence: Level of the interval, in (0, 1).
+    """
+    half = _quantile(confidence) * error
+    return Estimate(value, value - half, value + half)
+
+
 def in_logarithm(value: float, error: float, confidence: float) -> Estimate:
     """Compute the interval of a positive figure whose logarithm is about normal.
 

@@ -15,6 +15,7 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.evaluation.bench import Bench, describe_task
+from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import (
     evaluate_model,
     measure_membership,
@@ -155,8 +156,10 @@ def evaluate_trial(
         samples = sample_model(model.pipeline, *drawing, f"sample {method}")
         unguided = sample_unguided(model.pipeline, samples, *drawing, f"sample {method}, no guidance")
         membership = measure_membership(model.pipeline, *drawing[:-1])
-        measuring = (bench.task, bench.classifier, bench.evaluation)
-        return Evaluated(samples, evaluate_model(samples, unguided, membership, *measuring))
+        judge = build_judge(bench.classifier, bench.task.real, bench.evaluation)
+        roles = bench.task.plan(bench.evaluation)["role"].to_numpy()
+        seen = judge.look(samples), judge.look(unguided)
+        return Evaluated(samples, evaluate_model(*seen, membership, roles, judge))
 
     place = trial_folder(bench.task.request, method, seed, "judged")
     made_from = bench.describe_measuring(model, seed, "evaluation")
