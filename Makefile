@@ -13,7 +13,7 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
 TABLES := sweep sequence compare-digits audits words compare-words fashion-table
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune guidance pull-words fashion-mnist benchmark \
+.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune recipe guidance pull-words fashion-mnist benchmark \
 	clean help
 
 unlearn: pull  ## erase a digit: set up, pull reference data and models, run
@@ -82,6 +82,9 @@ $(TABLES): setup pull
 
 tune: setup-dev pull  ## table: every method with the same number of tries, hours; continues where it stopped
 	python benchmarks/tune.py
+
+recipe: setup pull  ## table: changes of EraseDiff's settings on the tuning digits, about an hour; continues where it stopped
+	python benchmarks/recipe.py
 
 guidance: setup pull  ## table: FID of the base models by guidance scale, some minutes
 	python benchmarks/guidance.py local tiny_text_to_image
