@@ -70,7 +70,7 @@ compare: setup pull  ## every method on the request: table, plot, page; continue
 keys: setup  ## key pair that signs a model and its evidence, in conf/local
 	kedro keys
 
-sweep:  ## table: ten digits × three seeds, about 40 minutes; continues where it stopped
+sweep:  ## table: eight digits × three seeds, about an hour; continues where it stopped
 sequence:  ## table: five requests in a row, about 6 minutes
 compare-digits:  ## table: every method on every digit, hours; continues where it stopped
 audits:  ## table: audits of every method on every digit, hours; continues where it stopped

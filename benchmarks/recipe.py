@@ -31,8 +31,8 @@ from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.unlearning.erase import erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
-from runs import ROOT, describe_origin, made_by, markdown, read_parameters, read_rows
-from tune import DIGITS, Bench
+from runs import ROOT, TUNED_ON, describe_origin, made_by, markdown, read_parameters, read_rows
+from tune import Bench
 
 METHOD = "erasediff"
 CHANGES: list[dict[str, float]] = [
@@ -154,7 +154,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = hash_json(read_parameters("base")[METHODS[METHOD].parameters])[:12]
     rows = read_rows(output, {METHOD: settings})
     done = set() if rows.empty else set(zip(rows["digit"], rows["change"], strict=True))
-    work = [(digit, change) for digit in DIGITS for change in map(json.dumps, CHANGES)]
+    work = [(digit, change) for digit in TUNED_ON for change in map(json.dumps, CHANGES)]
     missing = [cell for cell in work if cell not in done]
     yardsticks: dict[int, Yardstick] = {}
     bench = Bench() if missing else None

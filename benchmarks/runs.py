@@ -25,6 +25,8 @@ from erasediff_pipeline.unlearning.registry import METHODS
 ROOT = Path(__file__).resolve().parents[1]
 SWEEP = "sweep"
 """Environment of the benchmarks on digits."""
+TUNED_ON = (1, 9)
+"""Digits on which settings are chosen; the tables of results report the others."""
 REFERENCE = {"03_primary": ["images", "manifest.parquet"], "06_models": ["base", "classifier"]}
 
 

@@ -17,11 +17,10 @@ from tqdm import tqdm
 from runs import ROOT, SWEEP, copy_reference, describe_origin, hash_settings, made_by, read_rows
 from tables.audited import AUDITS
 from tables.compared import DIGITS, ONE_WORD
-from tables.erased import FASHION, SEQUENCE, WORDS
-from tables.erased import SWEEP as TEN_DIGITS
+from tables.erased import EIGHT_DIGITS, FASHION, SEQUENCE, WORDS
 from tables.spec import Chosen, Table
 
-TABLES = {table.target: table for table in (TEN_DIGITS, SEQUENCE, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION)}
+TABLES = {table.target: table for table in (EIGHT_DIGITS, SEQUENCE, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION)}
 
 
 def fill(table: Table, chosen: Chosen, path: Path) -> None:

@@ -27,9 +27,8 @@ from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.unlearning.erase import erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
-from runs import ROOT, describe_origin, made_by, markdown, read_parameters
+from runs import ROOT, TUNED_ON, describe_origin, made_by, markdown, read_parameters
 
-DIGITS = (1, 9)
 TRIES = 8
 Suggest = Callable[[optuna.Trial, str], float]
 
@@ -54,7 +53,7 @@ SPACES: dict[str, dict[str, Suggest]] = {
 """Settings to search, in their ranges: the rate, and the setting of its own that matters most to a method."""
 FIGURES = ("forget_accuracy", "retain_accuracy", "fid")
 TEXT = f"""Each method has {TRIES} tries: its default settings, then those that optuna's TPE sampler (seed 0)
-proposes. Every try erases the digits {DIGITS[0]} and {DIGITS[1]}, which no other table reports, with 300
+proposes. Every try erases the digits {TUNED_ON[0]} and {TUNED_ON[1]}, which no other table reports, with 300
 steps of 64 images. It minimises the mean over the digits of forget accuracy + loss of retain accuracy +
 logarithm of the FID ratio; the last two are against the base model, without guidance, and 0 where the erased
 model is better. The best try is in **bold**."""
@@ -89,7 +88,7 @@ class Bench:
         self.manifest = pd.read_parquet(layers / "03_primary/manifest.parquet")
         self.classifier = ClassifierFolder(str(layers / "06_models/classifier")).load()
         self.base = load_model(layers / "06_models/base")
-        self.tasks = {digit: self.task(digit) for digit in DIGITS}
+        self.tasks = {digit: self.task(digit) for digit in TUNED_ON}
         self.before = {
             digit: measure(self.base, task, self.given, self.classifier) for digit, task in self.tasks.items()
         }
@@ -137,8 +136,8 @@ def tune(bench: Bench, method: str, tries: int, output: Path) -> None:
 
 def render(rows: pd.DataFrame, before: dict[int, dict[str, float]]) -> str:
     """The page."""
-    names = [f"{name}_{digit}" for digit in DIGITS for name in FIGURES]
-    base = {f"{name}_{digit}": before[digit][name] for digit in DIGITS for name in FIGURES}
+    names = [f"{name}_{digit}" for digit in TUNED_ON for name in FIGURES]
+    base = {f"{name}_{digit}": before[digit][name] for digit in TUNED_ON for name in FIGURES}
     head = ["method", "settings", *(f"{n.replace('_', ' ')}" for n in names), "objective"]
     cells = [["base model", "", *(f"{base[n]:.3f}" for n in names), ""]]
     for method, found in rows.groupby("method", sort=False):

@@ -11,7 +11,7 @@ from erasediff_pipeline.experiments.distance import GOLD
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import ROOT, markdown, run_pipeline
 from tables.compared import forgets_classes
-from tables.spec import Cell, Chosen, Column, Limit, Table, describe, misses
+from tables.spec import TUNED, Cell, Chosen, Column, Limit, Table, describe, misses
 
 AUDITED = [name for name, metric in METRICS.items() if metric.audited]
 FIRST = "erasediff"
@@ -130,7 +130,7 @@ AUDITS = Table(
     environment="sweep",
     title="Is the digit really gone? Audits of every method",
     text="[docs/reference/audits.md](../docs/reference/audits.md) explains each audit. If a model never "
-    "relearnt half of the class, its steps are twice the last step measured.",
+    f"relearnt half of the class, its steps are twice the last step measured. {TUNED}",
     axes={"digit": range(10), "method": AUDITED_METHODS},
     run=_audit,
     body=_body,

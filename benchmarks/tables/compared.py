@@ -11,7 +11,7 @@ from erasediff_pipeline.reporting.comparison import with_interval
 from erasediff_pipeline.unlearning.registry import METHODS
 from runs import ROOT, markdown, read_parameters, run_pipeline
 from tables.paired import LEVEL, compare_in_pairs, describe_ranking
-from tables.spec import Cell, Chosen, Table
+from tables.spec import REPORTED, TUNED, Cell, Chosen, Table
 
 SHOWN = {
     "forget_accuracy": ("forget accuracy", 3),
@@ -92,20 +92,27 @@ def _ranking(distances: pd.DataFrame) -> list[str]:
         return []
     tests = compare_in_pairs(distances, FIRST)
     cells = [
-        [f"`{method}`", f"{row['median']:.1f}", f"{row['difference']:+.1f}", f"{row['p']:.3f}"]
+        [
+            f"`{method}`",
+            f"{row['median']:.1f}",
+            f"{row['difference']:+.1f}",
+            f"{row['farther']:.3f}",
+            f"{row['nearer']:.3f}",
+        ]
         for method, row in tests.sort_values("median").iterrows()
     ]
     digits = distances.shape[1]
+    head = ["method", "median distance", f"median of the difference from `{FIRST}`"]
     return [
         "",
         f"## Distance to the retrained models: `{FIRST}` against each other method",
         "",
-        f"Paired over {digits} digits: Wilcoxon's signed-rank test, two-sided, with Holm's correction. "
-        f"p ≤ {LEVEL} tells two methods apart. "
+        f"Paired over {digits} digits: Wilcoxon's signed-rank test, once for each direction, each with "
+        f"Holm's correction. p ≤ {LEVEL} says that the method is farther, or nearer. "
         f"Median distance of `{FIRST}`: {distances.loc[FIRST].median():.1f}. "
         f"{describe_ranking(tests, FIRST, digits)}",
         "",
-        *markdown(["method", "median distance", f"median of the difference from `{FIRST}`", "p"], cells),
+        *markdown([*head, "p, farther", "p, nearer"], cells),
     ]
 
 
@@ -182,9 +189,8 @@ DIGITS = Table(
     file="comparison",
     environment="sweep",
     title="Every method on every digit",
-    text=f"{DISTANCE} {REUSED} The settings were tuned on digits other than 3 and 7. All figures: "
-    "[comparison.csv](comparison.csv).",
-    axes={"digit": range(10)},
+    text=f"{DISTANCE} {REUSED} {TUNED} All figures: [comparison.csv](comparison.csv).",
+    axes={"digit": REPORTED},
     run=_compare_digit,
     body=_digits_body,
     keys=("digit", "method", "seed"),
@@ -221,8 +227,8 @@ ONE_WORD = Table(
     environment="tiny_text_to_image",
     title='Every method on the word "three"',
     text="One seed, and three of the retrained model, whose U-Net alone was retrained. Forget accuracy is "
-    f"measured with prompts that were not used to erase. {DISTANCE} {REUSED} The settings were tuned for "
-    "EraseDiff on the words for 2 and 8. All figures: [words_comparison.csv](words_comparison.csv).",
+    f"measured with prompts that were not used to erase. {DISTANCE} {REUSED} The settings are those of the "
+    "digits. All figures: [words_comparison.csv](words_comparison.csv).",
     axes={},
     run=_compare_word,
     body=_word_body,

@@ -7,8 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from runs import markdown
+from runs import TUNED_ON, markdown
 
+REPORTED = [digit for digit in range(10) if digit not in TUNED_ON]
+TUNED = f"The settings were tuned on the digits {' and '.join(map(str, TUNED_ON))}."
 Cell = dict[str, Any]
 """One run: a value for each axis."""
 Chosen = Mapping[str, Sequence]
@@ -64,9 +66,14 @@ class Column:
     format: str = ""
     """Format specification of a number; empty for text."""
     scale: float = 1
+    ends: tuple[str, ...] = ()
+    """Columns of the CSV with the two ends of its interval, if it has one."""
 
     def show(self, row: pd.Series) -> str:
-        return f"{row[self.key] * self.scale:{self.format}}" if self.format else f"{row[self.key]}"
+        if not self.format:
+            return f"{row[self.key]}"
+        value, *ends = (f"{row[key] * self.scale:{self.format}}" for key in (self.key, *self.ends))
+        return f"{value} ({'–'.join(ends)})" if ends else value
 
 
 @dataclass(frozen=True)
@@ -87,13 +94,6 @@ def kept(name: str, key: str, loss: float = 0.01) -> Limit:
     """At most ``loss`` below the base model's."""
     return Limit(
         name, f"≥ the base model's − {loss}", lambda row: row[f"base_{key}"] - row[key] <= loss + 1e-9
-    )
-
-
-def times_base(name: str, key: str, limit: float) -> Limit:
-    """At most ``limit`` times the base model's."""
-    return Limit(
-        name, f"≤ {limit:.2f} × the base model's", lambda row: row[key] <= limit * row[f"base_{key}"]
     )
 
 

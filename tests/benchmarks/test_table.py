@@ -59,6 +59,9 @@ SWEEP = {
     **{"base_retain_accuracy": 0.95, "base_fid": 10.0, "retain_accuracy": 0.94, "fid": 11.0},
     **{"base_unguided_retain_accuracy": 0.9, "base_unguided_fid": 2.0},
     **{"unguided_retain_accuracy": 0.89, "unguided_fid": 2.2},
+    **{"fid_ratio": 1.1, "fid_ratio_low": 1.05, "fid_ratio_high": 1.15},
+    **{"unguided_fid_ratio": 1.3, "unguided_fid_ratio_low": 1.1, "unguided_fid_ratio_high": 1.5},
+    **{"forgotten_precision": 0.81, "base_precision": 0.9},
 }
 """As far from the base model as the limits allow."""
 WORD = SWEEP | {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.05}
@@ -93,16 +96,27 @@ EACH = ((erased.SWEEP_LIMITS, SWEEP), (erased.WORD_LIMITS, WORD), (erased.FASHIO
         (audited.LIMITS, AUDIT, {}, ""),
         (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.025}, "forget accuracy"),
         (erased.SWEEP_LIMITS, SWEEP, {"retain_accuracy": 0.9389}, "retain accuracy"),
-        (erased.SWEEP_LIMITS, SWEEP, {"forget_accuracy": 0.5, "fid": 11.01}, "forget accuracy, FID"),
-        (erased.SWEEP_LIMITS, SWEEP, {"fid": NAN}, "FID"),
+        (
+            erased.SWEEP_LIMITS,
+            SWEEP,
+            {"forget_accuracy": 0.5, "fid_ratio_low": 1.101},
+            "forget accuracy, FID ÷ the base model's",
+        ),
+        (erased.SWEEP_LIMITS, SWEEP, {"fid_ratio_low": NAN}, "FID ÷ the base model's"),
+        (erased.SWEEP_LIMITS, SWEEP, {"forgotten_precision": 0.8}, "precision of the forgotten condition"),
         # Guidance hides damage: each is held without it, too.
         *((*each, {"unguided_retain_accuracy": 0.88}, "retain accuracy without guidance") for each in EACH),
-        *((*each, {"unguided_fid": 2.21}, "FID without guidance") for each in EACH),
+        *((*each, {"unguided_fid_ratio_low": 1.2}, "the same without guidance") for each in EACH),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy": 0.025}, "forget accuracy, new prompts"),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy_synonyms": 0.055}, "synonym"),
         (erased.WORD_LIMITS, WORD, {"forget_accuracy_erased_prompts": 0.03}, "used prompts"),
         (erased.FASHION_LIMITS, FASHION, {"forget_accuracy": 0.025}, "forget accuracy"),
-        (erased.FASHION_LIMITS, FASHION, {"fid": 11.01, "run_seconds": 901}, "FID, time"),
+        (
+            erased.FASHION_LIMITS,
+            FASHION,
+            {"fid_ratio_low": 1.11, "run_seconds": 901},
+            "FID ÷ the base model's, time",
+        ),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.75}, ""),
         (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.76}, "inversion"),
         (audited.LIMITS, AUDIT, {"relearning_area_forgotten": 0.61}, "relearning"),
@@ -117,17 +131,17 @@ def test_limits(limits, good, change, missed):
 
 def test_a_page_says_that_it_is_unfinished():
     row = SWEEP | {"digit": 4}
-    page = page_of("sweep", [row | {"seed": 1, "unguided_fid": 3.0}, row | {"seed": 0}])
+    page = page_of("sweep", [row | {"seed": 1, "unguided_fid_ratio_low": 1.2}, row | {"seed": 0}])
     origin = "`make sweep` on a CPU; 2026-01-02; commit 0123; settings 4567."
-    assert f"{origin} Unfinished, runs missing: 28." in page
+    assert f"{origin} Unfinished, runs missing: 22." in page
     assert "mean over 2 runs: 1.100, without guidance 1.300; limit for both: 1.05." in page
     limits = "forget accuracy ≤ 0.02, retain accuracy ≥ the base model's − 0.01, "
-    limits += "retain accuracy without guidance ≥ the base model's − 0.01, FID ≤ 1.10 × the base model's, FID"
+    limits += "retain accuracy without guidance ≥ the base model's − 0.01, FID ÷ the base model's (lower"
     assert f"1 of 2 runs meet every limit: {limits}" in page
-    kept = "0.020 | 0.950 | 0.940 | 0.900 | 0.890 | 10.00 | 11.00 | 2.00"
+    kept = "0.020 | 0.950 | 0.940 | 0.900 | 0.890 | 10.00 | 1.10 (1.05–1.15) | 2.00"
     assert page.splitlines()[-2:] == [
-        f"| 4 | 0 | {kept} | 2.20 |  |",
-        f"| 4 | 1 | {kept} | 3.00 | FID without guidance |",
+        f"| 4 | 0 | {kept} | 1.30 (1.10–1.50) | 0.81 | 0.90 |  |",
+        f"| 4 | 1 | {kept} | 1.30 (1.20–1.50) | 0.81 | 0.90 | the same without guidance |",
     ]
 
 
@@ -194,27 +208,28 @@ def test_methods_on_every_digit():
     assert section(page, "By digit: FID, no guidance")["esd"] == ["0.60", "9.00"]
     assert section(page, "By digit: Pareto") == {"erasediff": ["●", "●", "2"], "esd": ["", "●", "1"]}
     assert "number of digits: `erasediff` 2, `esd` 1." in page
-    assert section(page, "Distance to the retrained models") == {"esd": ["1.0", "+0.5", "0.500"]}
+    assert section(page, "Distance to the retrained models") == {"esd": ["1.0", "+0.5", "0.250", "1.000"]}
     assert "2 digits are too few for this test of 1 method." in page
 
 
 def test_methods_are_told_apart_in_pairs():
-    """Differences of one sign have p = 2 / 2¹⁰; with the two smallest of the other sign, five times that."""
-    steps = pd.Series(range(1, 11), dtype=float)
-    others = {"esd": steps, "salun": -2 * steps, "uce": steps * ([1, -1] * 5)}
-    others["neggrad"] = steps.where(steps > 2, -steps)
+    """Differences of one sign have p = 1 / 2⁸; with the smallest of the other sign, twice that."""
+    steps = pd.Series(range(1, 9), dtype=float)
+    others = {"esd": steps, "salun": -2 * steps, "uce": steps * ([1, -1] * 4)}
+    others["neggrad"] = steps.where(steps > 1, -steps)
     distances = pd.DataFrame({"erasediff": 0 * steps, **others}).T + 5
     tests = compare_in_pairs(distances, "erasediff")
-    # Times the number of tests that have no smaller p: 4, 3 (but not below the p before), 2, 1.
-    expected = {"esd": 4 * 2 / 2**10, "salun": 4 * 2 / 2**10, "neggrad": 2 * 10 / 2**10}
-    assert tests["p"].drop("uce").to_dict() == pytest.approx(expected)
-    assert tests["difference"].to_dict() == {"esd": 5.5, "salun": -11.0, "uce": -0.5, "neggrad": 5.5}
-    assert describe_ranking(tests, "erasediff", 10) == (
+    # Times the number of tests that have no smaller p: 4, and 3 for the second.
+    farther, nearer = {"esd": 4 / 2**8, "neggrad": 3 * 2 / 2**8, "salun": 1}, {"salun": 4 / 2**8, "esd": 1}
+    assert tests["farther"][list(farther)].to_dict() == pytest.approx(farther)
+    assert tests["nearer"][list(nearer)].to_dict() == pytest.approx(nearer)
+    assert tests["difference"].to_dict() == {"esd": 4.5, "salun": -9.0, "uce": -0.5, "neggrad": 4.5}
+    assert describe_ranking(tests, "erasediff", 8) == (
         "Farther from the retrained models than `erasediff`: `esd`, `neggrad`. Nearer: `salun`. "
         "Cannot be told apart from it: `uce`."
     )
     tests = compare_in_pairs(distances.loc[["erasediff", "esd"]], "erasediff")
-    assert describe_ranking(tests, "erasediff", 10) == "`erasediff` is nearest to the retrained models."
+    assert describe_ranking(tests, "erasediff", 8) == "`erasediff` is nearest to the retrained models."
 
 
 def test_methods_on_a_word():

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import tune
+from runs import TUNED_ON
 
 BASE = {"forget_accuracy": 1.0, "retain_accuracy": 0.9, "fid": 2.0}
 
@@ -27,7 +28,7 @@ def test_every_method_has_as_many_tries_and_a_later_call_continues(tmp_path):
 
     def try_settings(method, settings):
         tried.append((method, settings))
-        figures = {f"{name}_{digit}": 0.5 for digit in tune.DIGITS for name in tune.FIGURES}
+        figures = {f"{name}_{digit}": 0.5 for digit in TUNED_ON for name in tune.FIGURES}
         return figures | {"objective": float(len(tried))}
 
     methods = {"unlearn": {"learning_rate": 5e-4, "fixed_lambda": 1.0}, "finetune": {"learning_rate": 2e-4}}
@@ -43,5 +44,5 @@ def test_every_method_has_as_many_tries_and_a_later_call_continues(tmp_path):
     }
     first = rows[rows["try"] == 0].set_index("method")["tried"].map(json.loads)
     assert first.to_dict() == {"erasediff": methods["unlearn"], "finetune": methods["finetune"]}
-    page = tune.render(rows, {digit: BASE for digit in tune.DIGITS})
+    page = tune.render(rows, {digit: BASE for digit in TUNED_ON})
     assert page.count("**1.000**") == page.count("**3.000**") == 1  # the best try of each

@@ -18,8 +18,8 @@ def metrics(unlearned):
 
 
 def test_within_minutes_and_the_memory(unlearned):
-    """Alone it takes less than three minutes; here another test shares the two cores."""
-    assert unlearned.run.seconds <= 300
+    """Three minutes of two cores; in seconds of the clock it would depend on the test that runs beside it."""
+    assert unlearned.run.cpu_seconds <= 2 * 180
     assert unlearned.run.peak_memory <= 2.5e9
 
 
