@@ -22,8 +22,8 @@ Subset = Literal[
 class MethodSettings(TrainingSettings):
     """Settings that all methods share, with the same defaults: the same number of steps for each."""
 
-    steps: int = Field(300, ge=1)
-    batch_size: int = Field(64, ge=1)
+    steps: int = Field(500, ge=1)
+    batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(2e-4, gt=0)
     schedule: Literal["constant", "one_cycle"] = "one_cycle"
     ema_decay: float = Field(0.97, ge=0, lt=1)

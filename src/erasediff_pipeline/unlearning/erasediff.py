@@ -91,6 +91,7 @@ class EraseDiffSettings(MethodSettings):
     """Settings of EraseDiff (arXiv 2401.05779)."""
 
     learning_rate: float = Field(3e-4, gt=0)
+    condition_dropout: float = Field(0.05, ge=0, lt=1)
 
     control: Control = "fixed"
     """How λ is set, see ``find_lambda``. ``grad_norm`` is the paper's; ``value_gap`` is the other choice of
@@ -171,8 +172,7 @@ class EraseDiff:
         setting = f"{self.parameters}.forget_target: '{self.target}'"
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
-        if data.anchor is not None:
-            self.anchor = data.anchor
+        self.anchor = -1 if data.anchor is None else data.anchor
         if self.target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
                 f"{setting} needs a request by forget.prompts: "
