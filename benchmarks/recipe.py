@@ -12,9 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from diffusers import DiffusionPipeline
+from diffusers.models.unets.unet_2d import UNet2DOutput
+from torch import Tensor
+from torch.nn.functional import mse_loss
 from tqdm import tqdm
 
 from erasediff_pipeline.data.task import ForgetTask
@@ -27,7 +31,7 @@ from erasediff_pipeline.evaluation.measure import draw_retained, sample_model
 from erasediff_pipeline.evaluation.metrics import evaluate_retained
 from erasediff_pipeline.evidence.paired import Judged, compare, judge_each
 from erasediff_pipeline.fingerprint import hash_json
-from erasediff_pipeline.seeding import derive_seed
+from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.unlearning.erase import erase
 from erasediff_pipeline.unlearning.registry import METHODS
 from erasediff_pipeline.workspace import Workspace
@@ -51,10 +55,15 @@ CHANGES: list[dict[str, float]] = [
 RETAINED, FREE = 200, 500
 """Samples of each retained class, and without a condition."""
 CONFIDENCE = 0.95
+EARLY, LATE = 0.05, 0.2
+"""Where the drift is measured, in parts of T."""
 TEXT = f"""Each row changes the default settings, and erases one of the digits that no other table reports.
 Retain accuracy and FID are of {RETAINED} samples a class, against those of the base model from the same
 noise; FID ratios have {CONFIDENCE:.0%} intervals, of the samples alone: another seed of the training may
-differ by as much. "No condition": the share of {FREE} samples without a condition that show the digit."""
+differ by as much. "Base ∅": guided by the base model's prediction without a condition, so that only the
+predictions under conditions differ. "Drift": mean squared difference from the base model's predictions for
+retained images of the test split, at t from {EARLY:g} T to {LATE:g} T, × 10⁵. "No condition": the share of
+{FREE} samples without a condition that show the digit."""
 
 
 class Yardstick:
@@ -65,12 +74,12 @@ class Yardstick:
         self.judge: Judge = build_judge(bench.classifier, self.task.real, bench.given.evaluation)
         self.base = self.look(bench.base.pipeline)
 
-    def look(self, pipeline: DiffusionPipeline) -> dict[float, Judged]:
-        """The retained samples, by guidance scale."""
+    def look(self, pipeline: DiffusionPipeline, *scales: float) -> dict[float, Judged]:
+        """The retained samples, by guidance scale; without and with guidance if none is named."""
         given = self.bench.given
         counts = given.evaluation.model_copy(update={"retain_samples": RETAINED})
         found = {}
-        for scale in (0.0, given.sampling.guidance_scale):
+        for scale in scales or (0.0, given.sampling.guidance_scale):
             sampling = given.sampling.model_copy(update={"guidance_scale": scale})
             seen = self.judge.look(
                 draw_retained(pipeline, self.task, sampling, counts, given.seed, f"w = {scale:g}")
@@ -81,7 +90,10 @@ class Yardstick:
     def measure(self, pipeline: DiffusionPipeline) -> dict[str, Any]:
         """The figures of an erased model."""
         figures: dict[str, Any] = {"forget_accuracy": self.forgotten(pipeline, self.task)}
-        figures["unconditional"] = self.unconditional(pipeline)
+        figures |= {"unconditional": self.unconditional(pipeline), "drift": self.drift(pipeline)}
+        guided = self.bench.given.sampling.guidance_scale
+        mixed = self.look(with_null_of(pipeline, self.bench.base.pipeline), guided)[guided]
+        figures["mixed_fid_ratio"] = round(mixed.fid / self.base[guided].fid, 4)
         for scale, judged in self.look(pipeline).items():
             found = compare(self.base[scale], judged, CONFIDENCE)
             prefix = "" if scale else "unguided_"
@@ -105,6 +117,34 @@ class Yardstick:
         drawn = draw_samples(model, labels, derive_seed(given.seed, "recipe"), plain, "no condition")
         probabilities = class_probabilities(self.bench.classifier, torch.from_numpy(drawn))
         return float((probabilities.argmax(dim=1) == self.digit).double().mean())
+
+    @torch.no_grad()
+    def drift(self, pipeline: DiffusionPipeline) -> float:
+        """Mean squared difference from the base model's predictions for retained images of the test split."""
+        manifest, generator = self.task.manifest, make_generator(self.bench.given.seed, "drift")
+        unseen = (manifest["split"] == "test") & (manifest["label"] != self.digit)
+        images, labels = self.bench.images.select(np.flatnonzero(unseen)).tensors()
+        base, model = (model_of(p, self.task.prompts).eval() for p in (self.bench.base.pipeline, pipeline))
+        low, high = (round(part * base.timesteps) for part in (EARLY, LATE))
+        t = torch.randint(low, high, (len(images),), generator=generator)
+        x_t = base.noise(base.encode(images), t, torch.randn(images.shape, generator=generator))
+        c = base.condition(labels)
+        return float(1e5 * mse_loss(model.denoise(x_t, t, c), base.denoise(x_t, t, c)))
+
+
+def with_null_of(erased: DiffusionPipeline, base: DiffusionPipeline) -> DiffusionPipeline:
+    """The erased model, whose prediction without a condition is that of the base model."""
+    mixed = copy.deepcopy(erased)
+    conditional, null = mixed.unet.forward, mixed.unet.config.num_class_embeds - 1
+
+    def forward(x_t: Tensor, t: Tensor, class_labels: Tensor) -> UNet2DOutput:
+        prediction = conditional(x_t, t, class_labels=class_labels).sample
+        free = class_labels == null
+        prediction[free] = base.unet(x_t[free], t[free], class_labels=class_labels[free]).sample
+        return UNet2DOutput(sample=prediction)
+
+    mixed.unet.forward = forward
+    return mixed
 
 
 def try_change(yardstick: Yardstick, change: dict[str, float]) -> dict[str, Any]:
@@ -136,12 +176,14 @@ def render(rows: pd.DataFrame) -> str:
                     f"{row['unguided_retain_accuracy']:+.3f}",
                     f"{row['retain_accuracy']:+.3f}",
                     *ratios,
+                    f"{row['mixed_fid_ratio']:.2f}",
+                    f"{row['drift']:.0f}",
                     f"{row['unconditional']:.3f}",
                     f"{row['evaluations']:,}",
                 ]
             )
     head = ["change", "digit", "forget accuracy", "retain accuracy − base, no guidance", "… guided"]
-    head += ["FID ÷ base, no guidance", "… guided", "no condition", "denoiser evaluations"]
+    head += ["FID ÷ base, no guidance", "… guided", "base ∅", "drift", "no condition", "denoiser evaluations"]
     origin = describe_origin("make recipe", rows)
     return "\n".join(["# Changes of the recipe", "", f"{origin} {TEXT}", "", *markdown(head, cells)]) + "\n"
 

@@ -53,8 +53,8 @@ SPACES: dict[str, dict[str, Suggest]] = {
 """Settings to search, in their ranges: the rate, and the setting of its own that matters most to a method."""
 FIGURES = ("forget_accuracy", "retain_accuracy", "fid")
 TEXT = f"""Each method has {TRIES} tries: its default settings, then those that optuna's TPE sampler (seed 0)
-proposes. Every try erases the digits {TUNED_ON[0]} and {TUNED_ON[1]}, which no other table reports, with 300
-steps of 64 images. It minimises the mean over the digits of forget accuracy + loss of retain accuracy +
+proposes. Every try erases the digits {TUNED_ON[0]} and {TUNED_ON[1]}, which no other table reports, with 500
+steps of 32 images. It minimises the mean over the digits of forget accuracy + loss of retain accuracy +
 logarithm of the FID ratio; the last two are against the base model, without guidance, and 0 where the erased
 model is better. The best try is in **bold**."""
 
