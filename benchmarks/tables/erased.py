@@ -63,8 +63,12 @@ KEPT_LIMITS = (
 
 
 def erase(environment: str, **parameters: object) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run ``unlearn``, and return ``metrics.json`` and the costs in ``run.json``."""
-    run_pipeline("unlearn", environment, **parameters, **{"tracking.registered_model": "null"})
+    """Run ``unlearn``, and return ``metrics.json`` and the costs in ``run.json``.
+
+    Each run draws once: FIDs of different numbers of samples cannot be compared.
+    """
+    once = {"tracking.registered_model": "null", "evaluation.max_samples": 1}
+    run_pipeline("unlearn", environment, **parameters, **once)
     folder = _reports(environment) / "erasediff"
     cost = json.loads((folder / "run.json").read_text())["cost"]
     return json.loads((folder / "metrics.json").read_text()), cost
