@@ -33,13 +33,18 @@ def describe_images(
         seed: Seed of split and captions.
 
     Returns:
-        As ``build_manifest``; with captions, also ``prompt`` (str).
+        As ``build_manifest``; also ``class`` (its name) if classes have names, ``file`` (the path below
+        ``source.path``) if images have files, and ``prompt`` if they have captions, all str.
 
     Raises:
         MissingInput: A class has a single image.
         InvalidParameter: A class has no words, although ``captions.words`` is set.
     """
     manifest = build_manifest(images, settings.test_fraction, seed, found.split)
+    if any(name != str(label) for label, name in enumerate(found.names)):
+        manifest["class"] = [found.names[label] for label in images.labels]
+    if found.files:
+        manifest["file"] = found.files
     if found.captions:
         return manifest.assign(prompt=found.captions)
     return add_captions(manifest, captions, seed) if captions.words else manifest
@@ -75,7 +80,7 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
 
     Raises:
         MissingInput: A class has a single image.
-        InvalidParameter: A split has fewer images than there are classes.
+        InvalidParameter: Fewer images would be left to train on than there are classes.
     """
     labels, counts = np.unique(data.labels, return_counts=True)
     if counts.min() < 2:
@@ -84,15 +89,21 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
             "for the test split"
         )
     test_images = ceil(test_fraction * len(data))  # as scikit-learn rounds
-    if not len(labels) <= test_images <= len(data) - len(labels):
+    if test_images > len(data) - len(labels):
         raise InvalidParameter(
             f"source.test_fraction: {test_fraction}: {test_images} of {len(data)} images: expected at "
-            f"least one image of each of the {len(labels)} classes in either split"
+            f"least one image of each of the {len(labels)} classes to train on"
         )
     _, test = train_test_split(
         np.arange(len(data)),
-        test_size=test_fraction,
+        test_size=max(test_images, len(labels)),
         stratify=data.labels,
         random_state=derive_seed(seed, "test split") % 2**32,
     )
-    return np.where(np.isin(np.arange(len(data)), test), "test", "train").tolist()
+    chosen = np.isin(np.arange(len(data)), test)
+    rng = np.random.default_rng(derive_seed(seed, "rare classes"))
+    for label in labels:  # one unseen image, and one to train on, of the rarest class, too
+        of_class = np.flatnonzero(data.labels == label)
+        if chosen[of_class].all() or not chosen[of_class].any():
+            chosen[rng.choice(of_class)] ^= True
+    return np.where(chosen, "test", "train").tolist()
