@@ -204,7 +204,7 @@ def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
     with pytest.raises(MissingInput, match="nowhere: expected a folder with one folder"):
         read_folder(of(tmp_path / "nowhere"))
     (tmp_path / "nothing/cats").mkdir(parents=True)
-    with pytest.raises(MissingInput, match="expected at least one image"):
+    with pytest.raises(MissingInput, match="cats has no image: expected at least one of PNG"):
         read_folder(of(tmp_path / "nothing"))
     (folder / "empty").mkdir()
     with pytest.raises(MissingInput, match=r"empty has no image: expected at least one of PNG"):

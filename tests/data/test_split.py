@@ -129,23 +129,23 @@ def test_hash_tells_sets_apart():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"image\n000001\n", "has the columns ['image']: expected an `id` or a `file` column"),
-        (b"file\na.png\n", "images of this source have no files: name them by `id`"),
-        (b"id\n000001,000002\n", "line 2: 2 fields, but the header has 1"),
-        (b"id\n", "has no rows"),
-        (b"id\n000001\n000002\n000001\n", "repeats '000001': name each image once"),
-        (b"id\n000001\n1.0\n", "repeats '000001': name each image once"),
-        (b"id\n000001\n999999\n", "names '999999', not in the manifest's"),
-        (b"id\n000001\n../000002\n", "names '../000002', not in the manifest's"),
-        (b"id\n000001\n/etc/passwd\n", "names '/etc/passwd', not in the manifest's"),
-        (b"id\na\nb\nc\nd\ne\nf\ng\n", "names 'a', 'b', 'c', 'd', 'e' and 2 more, not in the manifest's"),
-        (b"id\n000001\n000004\n", "names '000004' of the test split, which the model never saw: name ids of"),
+        (b"image\n000001\n", " has the columns ['image']: expected an `id` or a `file` column"),
+        (b"file\na.png\n", ": images of this source have no files: name them by `id`"),
+        (b"id\n000001,000002\n", ", line 2: 2 fields, but the header has 1"),
+        (b"id\n", " has no rows"),
+        (b"id\n000001\n000002\n000001\n", " repeats '000001': name each image once"),
+        (b"id\n000001\n1.0\n", " repeats '000001': name each image once"),
+        (b"id\n000001\n999999\n", " names '999999', not in the manifest's"),
+        (b"id\n000001\n../000002\n", " names '../000002', not in the manifest's"),
+        (b"id\n000001\n/etc/passwd\n", " names '/etc/passwd', not in the manifest's"),
+        (b"id\na\nb\nc\nd\ne\nf\ng\n", " names 'a', 'b', 'c', 'd', 'e' and 2 more, not in the manifest's"),
+        (b"id\n000001\n000004\n", " names '000004' of the test split, which the model never saw: name"),
     ],
 )
 def test_a_file_of_ids_that_cannot_be_answered_is_refused(tmp_path, content, said):
     path = tmp_path / "ids.csv"
     path.write_bytes(content)
-    assert refusal(tmp_path, {"ids_file": str(path)}).startswith(f"forget.ids_file: ids.csv {said}")
+    assert refusal(tmp_path, {"ids_file": str(path)}).startswith(f"forget.ids_file: ids.csv{said}")
 
 
 def test_a_file_of_ids_that_is_none_is_refused(tmp_path):

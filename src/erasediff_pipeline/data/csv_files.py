@@ -1,7 +1,7 @@
 """CSV files that a user writes: read strictly, so that no field is taken for another."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ SEPARATORS = (",", ";", "\t")
 """Excel separates by semicolons where the comma is the decimal point."""
 
 
-def read_rows(path: str | Path, where: str, columns: Iterable[str], refuse: type[UserError]) -> pd.DataFrame:
+def read_rows(path: str | Path, where: str, columns: Sequence[str], refuse: type[UserError]) -> pd.DataFrame:
     """Read a CSV as text.
 
     The header says which of ``SEPARATORS`` it uses. Rows without any text are left out, and so are empty
@@ -31,12 +31,12 @@ def read_rows(path: str | Path, where: str, columns: Iterable[str], refuse: type
         UserError: Of the class ``refuse``. The file cannot be read, is not such a CSV, has a column twice or
             no row, or a row has more or fewer fields than the header.
     """
-    expected = " and ".join(f"`{column}`" for column in columns)
+    expected = "a CSV" + (f" with {' and '.join(f'`{column}`' for column in columns)}" if columns else "")
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             lines = file.readlines()
     except FileNotFoundError:
-        raise refuse(f"{where} does not exist: expected a CSV with {expected}") from None
+        raise refuse(f"{where} does not exist: expected {expected}") from None
     except UnicodeDecodeError as error:
         raise refuse(f"{where} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from None
     except OSError as error:
@@ -51,7 +51,7 @@ def read_rows(path: str | Path, where: str, columns: Iterable[str], refuse: type
                 starts.append(begin)
             begin = reader.line_num + 1
     except csv.Error as error:
-        raise refuse(f"{where}, line {begin}: {error}: expected a CSV with {expected}") from None
+        raise refuse(f"{where}, line {begin}: {error}: expected {expected}") from None
     header = [name.strip() for name in rows[0]] if rows else []
     missing = [f"`{column}`" for column in columns if column not in header]
     if missing:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -107,3 +108,36 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
         if chosen[of_class].all() or not chosen[of_class].any():
             chosen[rng.choice(of_class)] ^= True
     return np.where(chosen, "test", "train").tolist()
+
+
+def check_manifest(manifest: pd.DataFrame, images: LabelledImages, where: str) -> None:
+    """Refuse a manifest that does not describe these images, row by row.
+
+    Args:
+        manifest: As ``build_manifest``.
+        images: All images.
+        where: Names the manifest in messages.
+
+    Raises:
+        MissingInput: Names the first thing that is wrong.
+    """
+    remedy = "restore the file, or run `kedro run --pipeline=prepare`"
+
+    def refuse_unless(right: Any, what: str) -> None:
+        if not np.all(right):
+            row = f"row {np.flatnonzero(~np.asarray(right))[0]}: " if np.ndim(right) else ""
+            raise MissingInput(f"{where}: {row}{what}: {remedy}")
+
+    columns = ["id", "label", "sha256", "split"]
+    absent = [column for column in columns if column not in manifest]
+    refuse_unless(not absent, f"expected the columns {columns}, found {list(manifest.columns)}")
+    refuse_unless(len(manifest) == len(images), f"{len(manifest)} rows for {len(images)} images")
+    ids, labels = manifest["id"], pd.to_numeric(manifest["label"], errors="coerce")
+    refuse_unless([isinstance(name, str) for name in ids], "expected an `id` of text")
+    refuse_unless(~ids.duplicated(), "expected an `id` that no row above has")
+    refuse_unless(pd.api.types.is_integer_dtype(manifest["label"]), "expected a `label` that is an integer")
+    refuse_unless(labels >= 0, "expected a `label` from 0 on")
+    refuse_unless(labels.to_numpy() == images.labels, "the `label` is not that of the image")
+    refuse_unless(manifest["split"].isin(["train", "test"]), "expected the `split` train or test")
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in images.images]
+    refuse_unless(manifest["sha256"] == hashes, "the image is another: its `sha256` differs")

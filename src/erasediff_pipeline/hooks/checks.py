@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
+from erasediff_pipeline.data.manifest import check_manifest
 from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.diffusion.checks import check_condition, check_shape
 from erasediff_pipeline.diffusion.pipelines import wrap
@@ -60,6 +61,8 @@ class CheckInputs:
         classifier: Any = catalog.load("classifier") if "classifier" in inputs else None
         if {"params:forget", "manifest"} <= inputs:
             manifest = catalog.load("manifest")
+            if "images" in inputs:
+                check_manifest(manifest, catalog.load("images"), place_of(catalog, "manifest"))
             earlier = base.history if base is not None else ()
             split = split_by_request(manifest, parameters.forget, earlier, parameters.captions)
             if "params:audit" in inputs:
