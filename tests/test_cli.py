@@ -1,4 +1,4 @@
-"""What the command line says of an error; None is a bug, which keeps its traceback."""
+"""What the command line says of an error."""
 
 import socket
 import sqlite3
@@ -62,7 +62,7 @@ def failing(error, *arguments):
         (OSError("no errno"), None, None),
     ],
 )
-def test_an_error_from_outside_is_one_line_and_a_bug_is_none(monkeypatch, error, cause, line):
+def test_an_error_from_outside_is_one_line_and_any_other_is_none(monkeypatch, error, cause, line):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     assert explain(raised(error, cause)) == line
 
@@ -103,6 +103,23 @@ def test_what_can_be_explained_is_one_line_and_a_status():
     usage = failing(click.UsageError("no such option"))
     assert usage.exit_code == 2
     assert "Error: no such option" in usage.output
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("two\nlines"), AssertionError()])
+def test_what_nobody_foresaw_is_one_line_that_names_the_trace(monkeypatch, tmp_path, error):
+    monkeypatch.setattr("erasediff_pipeline.cli.project_root", lambda: tmp_path)
+    told = failing(error)
+    (trace,) = (tmp_path / "logs").iterdir()
+    assert told.exit_code == 1
+    assert told.output.count("\n") == 1
+    assert told.output.startswith(f"Error: {type(error).__name__}")
+    assert trace.name in told.output
+    assert "Traceback (most recent call last)" in trace.read_text()
+
+
+def test_where_no_trace_can_be_written_the_error_itself_is_shown(monkeypatch, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    monkeypatch.setattr("erasediff_pipeline.cli.project_root", lambda: tmp_path)
     bug = KeyError("x")
     assert failing(bug).exception is bug
 

@@ -22,6 +22,7 @@ from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.paths import check_writable
+from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
 
@@ -34,7 +35,9 @@ class CheckInputs:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Validate all parameters."""
+        """Validate all parameters, and that this process knows whether there are others."""
+        if leftovers := explain_leftovers():
+            raise InvalidParameter(leftovers)
         try:
             self.parameters = Parameters.model_validate(context.config_loader["parameters"])
         except ValidationError as error:
