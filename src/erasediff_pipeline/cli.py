@@ -12,15 +12,17 @@ from typing import Any
 
 import click
 import mlflow
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import settings
 from kedro.io import DatasetError
 from mlflow.exceptions import MlflowException
+from omegaconf.errors import InterpolationKeyError
 from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.errors import UserError, hide_credentials
+from erasediff_pipeline.errors import UserError, did_you_mean, hide_credentials
 from erasediff_pipeline.hooks import RollBack
 from erasediff_pipeline.paths import project_root, relative
 from erasediff_pipeline.tracking.hooks import TrackRun
@@ -28,6 +30,15 @@ from erasediff_pipeline.tracking.outbox import is_away
 from erasediff_pipeline.tracking.store import tracking_uri
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
+DRIVERS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+}
+"""Modules of databases' drivers, and the packages that have them."""
+KEDROS = ("Failed to find the pipeline", "Pipeline does not contain")
+"""Errors of Kedro that name what is misspelt."""
 LOGS = "logs"
 """Folder of the traces of errors that nobody foresaw."""
 LONGEST = 500
@@ -55,9 +66,23 @@ def explain(error: BaseException) -> str | None:
     # A DatasetError names the file, also if one of the others is its cause.
     if isinstance(error, DatasetError | MlflowException | SafetensorError):
         return " ".join(str(error).split())
-    if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
+    if isinstance(error, ValueError) and str(error).startswith(KEDROS):
         return " ".join(str(error).split())
+    if isinstance(error, MissingConfigException):
+        return _explain_environment(error)
+    if isinstance(error, InterpolationKeyError):
+        return f"{' '.join(str(error.msg).split())}: name a parameter that exists, or put the text in quotes"
+    if isinstance(error, ModuleNotFoundError) and error.name in DRIVERS:
+        return f"MLFLOW_TRACKING_URI: its database needs a driver: pip install '{DRIVERS[error.name]}'"
     return None
+
+
+def _explain_environment(error: MissingConfigException) -> str:
+    """Name the environment that does not exist, and those that do."""
+    missing = Path(re.sub(r".*: ", "", str(error)))
+    known = sorted(folder.name for folder in missing.parent.glob("*/") if any(folder.glob("*.yml")))
+    near = did_you_mean(missing.name, known)
+    return f"--env={missing.name}: {relative(missing)} does not exist{near}: choose from {', '.join(known)}"
 
 
 def keep_trace(error: Exception) -> str | None:
