@@ -12,7 +12,7 @@ from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
 from erasediff_pipeline.data.manifest import check_manifest
 from erasediff_pipeline.data.split import split_by_request
-from erasediff_pipeline.diffusion.checks import check_condition, check_shape
+from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
 from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -85,7 +85,13 @@ class CheckInputs:
             )
         if base is not None:
             model, where = wrap(base.pipeline), place_of(catalog, "base_model")
+            check_works(model, where)
             check_condition(model, where, parameters.captions)
+            if parameters.sampling.steps > model.timesteps:
+                raise InvalidParameter(
+                    f"sampling.steps: {parameters.sampling.steps}: base_model {where} has {model.timesteps} "
+                    "timesteps: use no more steps"
+                )
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
 
