@@ -15,6 +15,7 @@ from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
 from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
+from erasediff_pipeline.diffusion.sampling import check_sampler
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.checks import check_prompts
 from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifier
@@ -87,11 +88,7 @@ class CheckInputs:
             model, where = wrap(base.pipeline), place_of(catalog, "base_model")
             check_works(model, where)
             check_condition(model, where, parameters.captions)
-            if parameters.sampling.steps > model.timesteps:
-                raise InvalidParameter(
-                    f"sampling.steps: {parameters.sampling.steps}: base_model {where} has {model.timesteps} "
-                    "timesteps: use no more steps"
-                )
+            check_sampler(model, parameters.sampling)
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
 
