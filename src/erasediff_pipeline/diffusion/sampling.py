@@ -124,7 +124,7 @@ def check_sampler(model: DiffusionModel, settings: SamplingSettings) -> None:
         others = ", ".join(name for name in SCHEDULERS if name != settings.sampler)
         raise InvalidParameter(
             f"sampling.sampler: {settings.sampler!r}, in {settings.steps} steps, cannot use the noise "
-            f"schedule {model.scheduler.config.beta_schedule!r} of the model ({error}): choose one of {others}"
+            f"schedule {model.scheduler.config.beta_schedule!r} ({error}): choose one of {others}"
         ) from None
 
 
