@@ -50,6 +50,7 @@ class CheckInputs:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
         inputs, parameters = pipeline.inputs(), self.parameters
+        self.asks_later = "params:forget" in inputs and "manifest" in pipeline.all_outputs()
         _check_existence(inputs, catalog, parameters, self.environment)
         for name in sorted(inputs):
             if name.startswith("params:"):
@@ -91,6 +92,12 @@ class CheckInputs:
             check_sampler(model, parameters.sampling)
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Check the request as soon as the manifest is made, before a base model is trained."""
+        if self.asks_later and "manifest" in outputs:
+            split_by_request(outputs["manifest"], self.parameters.forget, (), self.parameters.captions)
 
 
 def _check_existence(
