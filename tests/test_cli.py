@@ -1,4 +1,4 @@
-"""What the command line says of an error; None is a bug, which keeps its traceback."""
+"""What the command line says of an error."""
 
 import socket
 import sqlite3
@@ -10,12 +10,17 @@ import mlflow
 import pytest
 import requests
 from click.testing import CliRunner
+from kedro.config import MissingConfigException
 from kedro.framework.cli.utils import env_option
 from kedro.io import DatasetError
+from omegaconf import OmegaConf
+from omegaconf.errors import InterpolationKeyError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.cli import cli, explain, with_one_line_errors
 from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.loader import ProjectConfigLoader
+from erasediff_pipeline.settings import CONFIG_LOADER_ARGS
 
 FULL = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
 NO_SPACE = OSError(28, "No space left on device")
@@ -57,14 +62,38 @@ def failing(error, *arguments):
         (requests.ConnectionError("the hub"), REFUSED, "network: Connection refused"),
         (RuntimeError("the hub"), UNNAMED, "network: Temporary failure in name resolution"),
         (NO_PIPELINE, None, "Failed to find the pipeline named 'x'. Did you mean y?"),
+        (ValueError("Pipeline does not contain nodes named ['x']."), None, "Pipeline does not contain nodes"),
+        (ModuleNotFoundError("No", name="psycopg"), None, "MLFLOW_TRACKING_URI: its database needs a"),
         (KeyError("x"), None, None),
         (ValueError("shapes differ"), None, None),
         (OSError("no errno"), None, None),
     ],
 )
-def test_an_error_from_outside_is_one_line_and_a_bug_is_none(monkeypatch, error, cause, line):
+def test_an_error_from_outside_is_one_line_and_any_other_is_none(monkeypatch, error, cause, line):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
-    assert explain(raised(error, cause)) == line
+    told = explain(raised(error, cause))
+    assert told is None if line is None else told.startswith(line)
+
+
+def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.setattr("erasediff_pipeline.paths.project_root", lambda: tmp_path)
+    for name in ("base", "fashion_mnist", "empty"):
+        (tmp_path / "conf" / name).mkdir(parents=True)
+    for name in ("base", "fashion_mnist"):
+        (tmp_path / "conf" / name / "parameters.yml").touch()
+    loader = ProjectConfigLoader(str(tmp_path / "conf"), env="fashon_mnist", **CONFIG_LOADER_ARGS)
+    with pytest.raises(MissingConfigException) as error:
+        loader["parameters"]
+    assert explain(error.value) == (
+        "--env=fashon_mnist: conf/fashon_mnist does not exist, did you mean 'fashion_mnist'?: "
+        "choose from base, fashion_mnist"
+    )
+
+
+def test_a_parameter_that_refers_to_nothing_is_named():
+    with pytest.raises(InterpolationKeyError) as error:
+        OmegaConf.to_container(OmegaConf.create({"seed": "${x}"}), resolve=True)
+    assert explain(error.value).startswith("Interpolation key 'x' not found")
 
 
 class Failing(BaseHTTPRequestHandler):
@@ -103,6 +132,23 @@ def test_what_can_be_explained_is_one_line_and_a_status():
     usage = failing(click.UsageError("no such option"))
     assert usage.exit_code == 2
     assert "Error: no such option" in usage.output
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), ValueError("two\nlines"), AssertionError()])
+def test_what_nobody_foresaw_is_one_line_that_names_the_trace(monkeypatch, tmp_path, error):
+    monkeypatch.setattr("erasediff_pipeline.cli.project_root", lambda: tmp_path)
+    told = failing(error)
+    (trace,) = (tmp_path / "logs").iterdir()
+    assert told.exit_code == 1
+    assert told.output.count("\n") == 1
+    assert told.output.startswith(f"Error: {type(error).__name__}")
+    assert trace.name in told.output
+    assert "Traceback (most recent call last)" in trace.read_text()
+
+
+def test_where_no_trace_can_be_written_the_error_itself_is_shown(monkeypatch, tmp_path):
+    (tmp_path / "logs").write_text("a file")
+    monkeypatch.setattr("erasediff_pipeline.cli.project_root", lambda: tmp_path)
     bug = KeyError("x")
     assert failing(bug).exception is bug
 

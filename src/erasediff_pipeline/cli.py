@@ -5,27 +5,44 @@ import re
 import shlex
 import socket
 import ssl
+import traceback
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import mlflow
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import settings
 from kedro.io import DatasetError
 from mlflow.exceptions import MlflowException
+from omegaconf.errors import InterpolationKeyError
 from safetensors import SafetensorError
 from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.errors import UserError, hide_credentials
+from erasediff_pipeline.errors import UserError, did_you_mean, hide_credentials
 from erasediff_pipeline.hooks import RollBack
-from erasediff_pipeline.paths import project_root
+from erasediff_pipeline.paths import project_root, relative
 from erasediff_pipeline.tracking.hooks import TrackRun
 from erasediff_pipeline.tracking.outbox import is_away
 from erasediff_pipeline.tracking.store import tracking_uri
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
+DRIVERS = {
+    "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary",
+    "MySQLdb": "mysqlclient",
+    "pymysql": "pymysql",
+}
+"""Modules of databases' drivers, and the packages that have them."""
+KEDROS = ("Failed to find the pipeline", "Pipeline does not contain")
+"""Errors of Kedro that name what is misspelt."""
+LOGS = "logs"
+"""Folder of the traces of errors that nobody foresaw."""
+LONGEST = 500
+"""Characters of an error that are shown."""
 NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
 
 
@@ -35,7 +52,7 @@ def cli() -> None:
 
 
 def explain(error: BaseException) -> str | None:
-    """Describe an error of disk, files, names or servers in one line; None for a bug."""
+    """Describe an error of disk, files, names or servers in one line; None for any other."""
     if is_away(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
@@ -49,9 +66,37 @@ def explain(error: BaseException) -> str | None:
     # A DatasetError names the file, also if one of the others is its cause.
     if isinstance(error, DatasetError | MlflowException | SafetensorError):
         return " ".join(str(error).split())
-    if isinstance(error, ValueError) and str(error).startswith("Failed to find the pipeline"):
+    if isinstance(error, ValueError) and str(error).startswith(KEDROS):
         return " ".join(str(error).split())
+    if isinstance(error, MissingConfigException):
+        return _explain_environment(error)
+    if isinstance(error, InterpolationKeyError):
+        return f"{' '.join(str(error.msg).split())}: name a parameter that exists, or put the text in quotes"
+    if isinstance(error, ModuleNotFoundError) and error.name in DRIVERS:
+        return f"MLFLOW_TRACKING_URI: its database needs a driver: pip install '{DRIVERS[error.name]}'"
     return None
+
+
+def _explain_environment(error: MissingConfigException) -> str:
+    """Name the environment that does not exist, and those that do."""
+    missing = Path(re.sub(r".*: ", "", str(error)))
+    known = sorted(folder.name for folder in missing.parent.glob("*/") if any(folder.glob("*.yml")))
+    near = did_you_mean(missing.name, known)
+    return f"--env={missing.name}: {relative(missing)} does not exist{near}: choose from {', '.join(known)}"
+
+
+def keep_trace(error: Exception) -> str | None:
+    """Write the trace of an error that nobody foresaw to a file; one line that names it, or None."""
+    text = hide_credentials("".join(traceback.format_exception(error)))
+    file = project_root() / LOGS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.txt"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    except OSError:
+        return None
+    said = " ".join(str(error).split())
+    said = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return f"{said[:LONGEST]}: not foreseen; the whole trace is in {relative(file)}"
 
 
 def _in_environment(message: str, environment: str | None) -> str:
@@ -62,7 +107,7 @@ def _in_environment(message: str, environment: str | None) -> str:
 
 
 def with_one_line_errors(command: click.Command) -> click.Command:
-    """Make a command end with one line and status 1 for each error that ``explain`` knows.
+    """Make a command end with one line and status 1, whatever the error.
 
     Commands in that line get the ``--env`` of this command.
     """
@@ -85,7 +130,7 @@ def with_one_line_errors(command: click.Command) -> click.Command:
                     hook.end("KILLED")
             raise
         except Exception as error:
-            line = explain(error)
+            line = explain(error) or keep_trace(error)
             if line is None:
                 raise
             raise UserError(hide_credentials(line)) from error

@@ -1,6 +1,8 @@
 """Errors that a user can cause; each is shown as one line, with a non-zero exit status."""
 
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 import click
 
@@ -32,3 +34,9 @@ class MissingInput(UserError):
 def hide_credentials(text: str) -> str:
     """Remove user and password from every address in a text."""
     return re.sub(r"(?<=://)[^/\s]+@", "", text)
+
+
+def did_you_mean(asked: str, known: Iterable[str]) -> str:
+    """Name the nearest of the names that exist, for the middle of a message; empty if none is near."""
+    nearest = get_close_matches(asked, list(known), n=1)
+    return f", did you mean {nearest[0]!r}?" if nearest else ""

@@ -26,7 +26,7 @@ UNKNOWN = "unknown parameter"
         ),
         ({"unlearn": {"steps": 0}}, "unlearn.steps: 0", ["greater than or equal to 1"], []),
         ({"unlearn": {"control": "none"}}, "unlearn.control: 'none'", ["grad_norm", "fixed"], []),
-        ({"forget": {"classes": [0, "x"]}}, "forget.classes.1: 'x'", [], []),
+        ({"forget": {"classes": [0, 1.5]}}, "forget.classes.1: 1.5", ["number or the name of a class"], []),
         (
             {"forget": {"classes": [0], "ids_file": "ids.csv"}},
             "forget: ",

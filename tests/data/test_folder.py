@@ -41,6 +41,7 @@ def test_classes_and_files_are_in_order(folder):
     assert images.images[0, :, 0, 0].tolist() == [0, 255, 0]
     assert images.images[2, :, 0, 0].tolist() == [255, 0, 0]
     assert (found.names, found.sizes) == (["cats", "dogs"], {"12×8": 3})
+    assert found.files == ["cats/a.png", "cats/b.jpg", "dogs/a.png"]
     assert not any([found.captions, found.split, found.skipped])
 
 
@@ -87,6 +88,55 @@ def test_colour_images_become_grey(folder):
 def test_sixteen_bits_become_eight(tmp_path):
     Image.fromarray(np.full((4, 4), 0x8000, np.uint16)).save(tmp_path / "a.png")
     assert read_image(tmp_path / "a.png", 4)[:, 0, 0].tolist() == [127] * 3
+
+
+@pytest.mark.parametrize(("mode", "level"), [("F", 0.5), ("I", 200)])
+def test_pixels_of_32_bits_are_refused_rather_than_black(folder, mode, level):
+    """Nothing says which number is white; as bytes, 0.5 is black."""
+    paint(folder / "cats/c.tif", level, mode=mode)
+    images, found = read_folder(of(folder))
+    assert len(images) == 3
+    assert "pixels of 32 bits" in found.skipped["cats/c.tif"]
+
+
+@pytest.mark.parametrize("name", [".ipynb_checkpoints", "__MACOSX", "@eaDir", ".hidden"])
+@pytest.mark.parametrize("filled", [True, False])
+def test_hidden_and_system_folders_are_no_classes(folder, name, filled):
+    (folder / name).mkdir()
+    if filled:
+        paint(folder / name / "a.png", (9, 9, 9))
+    images, found = read_folder(of(folder))
+    assert (found.names, len(images)) == (["cats", "dogs"], 3)
+    assert list(found.skipped) == [name]
+
+
+@pytest.mark.parametrize("name", ["._a.png", "Thumbs.db", "desktop.ini"])
+def test_hidden_and_system_files_are_no_images(folder, name):
+    paint(folder / "cats/z.png", (9, 9, 9))
+    (folder / "cats/z.png").rename(folder / "cats" / name)
+    images, found = read_folder(of(folder))
+    assert (len(images), list(found.skipped)) == (3, [f"cats/{name}"])
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["train/cats/a.png", "val/cats/a.png"], "try source.path={}/train"),
+        (["Van_Gogh/Cats/a.jpg", "Van_Gogh/Dogs/a.jpg", "Seed/Cats/a.jpg"], "try source.path={}/Seed"),
+        (["cats/a.png", "dogs/deep/a.png"], "try source.path={}/dogs"),
+        (["cats/a.txt"], "1 files were skipped, the last one: cannot identify"),
+    ],
+)
+def test_images_that_lie_deeper_are_found_for_the_user(tmp_path, files, said):
+    for name in files:
+        paint((tmp_path / name).with_suffix(".png"), (1, 2, 3))
+        (tmp_path / name).with_suffix(".png").rename(tmp_path / name)
+        if name.endswith(".txt"):
+            (tmp_path / name).write_text("no image")
+    with pytest.raises(MissingInput) as error:
+        read_folder(of(tmp_path))
+    assert said.format(tmp_path) in error.value.message
+    assert "\n" not in error.value.message
 
 
 @pytest.mark.parametrize("bad", ["text", "truncated", "empty", "folder", "chunk"])
@@ -139,7 +189,7 @@ def test_a_table_brings_in_nothing_from_outside(folder, outside):
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"file_name": ["cats/a.png"]}, "expected `file_name` and `text`"),
+        ({"file_name": ["cats/a.png"]}, "expected `text`"),
         ({"file_name": ["cats/a.png"], "text": ["a cat"]}, "for 2 images, first 'cats/b.jpg'"),
         ({"file_name": ["cats/a.png", "cats/b.jpg", "dogs/a.png"], "text": ["a", " ", "a"]}, "cats/b.jpg"),
     ],
@@ -154,7 +204,7 @@ def test_a_folder_without_classes_or_images_is_refused(folder, tmp_path):
     with pytest.raises(MissingInput, match="nowhere: expected a folder with one folder"):
         read_folder(of(tmp_path / "nowhere"))
     (tmp_path / "nothing/cats").mkdir(parents=True)
-    with pytest.raises(MissingInput, match="expected at least one image"):
+    with pytest.raises(MissingInput, match="cats has no image: expected at least one of PNG"):
         read_folder(of(tmp_path / "nothing"))
     (folder / "empty").mkdir()
     with pytest.raises(MissingInput, match=r"empty has no image: expected at least one of PNG"):

@@ -53,6 +53,13 @@ def test_a_prompt_alone_is_enough(read):
     assert table["class"].tolist() == ["", ""]
 
 
+def test_an_empty_prompt_is_drawn_as_any_other(read):
+    """The published I2P list has one."""
+    table = read(',prompt,case_number\n0,"two\nlines",0\n1,,1\n')
+    assert table["prompt"].tolist() == ["two\nlines", ""]
+    assert table.index.tolist() == table["case_number"].tolist() == [0, 1]
+
+
 def test_only_the_top_of_the_list(read):
     assert read("prompt\na dog\na cat\na bird\n", limit=2)["prompt"].tolist() == ["a dog", "a cat"]
 
@@ -60,17 +67,16 @@ def test_only_the_top_of_the_list(read):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "expected a CSV"),
-        ("text\na dog\n", "has the columns ['text']: expected a `prompt` column"),
+        ("", "has the columns []: expected `prompt`"),
+        ("text\na dog\n", "has the columns ['text']: expected `prompt`"),
         ("prompt\n", "has no rows: expected at least one"),
-        ("prompt,class\na dog,\n  ,dog\n", "line 3: expected a prompt, found none"),
-        ("prompt,evaluation_seed\na dog,1\na cat,x\n", "line 3: evaluation_seed 'x': expected a whole"),
+        ('prompt,evaluation_seed\n"a\ndog",1\n\na cat,x\n', "line 5: evaluation_seed 'x': expected a whole"),
         ("prompt,sd_seed\na dog,-1\n", "line 2: sd_seed '-1'"),
         ("prompt,seed\na dog,1.5\n", "line 2: seed '1.5'"),
         ("prompt,sd_guidance_scale\na,0.5\n", "line 2: sd_guidance_scale '0.5': expected a number from 1 on"),
         ("prompt,seed\na dog,9223372036854775808\n", "line 2: seed '9223372036854775808'"),
         ("prompt,sd_guidance_scale\na dog,inf\n", "line 2: sd_guidance_scale 'inf'"),
-        ("prompt\na cat, sleeping\n", "more fields than the 1 columns: put text with commas in quotes"),
+        ("prompt\na cat, sleeping\n", "line 2: 2 fields, but the header has 1: put text with commas in"),
         ("prompt,case_number\na dog,4\na cat,4\n", "case_number 4 occurs twice: use each number once"),
     ],
 )

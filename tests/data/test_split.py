@@ -7,7 +7,7 @@ import pytest
 
 from erasediff_pipeline.config import CaptionSettings, ForgetRequest
 from erasediff_pipeline.data.request import AnsweredRequest
-from erasediff_pipeline.data.split import hash_set, read_ids, split_by_request
+from erasediff_pipeline.data.split import hash_set, split_by_request
 from erasediff_pipeline.errors import InvalidRequest
 
 ROWS = np.arange(40)
@@ -129,36 +129,117 @@ def test_hash_tells_sets_apart():
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"image\n000001\n", "has the columns ['image']: expected an `id` column"),
-        (b"", "is not a CSV with an `id` column"),
-        (b"\xff\xfe\x00\x81", "is not a CSV with an `id` column"),
-        (b'id\n"unclosed\n', "is not a CSV with an `id` column"),
-        (b"id\n1,2,3\n4\n5,6,7,8\n", "is not a CSV with an `id` column"),
-        (b"id\n", "has no rows"),
-        (b"id\n000001\n000002\n000001\n", "repeats '000001': name each id once"),
-        (b"id\n000001\n999999\n", "names '999999', not in the manifest's"),
-        (b"id\n000001\n../000002\n", "names '../000002', not in the manifest's"),
-        (b"id\n000001\n/etc/passwd\n", "names '/etc/passwd', not in the manifest's"),
-        (b"id\na\nb\nc\nd\ne\nf\ng\n", "names 'a', 'b', 'c', 'd', 'e' and 2 more, not in the manifest's"),
-        (b"id\n000001\n000004\n", "names '000004' of the test split, which the model never saw: name ids of"),
+        (b"image\n000001\n", " has the columns ['image']: expected an `id` or a `file` column"),
+        (b"file\na.png\n", ": images of this source have no files: name them by `id`"),
+        (b"id\n000001,000002\n", ", line 2: 2 fields, but the header has 1"),
+        (b"id\n", " has no rows"),
+        (b"id\n000001\n000002\n000001\n", " repeats '000001': name each image once"),
+        (b"id\n000001\n1.0\n", " repeats '000001': name each image once"),
+        (b"id\n000001\n999999\n", " names '999999', not in the manifest's"),
+        (b"id\n000001\n../000002\n", " names '../000002', not in the manifest's"),
+        (b"id\n000001\n/etc/passwd\n", " names '/etc/passwd', not in the manifest's"),
+        (b"id\na\nb\nc\nd\ne\nf\ng\n", " names 'a', 'b', 'c', 'd', 'e' and 2 more, not in the manifest's"),
+        (b"id\n000001\n000004\n", " names '000004' of the test split, which the model never saw: name"),
     ],
 )
 def test_a_file_of_ids_that_cannot_be_answered_is_refused(tmp_path, content, said):
     path = tmp_path / "ids.csv"
     path.write_bytes(content)
-    assert refusal(tmp_path, {"ids_file": str(path)}).startswith(f"forget.ids_file: ids.csv {said}")
+    assert refusal(tmp_path, {"ids_file": str(path)}).startswith(f"forget.ids_file: ids.csv{said}")
 
 
 def test_a_file_of_ids_that_is_none_is_refused(tmp_path):
     (tmp_path / "folder").mkdir()
-    for name, said in (("nowhere.csv", "does not exist"), ("folder", "cannot be read: Is a directory")):
+    for name, said in (
+        ("nowhere.csv", "does not exist: expected a CSV"),
+        ("folder", "cannot be read: Is a directory"),
+    ):
         asked = {"ids_file": str(tmp_path / name)}
         assert refusal(tmp_path, asked) == f"forget.ids_file: {name} {said}"
 
 
-def test_ids_keep_their_zeros(tmp_path):
-    (tmp_path / "ids.csv").write_text("id\n 000007 \n000010\n")
-    assert read_ids(tmp_path / "ids.csv") == ["000007", "000010"]
+def forgotten(folder, content, manifest=MANIFEST, **options):
+    """Ids that this file of ids forgets."""
+    (folder / "ids.csv").write_text(content)
+    asked = ForgetRequest(ids_file=str(folder / "ids.csv"), **options)
+    table = split_by_request(manifest, asked).table
+    return list(table["id"][table["set"] == "forget"])
+
+
+@pytest.mark.parametrize("content", ["id\n 000007 \n000010\n", "id\n7\n10\n", "id\n7.0\n10.\n"])
+def test_ids_keep_their_zeros_or_get_them_back(tmp_path, content):
+    assert forgotten(tmp_path, content) == ["000007", "000010"]
+
+
+FILES = MANIFEST.assign(file=[f"class {row % 4}/{row}.png" for row in ROWS])
+FILES.loc[39, "file"] = "class 3/0.png"
+
+
+@pytest.mark.parametrize("name", ["class 3/7.png", "./class 3/7.png", "class 3\\7.png", "7.png"])
+def test_images_may_be_named_by_their_files(tmp_path, name):
+    assert forgotten(tmp_path, f"file\n{name}\n", FILES) == ["000007"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("class 3/77.png", "names 'class 3/77.png', not in the manifest's `file` column; the nearest is 'c"),
+        ("0.png", "names '0.png', which may be 'class 0/0.png', 'class 3/0.png': name its folder, too"),
+        ("7.png\nclass 3/7.png", "repeats '000007'"),
+    ],
+)
+def test_files_that_name_no_image_or_several_are_refused(tmp_path, name, said):
+    with pytest.raises(InvalidRequest) as error:
+        forgotten(tmp_path, f"file\n{name}\n", FILES)
+    assert said in error.value.message
+
+
+def test_exact_copies_are_forgotten_with_an_image_or_the_request_is_refused(tmp_path, caplog):
+    """000002 and 000003 show the pixels of 000001; 000004 does, too, but no model was trained on it."""
+    copies = MANIFEST.assign(sha256=MANIFEST["sha256"].where(~MANIFEST.index.isin([1, 2, 3, 4]), "same"))
+    assert forgotten(tmp_path, "id\n000001\n", copies) == ["000001", "000002", "000003"]
+    assert "'000002', '000003' has the same pixels" in caplog.text
+    every = "id\n000001\n000002\n000003\n"
+    assert len(forgotten(tmp_path, every, copies, duplicates="refuse")) == 3
+    with pytest.raises(InvalidRequest, match="'000002', '000003': the same pixels as images to forget"):
+        forgotten(tmp_path, "id\n000001\n", copies, duplicates="refuse")
+
+
+NAMED = MANIFEST.assign(**{"class": (ROWS % 4).astype(str)}).replace(
+    {"class": {"0": "cat", "1": "English springer", "2": "2", "3": "hand"}}
+)
+
+
+@pytest.mark.parametrize(
+    ("asked", "labels"),
+    [
+        ("cat", (0,)),
+        ("English springer", (1,)),
+        (["hand", "cat"], (0, 3)),
+        ("hand cat", (0, 3)),
+        ("0 hand", (0, 3)),
+        ("3 2", (2, 3)),
+        ("2", (2,)),
+        (2, (2,)),
+    ],
+)
+def test_classes_are_asked_for_by_number_or_name(asked, labels):
+    assert split_by_request(NAMED, ForgetRequest(classes=asked)).request.classes == labels
+
+
+@pytest.mark.parametrize(
+    ("manifest", "asked", "said"),
+    [
+        (NAMED, "hands", "'hands' is no class, did you mean 'hand'?: choose from cat, English springer, 2"),
+        (NAMED, "cat dog", "'dog' is no class: choose from cat, English springer, 2, hand"),
+        (MANIFEST, "cat", "'cat': the classes of this source have no names: choose from [0, 1, 2, 3]"),
+        (MANIFEST, "0 9", "[9] not in the data: choose from [0, 1, 2, 3]"),
+    ],
+)
+def test_an_unknown_name_is_answered_with_the_nearest(manifest, asked, said):
+    with pytest.raises(InvalidRequest) as error:
+        split_by_request(manifest, ForgetRequest(classes=asked))
+    assert error.value.message.startswith(f"forget.classes: {said}")
 
 
 def test_history_of_a_request_by_class_is_short(tmp_path):

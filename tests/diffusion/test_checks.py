@@ -1,9 +1,12 @@
+import copy
 from types import SimpleNamespace
 
 import pytest
+import torch
+from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 
 from erasediff_pipeline.config import CaptionSettings
-from erasediff_pipeline.diffusion.checks import check_condition, check_shape
+from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 
@@ -15,7 +18,8 @@ def test_a_base_model_that_fits_is_accepted(unet_model, toy_images):
 @pytest.mark.parametrize(
     ("shape", "classes", "said"),
     [
-        ((1, 8, 8), [0, 1, 2, 3], r"of 3 classes, the images are \(1, 8, 8\) of 4"),
+        ((1, 8, 8), [0, 1, 2, 3, 4], r"of 3 classes, the images are \(1, 8, 8\) of 5"),
+        ((1, 8, 8), [0, 1, 2, 3], r"base has 4 class embeddings for 4 classes: expected one more, the null"),
         ((3, 32, 32), [0, 1], r"draws \(1, 8, 8\).*the images are \(3, 32, 32\)"),
     ],
 )
@@ -31,3 +35,56 @@ def test_words_and_the_condition_of_the_model_must_fit(unet_model, text_model):
         check_condition(unet_model(), "base", words)
     with pytest.raises(InvalidParameter, match=r"classes \[\], but .* is a text-to-image model: name words"):
         check_condition(text_model(["a cat"]), "base", CaptionSettings())
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
+def test_a_model_that_works_is_accepted(unet_model, text_model, prediction):
+    model = unet_model()
+    model.scheduler.register_to_config(prediction_type=prediction)
+    check_works(model, "base")
+    model.scheduler = DDIMScheduler.from_config(model.scheduler.config)
+    check_works(model, "base")
+    check_works(text_model([]), "base")
+
+
+def by(scheduler):
+    def change(model):
+        model.scheduler = scheduler.from_config(model.scheduler.config)
+
+    return change
+
+
+def fill(value):
+    def change(model):
+        with torch.no_grad():
+            for weight in model.parameters():
+                weight.fill_(value)
+
+    return change
+
+
+def set_config(part, **values):
+    return lambda model: getattr(model, part).register_to_config(**values)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (by(EulerDiscreteScheduler), "scheduler EulerDiscreteScheduler: noise with a spread of"),
+        (by(FlowMatchEulerDiscreteScheduler), "prediction_type None: expected one of epsilon"),
+        (set_config("scheduler", prediction_type="flow_prediction"), "prediction_type 'flow_prediction'"),
+        (set_config("unet", sample_size=None), "sample_size: null: write the height"),
+        (fill(float("nan")), "is not finite: restore the weights"),
+        (fill(float("inf")), "is not finite: restore the weights"),
+        (fill(0.0), "predicts the same number everywhere"),
+        (lambda model: model.unet.conv_out.to("meta"), "conv_out.weight is missing from the weights"),
+    ],
+)
+def test_a_model_that_cannot_work_is_refused_in_one_line(unet_model, change, said):
+    model = copy.deepcopy(unet_model())
+    change(model)
+    with pytest.raises(MissingInput) as error:
+        check_works(model, "data/base")
+    assert error.value.message.startswith("base_model: data/base: ")
+    assert said in error.value.message
+    assert "\n" not in error.value.message

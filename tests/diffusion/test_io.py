@@ -1,3 +1,4 @@
+import copy
 import json
 from types import SimpleNamespace
 
@@ -49,12 +50,29 @@ def test_the_same_model_is_the_same_bytes_wherever_it_came_from(model, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "a.ckpt", "a.pt", "a.pth", "a.pkl"])
-@pytest.mark.parametrize("folder", [".", "unet"])
-def test_pickles_are_refused(model, tmp_path, name, folder):
+def test_pickled_weights_are_refused(model, tmp_path, name):
     save_model(model, tmp_path / "base")
-    torch.save({}, tmp_path / "base" / folder / name)
+    (tmp_path / "base/unet/diffusion_pytorch_model.safetensors").unlink()
+    torch.save({}, tmp_path / "base/unet" / name)
     with pytest.raises(MissingInput, match=rf"{name}.*expected safetensors"):
         load_model(tmp_path / "base")
+
+
+@pytest.mark.parametrize("place", ["checkpoint-500/optimizer.bin", "unet/weights.bin", "a.pkl"])
+def test_pickles_that_would_not_be_loaded_do_not_matter(model, tmp_path, place):
+    save_model(model, tmp_path / "base")
+    (tmp_path / "base" / place).parent.mkdir(exist_ok=True)
+    (tmp_path / "base" / place).write_bytes(b"no weights")
+    loaded = load_model(tmp_path / "base")
+    assert hash_weights(loaded.pipeline.unet) == hash_weights(model.pipeline.unet)
+
+
+def test_weights_of_half_precision_alone_are_loaded(model, tmp_path):
+    half = copy.deepcopy(model.pipeline).to(torch.float16)
+    half.save_pretrained(str(tmp_path / "base"), variant="fp16")
+    assert not (tmp_path / "base/unet/diffusion_pytorch_model.safetensors").exists()
+    loaded = load_model(tmp_path / "base").pipeline.unet
+    assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
 
 @pytest.mark.parametrize("earlier", [True, False])

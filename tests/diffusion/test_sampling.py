@@ -5,7 +5,13 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.sampling import guided_prediction, stream_samples
+from erasediff_pipeline.diffusion.sampling import (
+    SCHEDULERS,
+    check_sampler,
+    guided_prediction,
+    stream_samples,
+)
+from erasediff_pipeline.errors import InvalidParameter
 
 SAMPLERS = {
     "dpm_solver": (DPMSolverMultistepScheduler, "dpmsolver++", False),
@@ -159,3 +165,19 @@ def test_sampling_turns_dropout_off(unet_model):
     model = unet_model(dropout=0.5).train()
     first, second = (draw(model, [0, 1], steps=3) for _ in range(2))
     assert torch.equal(first, second)
+
+
+def test_a_sampler_that_cannot_use_the_noise_schedule_is_refused(unet_model):
+    """Karras' noise levels fall between the timesteps of a cosine schedule."""
+    cosine = unet_model()
+    cosine.scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
+    for sampler in SCHEDULERS:
+        check_sampler(unet_model(), SamplingSettings(sampler=sampler, steps=15))
+        if sampler != "sde_dpm_solver":
+            check_sampler(cosine, SamplingSettings(sampler=sampler, steps=15))
+    with pytest.raises(InvalidParameter, match="'sde_dpm_solver', in 15 steps, cannot use the noise sch"):
+        check_sampler(cosine, SamplingSettings(sampler="sde_dpm_solver", steps=15))
+    short = unet_model()
+    short.scheduler = DDPMScheduler(num_train_timesteps=100)
+    with pytest.raises(InvalidParameter, match="steps: 200: the model has 100 timesteps"):
+        check_sampler(short, SamplingSettings(steps=200))

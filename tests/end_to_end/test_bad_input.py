@@ -20,7 +20,8 @@ from tests.helpers.servers import free_port
 UNLEARN = "--pipeline=unlearn"
 PARAMETERS = {
     "forget.classes=12": ["forget.classes", "[12]", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
-    "forget.classes=rings": ["forget.classes", "'rings'", "the number of the class", "source.json"],
+    "forget.classes=rings": ["forget.classes", "'rings'", "have no names", "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"],
+    "forget.classes=3 77": ["forget.classes", "[77] not in the data"],
     "forget.class=3": ["forget.class", "classes, ids_file"],
     "forget.ids_file=nowhere.csv": ["forget.ids_file", "nowhere.csv", "does not exist"],
     "unlearn.stepz=3": ["unlearn.stepz", "unknown", "steps, batch_size"],
@@ -34,6 +35,17 @@ PARAMETERS = {
 @pytest.mark.parametrize("parameter", PARAMETERS)
 def test_parameter(earlier, quick_run, parameter):
     quick_run.refuses(earlier.project, UNLEARN, f"--params={parameter}", said=PARAMETERS[parameter])
+
+
+def test_the_default_pipeline_looks_at_the_request_before_it_trains(earlier, quick_run):
+    """The base model would take twenty minutes; the data that `prepare` wrote are taken back."""
+    quick_run.refuses(earlier.project, "--params=forget.classes=77", said=["forget.classes", "[77] not in"])
+
+
+@pytest.mark.parametrize("left", [{"RANK": "1"}, {"WORLD_SIZE": "2"}, {"RANK": "x"}])
+def test_variables_of_other_processes(earlier, quick_run, left):
+    said = [*(f"{name}={value}" for name, value in left.items()), "unset"]
+    quick_run.refuses(earlier.project, UNLEARN, said=said, **left)
 
 
 def test_as_a_user_types_it(earlier):
@@ -60,9 +72,10 @@ def test_request_in_a_parameters_file(copy, quick_run, classes, said):
         ("id\n000003\n999999\n", ["'999999'", "manifest"]),
         ("id\n000003\n000003\n", ["'000003'", "once"]),
         ("image\n000003\n", ["['image']", "`id`"]),
-        ("id\n", ["at least one id"]),
+        ("id\n", ["at least one"]),
+        ("id\n000003,000007\n", ["line 2", "2 fields", "in quotes"]),
     ],
-    ids=["unknown", "duplicate", "other column", "no id"],
+    ids=["unknown", "duplicate", "other column", "no id", "two a line"],
 )
 def test_ids_file(copy, quick_run, text, said):
     (copy / "ids.csv").write_text(text)

@@ -103,6 +103,25 @@ def test_a_run_that_fails_or_is_killed_leaves_the_earlier_result(runs, names, en
     assert runs.contents() == EARLIER
 
 
+@pytest.mark.parametrize("end", ["fail", "kill", "interrupt", None])
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_folder_that_is_a_link_stays_or_is_replaced_and_what_it_points_to_is_untouched(runs, end, broken):
+    place, other = runs.files["model"], runs.data.parent / "another disk"
+    place.rename(other)
+    place.symlink_to("nowhere" if broken else other)
+    runs.hook.before_dataset_saved("model")
+    runs.write(place / "weights", "new")
+    if end:
+        getattr(runs, end)()
+        assert place.is_symlink()
+    else:
+        runs.hook.after_pipeline_run()
+        assert not place.is_symlink()
+        assert (place / "weights").read_text() == "new"
+    assert (other / "weights").read_text() == "earlier"
+    assert not list(runs.data.glob(".*.earlier"))
+
+
 def test_failure_in_the_middle_of_a_save(runs):
     runs.save("model")
     runs.hook.before_dataset_saved("in_memory")

@@ -5,8 +5,15 @@ from threading import Thread
 import mlflow
 import pytest
 
+from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.paths import CHECKOUT
-from erasediff_pipeline.tracking.store import artifact_location, separate_credentials, tracking_uri
+from erasediff_pipeline.tracking.store import (
+    artifact_location,
+    check_address,
+    follow_project,
+    separate_credentials,
+    tracking_uri,
+)
 
 
 def test_the_store_is_in_the_project_unless_a_server_is_named(monkeypatch):
@@ -56,3 +63,38 @@ def test_other_addresses_stay_as_they_are(uri, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     separate_credentials()
     assert tracking_uri() == uri
+
+
+@pytest.mark.parametrize(
+    "uri", ["http://[::1", "http://localhost:port", "http://user:secret@localhost:99999"]
+)
+def test_an_address_that_is_none_is_one_line_without_the_password(monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    separate_credentials()
+    with pytest.raises(InvalidParameter, match="MLFLOW_TRACKING_URI: http://") as error:
+        check_address()
+    assert "secret" not in error.value.message
+
+
+def test_a_project_that_was_moved_finds_its_runs_and_writes_below_its_new_place(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    old, new = tmp_path / "old place", tmp_path / "new"
+    old.mkdir()
+
+    def client_at(place):
+        monkeypatch.setattr("erasediff_pipeline.tracking.store.project_root", lambda: place)
+        follow_project()
+        return mlflow.MlflowClient(tracking_uri())
+
+    client = client_at(old)
+    experiment = client.create_experiment("unlearn", artifact_location=artifact_location())
+    elsewhere = client.create_experiment("elsewhere", artifact_location=(tmp_path / "other").as_uri())
+    run = client.create_run(experiment).info.run_id
+    client.log_text(run, "the report", "report.html")
+    old.rename(new)
+    client = client_at(new)
+    assert client.get_experiment(experiment).artifact_location == (new / "mlartifacts").as_uri()
+    assert client.get_experiment(elsewhere).artifact_location == (tmp_path / "other").as_uri()
+    assert [file.path for file in client.list_artifacts(run)] == ["report.html"]
+    client.log_text(client.create_run(experiment).info.run_id, "another", "report.html")
+    assert not old.exists()

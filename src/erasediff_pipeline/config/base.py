@@ -1,9 +1,10 @@
 """The base class of all settings, and types that several of them use."""
 
 import re
+from numbers import Integral
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 ModelFolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """Name of a model's folder below ``data/06_models``."""
@@ -25,12 +26,14 @@ def as_words(value: Any) -> Any:
     return [str(v) if isinstance(v, int) else v for v in as_list(value)] if value is not None else None
 
 
-def as_label(value: Any) -> Any:
-    """Refuse the name of a class: only the source knows names."""
-    if isinstance(value, str) and not re.fullmatch(r"\s*[+-]?\d+\s*", value):
-        raise ValueError("use the number of the class; `prepare` lists the numbers in source.json")
-    return value
+def as_class(value: Any) -> int | str:
+    """A number, also if it was typed as text; else the name of a class."""
+    if isinstance(value, str) and (text := value.strip()):
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+    if isinstance(value, Integral) and not isinstance(value, bool):
+        return int(value)
+    raise ValueError("expected the number or the name of a class")
 
 
-Label = Annotated[int, BeforeValidator(as_label)]
-"""Number of a class."""
+ClassName = Annotated[int | str, PlainValidator(as_class)]
+"""Number or name of a class; several of either may stand in one text, with spaces between."""

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from erasediff_pipeline.config.base import Label, Settings, as_list, as_words
+from erasediff_pipeline.config.base import ClassName, Settings, as_list, as_words
 
 
 class CaptionSettings(Settings):
@@ -44,11 +44,16 @@ def check_templates(templates: list[str]) -> None:
 class ForgetRequest(Settings):
     """What the model must forget: exactly one of ``classes``, ``ids_file`` and ``prompts``."""
 
-    classes: Annotated[list[Label] | None, BeforeValidator(as_list)] = None
-    """Numbers of the classes to forget, for example ``[0]``: all their training images."""
+    classes: Annotated[list[ClassName] | None, BeforeValidator(as_list)] = None
+    """Classes to forget, by number or name, for example ``[0]``, ``[flags, hands]`` or ``flags hands``: all
+    their training images."""
 
     ids_file: str | None = None
-    """CSV with one column ``id``: manifest ids of the training images to forget. Their classes are kept."""
+    """CSV with a column ``id`` or ``file``: the training images to forget, as in the manifest. Their classes
+    are kept."""
+
+    duplicates: Literal["include", "refuse"] = "include"
+    """What to do with exact copies of the images that ``ids_file`` names: forget them, too, or end."""
 
     prompts: Annotated[list[str] | None, BeforeValidator(as_words)] = None
     """Words of ``captions.words`` to forget, for example ``[three]``; for a text-to-image model. Their other

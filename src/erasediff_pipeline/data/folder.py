@@ -1,25 +1,25 @@
-"""Your own images: one folder per class, with captions if there is a ``metadata.csv``."""
+"""Your own images: one folder per class, with captions if there is a file of metadata."""
 
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.datasets.folder import find_classes
 
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.metadata import read_captions
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.progress import show_progress
 
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """Formats that Pillow may read, independent of file names; not EPS, which would start Ghostscript."""
-METADATA = "metadata.csv"
-"""Name and columns of Hugging Face's ``imagefolder``: ``file_name`` (relative to the folder) and ``text``."""
+SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+"""What operating systems leave in folders, beside hidden files."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file; a broken chunk of a PNG is a ``SyntaxError``."""
 EXPECTED = "expected a folder with one folder for each class: <path>/<class>/<file>"
@@ -29,30 +29,31 @@ logger = logging.getLogger(__name__)
 def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     """Read ``<path>/<class>/<file>``, classes and files in alphabetical order.
 
-    Transparent images get a white background. A damaged file is skipped, with a warning.
+    Transparent images get a white background. A damaged file is skipped, with a warning, and so are hidden
+    files and folders and those of ``SYSTEM``.
 
     Returns:
-        Images ``[N, 3 or 1, side, side]`` uint8 with their classes; and class names, sizes, skipped files,
-        and captions if there is a ``metadata.csv``.
+        Images ``[N, 3 or 1, side, side]`` uint8 with their classes; and class names, sizes, files, skipped
+        files, and captions if there is a ``metadata.csv`` or ``metadata.jsonl``.
 
     Raises:
         MissingInput: The folder does not exist, has no class, or a class has no image.
-        InvalidParameter: ``metadata.csv`` lacks a column or a caption.
+        InvalidParameter: The metadata is not what ``read_captions`` expects.
     """
     if settings.path is None:
         raise MissingInput(f"source.path: null: {EXPECTED}")
     root = Path(settings.path)
-    try:
-        classes, _ = find_classes(root)
-    except FileNotFoundError:
-        raise MissingInput(f"source.path: {root}: {EXPECTED}") from None
-    found, labels, files = Found(classes), [], []
+    if not root.is_dir():
+        raise MissingInput(f"source.path: {root}: {EXPECTED}")
+    found, labels = Found([]), []
+    folders = [entry for entry in _entries(root, root, found) if entry.is_dir()]
+    found.names = [folder.name for folder in folders]
+    if not folders:
+        raise MissingInput(f"source.path: {root} has no folder: {EXPECTED}")
 
     def images() -> Iterator[np.ndarray]:
-        everything = [
-            (file, label) for label, name in enumerate(classes) for file in sorted((root / name).iterdir())
-        ]
-        for file, label in show_progress(everything, "read images", unit="image"):
+        files = [(f, label) for label, folder in enumerate(folders) for f in _entries(folder, root, found)]
+        for file, label in show_progress(files, "read images", unit="image"):
             name = file.relative_to(root).as_posix()
             try:
                 with Image.open(file, formats=FORMATS) as image:
@@ -64,19 +65,41 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
                 continue
             found.sizes[size] += 1
             labels.append(label)
-            files.append(name)
+            found.files.append(name)
             yield pixels
 
-    pixels = collect(images())
+    every = images()
+    first = next(every, None)
+    if first is None:
+        raise MissingInput(_without_image(folders[0], root, found))
+    pixels = collect(itertools.chain([first], every))
     counts = Counter(labels)
-    for label, name in enumerate(classes):
+    for label, folder in enumerate(folders):
         if not counts[label]:
-            raise MissingInput(
-                f"source.path: {root / name} has no image: expected at least one of {', '.join(FORMATS)}"
-            )
-    if (root / METADATA).exists():
-        found.captions = _read_captions(root / METADATA, files)
+            raise MissingInput(_without_image(folder, root, found))
+    found.captions = read_captions(root, found.files)
     return LabelledImages(pixels, np.array(labels, np.int64)), found
+
+
+def _entries(folder: Path, root: Path, found: Found) -> list[Path]:
+    """What is in a folder, in alphabetical order, without what a user did not put there."""
+    kept = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith(".") or entry.name in SYSTEM:
+            found.skipped[entry.relative_to(root).as_posix()] = "hidden, or of the operating system"
+        else:
+            kept.append(entry)
+    return kept
+
+
+def _without_image(folder: Path, root: Path, found: Found) -> str:
+    """Say that a class has no image, and where images are, if they are deeper."""
+    said = f"source.path: {folder} has no image: expected at least one of {', '.join(FORMATS)}"
+    deeper = [e for e in folder.iterdir() if e.is_dir() and any(f.is_file() for f in e.iterdir())]
+    if deeper:
+        return f"{said}; its folders have files: try source.path={folder}, or one folder for each class"
+    reasons = [why for name, why in found.skipped.items() if name.startswith(f"{folder.name}/")]
+    return f"{said}; {len(reasons)} files were skipped, the last one: {reasons[-1]}" if reasons else said
 
 
 def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
@@ -84,9 +107,12 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
 
     Raises:
         InvalidParameter: The image is larger than ``side``, and ``fit`` is ``pad``.
+        ValueError: Its pixels have 32 bits: nothing says which number is white.
     """
     image = ImageOps.exif_transpose(image)
-    if image.mode.startswith("I"):  # 16 bits, which Pillow would clip at 255
+    if image.mode in ("I", "F"):
+        raise ValueError(f"pixels of 32 bits (mode {image.mode}): convert the image to 8 or 16 bits")
+    if image.mode.startswith("I;16"):  # which Pillow would clip at 255
         image = image.convert("I").point(lambda level: level / 257).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")
@@ -110,23 +136,3 @@ def read_image(file: Path, side: int) -> np.ndarray:
     """Read one image in colour, its central square resized, ``[3, side, side]`` uint8."""
     with Image.open(file, formats=FORMATS) as image:
         return fit_image(image, SourceSettings(side=side, rgb=True))
-
-
-def _read_captions(file: Path, names: list[str]) -> list[str]:
-    """The captions of these files, in order."""
-    try:
-        table = pd.read_csv(file, dtype=str, keep_default_na=False)
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InvalidParameter(f"{file}: expected a CSV with `file_name` and `text`: {error}") from None
-    missing = [column for column in ("file_name", "text") if column not in table]
-    if missing:
-        raise InvalidParameter(
-            f"{file} has the columns {list(table.columns)}: expected `file_name` and `text`"
-        )
-    texts = dict(zip(table["file_name"], table["text"], strict=True))
-    without = [name for name in names if not texts.get(name, "").strip()]
-    if without:
-        raise InvalidParameter(
-            f"{file} has no text for {len(without)} images, first {without[0]!r}: add a row for each image"
-        )
-    return [texts[name] for name in names]

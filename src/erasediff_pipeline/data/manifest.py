@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from math import ceil
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,13 +34,18 @@ def describe_images(
         seed: Seed of split and captions.
 
     Returns:
-        As ``build_manifest``; with captions, also ``prompt`` (str).
+        As ``build_manifest``; also ``class`` (its name) if classes have names, ``file`` (the path below
+        ``source.path``) if images have files, and ``prompt`` if they have captions, all str.
 
     Raises:
         MissingInput: A class has a single image.
         InvalidParameter: A class has no words, although ``captions.words`` is set.
     """
     manifest = build_manifest(images, settings.test_fraction, seed, found.split)
+    if any(name != str(label) for label, name in enumerate(found.names)):
+        manifest["class"] = [found.names[label] for label in images.labels]
+    if found.files:
+        manifest["file"] = found.files
     if found.captions:
         return manifest.assign(prompt=found.captions)
     return add_captions(manifest, captions, seed) if captions.words else manifest
@@ -75,7 +81,7 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
 
     Raises:
         MissingInput: A class has a single image.
-        InvalidParameter: A split has fewer images than there are classes.
+        InvalidParameter: Fewer images would be left to train on than there are classes.
     """
     labels, counts = np.unique(data.labels, return_counts=True)
     if counts.min() < 2:
@@ -84,15 +90,54 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
             "for the test split"
         )
     test_images = ceil(test_fraction * len(data))  # as scikit-learn rounds
-    if not len(labels) <= test_images <= len(data) - len(labels):
+    if test_images > len(data) - len(labels):
         raise InvalidParameter(
             f"source.test_fraction: {test_fraction}: {test_images} of {len(data)} images: expected at "
-            f"least one image of each of the {len(labels)} classes in either split"
+            f"least one image of each of the {len(labels)} classes to train on"
         )
     _, test = train_test_split(
         np.arange(len(data)),
-        test_size=test_fraction,
+        test_size=max(test_images, len(labels)),
         stratify=data.labels,
         random_state=derive_seed(seed, "test split") % 2**32,
     )
-    return np.where(np.isin(np.arange(len(data)), test), "test", "train").tolist()
+    chosen = np.isin(np.arange(len(data)), test)
+    rng = np.random.default_rng(derive_seed(seed, "rare classes"))
+    for label in labels:  # one unseen image, and one to train on, of the rarest class, too
+        of_class = np.flatnonzero(data.labels == label)
+        if chosen[of_class].all() or not chosen[of_class].any():
+            chosen[rng.choice(of_class)] ^= True
+    return np.where(chosen, "test", "train").tolist()
+
+
+def check_manifest(manifest: pd.DataFrame, images: LabelledImages, where: str) -> None:
+    """Refuse a manifest that does not describe these images, row by row.
+
+    Args:
+        manifest: As ``build_manifest``.
+        images: All images.
+        where: Names the manifest in messages.
+
+    Raises:
+        MissingInput: Names the first thing that is wrong.
+    """
+    remedy = "restore the file, or run `kedro run --pipeline=prepare`"
+
+    def refuse_unless(right: Any, what: str) -> None:
+        if not np.all(right):
+            row = f"row {np.flatnonzero(~np.asarray(right))[0]}: " if np.ndim(right) else ""
+            raise MissingInput(f"{where}: {row}{what}: {remedy}")
+
+    columns = ["id", "label", "sha256", "split"]
+    absent = [column for column in columns if column not in manifest]
+    refuse_unless(not absent, f"expected the columns {columns}, found {list(manifest.columns)}")
+    refuse_unless(len(manifest) == len(images), f"{len(manifest)} rows for {len(images)} images")
+    ids, labels = manifest["id"], pd.to_numeric(manifest["label"], errors="coerce")
+    refuse_unless([isinstance(name, str) for name in ids], "expected an `id` of text")
+    refuse_unless(~ids.duplicated(), "expected an `id` that no row above has")
+    refuse_unless(pd.api.types.is_integer_dtype(manifest["label"]), "expected a `label` that is an integer")
+    refuse_unless(labels >= 0, "expected a `label` from 0 on")
+    refuse_unless(labels.to_numpy() == images.labels, "the `label` is not that of the image")
+    refuse_unless(manifest["split"].isin(["train", "test"]), "expected the `split` train or test")
+    hashes = [hashlib.sha256(image.tobytes()).hexdigest() for image in images.images]
+    refuse_unless(manifest["sha256"] == hashes, "the image is another: its `sha256` differs")

@@ -8,6 +8,7 @@ import pandas as pd
 from torchvision.datasets.folder import is_image_file
 
 from erasediff_pipeline.config import CaptionSettings
+from erasediff_pipeline.data.csv_files import read_rows
 from erasediff_pipeline.data.request import AnsweredRequest, forgotten_classes
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.seeding import derive_seed
@@ -21,10 +22,10 @@ def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | N
     """Read a list with one row per image.
 
     Args:
-        path: CSV with a ``prompt`` column. Optional columns: ``case_number``, the number of the image (by
-            default that of the row); a seed, for the noise that a pipeline of diffusers draws from it;
-            guidance, on the scale of diffusers (1 + w); ``class``, the class of the image. Others are
-            ignored.
+        path: CSV with a ``prompt`` column; a prompt may be empty, as one of I2P is. Optional columns:
+            ``case_number``, the number of the image (by default that of the row); a seed, for the noise that
+            a pipeline of diffusers draws from it; guidance, on the scale of diffusers (1 + w); ``class``, the
+            class of the image. Others are ignored.
         seed: Seed of rows without their own.
         guidance_scale: w for rows without guidance.
         limit: Number of rows to read; None reads all.
@@ -39,11 +40,8 @@ def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | N
     """
     table = _read_table(path)
     table = table.head(limit) if limit else table
-    empty = table.index[table["prompt"].str.strip() == ""]
-    if len(empty):
-        raise InvalidParameter(f"prompts.file: {path}, line {empty[0] + 2}: expected a prompt, found none")
     numbers = _column_of(table, path, ("case_number",), np.int64, least=0)
-    cases = pd.Series(range(len(table))) if numbers is None else numbers
+    cases = pd.Series(range(len(table)), table.index) if numbers is None else numbers
     if cases.duplicated().any():
         raise InvalidParameter(
             f"prompts.file: {path}: case_number {cases[cases.duplicated()].iloc[0]} occurs twice: use each "
@@ -59,31 +57,14 @@ def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | N
             "guidance_scale": guidance_scale if guidance is None else guidance - 1,
             "class": table.get("class", ""),
         }
-    )
+    ).reset_index(drop=True)
 
 
 def _read_table(path: str) -> pd.DataFrame:
     """The CSV as text, with a ``prompt`` column and at least one row."""
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise MissingInput(
-            f"prompts.file: {path} does not exist: expected a CSV with a `prompt` column"
-        ) from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, OSError) as error:
-        raise InvalidParameter(f"prompts.file: {path}: expected a CSV: {error}") from None
-    if not isinstance(table.index, pd.RangeIndex):  # pandas makes an index of the surplus fields
-        raise InvalidParameter(
-            f"prompts.file: {path}: a row has more fields than the {len(table.columns)} columns: put text "
-            "with commas in quotes"
-        )
-    if "prompt" not in table:
-        raise InvalidParameter(
-            f"prompts.file: {path} has the columns {list(table.columns)}: expected a `prompt` column"
-        )
-    if table.empty:
-        raise InvalidParameter(f"prompts.file: {path} has no rows: expected at least one")
-    return table
+    if not Path(path).exists():
+        raise MissingInput(f"prompts.file: {path} does not exist: expected a CSV with a `prompt` column")
+    return read_rows(path, f"prompts.file: {path}", ("prompt",), InvalidParameter)
 
 
 def _column_of(
@@ -102,11 +83,11 @@ def _column_of(
     if dtype is np.int64:
         whole &= values % 1 == 0
     if not whole.all():
-        line = int(np.argmin(whole))
+        row = int(np.argmin(whole))
         kind = "a whole number" if dtype is np.int64 else "a number"
         raise InvalidParameter(
-            f"prompts.file: {path}, line {line + 2}: {name} {table[name].iloc[line]!r}: expected {kind} "
-            f"from {least} on"
+            f"prompts.file: {path}, line {table.index[row]}: {name} {table[name].iloc[row]!r}: expected "
+            f"{kind} from {least} on"
         )
     return values.astype(dtype)
 

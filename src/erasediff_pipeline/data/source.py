@@ -17,6 +17,9 @@ class Found:
     names: list[str]
     """Names of the classes, by label."""
 
+    files: list[str] = field(default_factory=list)
+    """Path of each image below ``source.path``; empty if the source has no files."""
+
     captions: list[str] = field(default_factory=list)
     """Caption of each image; empty if the source has no captions."""
 

@@ -1,16 +1,18 @@
 """The split into a forget set and a retain set that a request makes."""
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
 from erasediff_pipeline.config import CaptionSettings, ForgetRequest
+from erasediff_pipeline.data.named import ids_in_file, labels_of_classes, some
 from erasediff_pipeline.data.request import AnsweredRequest, Request, forgotten_classes
 from erasediff_pipeline.errors import InvalidRequest
 
+logger = logging.getLogger(__name__)
 LINES_AT_A_TIME = 10_000
 
 
@@ -25,38 +27,6 @@ def hash_set(rows: pd.DataFrame) -> str:
         text = "\n".join(lines.iloc[start : start + LINES_AT_A_TIME].tolist())
         digest.update(f"\n{text}".encode() if start else text.encode())
     return digest.hexdigest()
-
-
-def read_ids(path: str | Path) -> list[str]:
-    """Read the ids of a request from a CSV with one column ``id``.
-
-    Raises:
-        InvalidRequest: The file is missing, is not such a CSV, is empty, or repeats an id.
-    """
-    where = f"forget.ids_file: {path}"
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except FileNotFoundError:
-        raise InvalidRequest(f"{where} does not exist") from None
-    except OSError as error:
-        raise InvalidRequest(f"{where} cannot be read: {error.strerror}") from None
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"{where} is not a CSV with an `id` column: {error}") from None
-    if "id" not in table.columns:
-        raise InvalidRequest(f"{where} has the columns {list(table.columns)}: expected an `id` column")
-    ids = table["id"].str.strip()
-    if ids.empty:
-        raise InvalidRequest(f"{where} has no rows: name at least one id")
-    repeated = sorted(ids[ids.duplicated()].unique())
-    if repeated:
-        raise InvalidRequest(f"{where} repeats {_some(repeated)}: name each id once")
-    return list(ids)
-
-
-def _some(values: list[str], most: int = 5) -> str:
-    """The first few of many, for a message of one line."""
-    shown = ", ".join(repr(value) for value in values[:most])
-    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
 
 
 @dataclass(frozen=True)
@@ -79,7 +49,8 @@ def split_by_request(
     """Divide the training images into a forget set and a retain set.
 
     Args:
-        manifest: One row per image: ``id``, ``label``, ``sha256``, ``split``.
+        manifest: One row per image: ``id``, ``label``, ``sha256``, ``split``, and ``class`` and ``file`` if
+            classes have names and images have files.
         asked: What to forget.
         earlier: Requests that the base model has answered: their images are in neither set.
         captions: Words that a request by prompts may name.
@@ -91,15 +62,22 @@ def split_by_request(
     everything = manifest[manifest["split"] == "train"]
     gone = _forgotten_before(everything, earlier)
     train = everything[~gone]
-    classes, key = asked.classes, "forget.classes"
+    classes = ids = None
+    key = f"forget.ids_file: {asked.ids_file}"
     if asked.prompts is not None:
         classes = _classes_of_words(asked.prompts, captions or CaptionSettings())
-        key = f"forget.prompts: {_some(asked.prompts)}"
-    _refuse_twice(everything[gone], train, classes, key, asked.ids_file)
+        key = f"forget.prompts: {some(asked.prompts)}"
+    elif asked.classes is not None:
+        classes, key = labels_of_classes(asked.classes, manifest), "forget.classes"
+    else:
+        ids = ids_in_file(str(asked.ids_file), manifest)
+    _refuse_twice(everything[gone], train, classes, ids, key)
     if classes is not None:
         forget = _rows_of_classes(train, classes, key)
+        _warn_of_copies(train, forget)
     else:
-        forget = _rows_of_ids(manifest, train, asked.ids_file)
+        forget = _rows_of_ids(train, ids or [], key)
+        forget = _with_copies(train, forget, asked.duplicates, key)
     if forget.all():
         raise InvalidRequest(
             f"forget: the request covers all {len(train)} training images: leave at least one to retain"
@@ -129,7 +107,7 @@ def _classes_of_words(words: list[str], captions: CaptionSettings) -> list[int]:
     unknown = [word for word in words if word not in known]
     if unknown:
         raise InvalidRequest(
-            f"forget.prompts: {_some(unknown)} not in captions.words: choose from {', '.join(known)}"
+            f"forget.prompts: {some(unknown)} not in captions.words: choose from {', '.join(known)}"
         )
     return sorted({known[word] for word in words})
 
@@ -144,19 +122,39 @@ def _rows_of_classes(train: pd.DataFrame, classes: list[int], asked: str) -> pd.
     return train["label"].isin(classes)
 
 
-def _rows_of_ids(manifest: pd.DataFrame, train: pd.DataFrame, ids_file: str | None) -> pd.Series:
-    ids = read_ids(str(ids_file))
-    where = f"forget.ids_file: {ids_file}"
-    unknown = sorted(set(ids) - set(manifest["id"]))
-    if unknown:
-        raise InvalidRequest(f"{where} names {_some(unknown)}, not in the manifest's `id` column")
+def _rows_of_ids(train: pd.DataFrame, ids: list[str], where: str) -> pd.Series:
     untrained = sorted(set(ids) - set(train["id"]))
     if untrained:
         raise InvalidRequest(
-            f"{where} names {_some(untrained)} of the test split, which the model never saw: "
+            f"{where} names {some(untrained)} of the test split, which the model never saw: "
             "name ids of the train split"
         )
     return train["id"].isin(ids)
+
+
+def _with_copies(train: pd.DataFrame, forget: pd.Series, duplicates: str, where: str) -> pd.Series:
+    """Add exact copies of the forgotten images, or refuse: one in the retain set would be trained on."""
+    copies = train["sha256"].isin(train["sha256"][forget]) & ~forget
+    if not copies.any():
+        return forget
+    named = some(train["id"][copies])
+    if duplicates == "refuse":
+        raise InvalidRequest(
+            f"{where}: {named}: the same pixels as images to forget: name them, too, or set "
+            "forget.duplicates=include"
+        )
+    logger.warning("%s has the same pixels as images to forget, and is forgotten with them", named)
+    return forget | copies
+
+
+def _warn_of_copies(train: pd.DataFrame, forget: pd.Series) -> None:
+    """Name images of retained classes with the same pixels as one of a forgotten class."""
+    copies = train["sha256"].isin(train["sha256"][forget]) & ~forget
+    if copies.any():
+        named = some(train["id"][copies])
+        logger.warning(
+            "%s of retained classes has the same pixels as images to forget, and is trained on", named
+        )
 
 
 def _forgotten_before(train: pd.DataFrame, earlier: Sequence[AnsweredRequest]) -> pd.Series:
@@ -165,7 +163,7 @@ def _forgotten_before(train: pd.DataFrame, earlier: Sequence[AnsweredRequest]) -
 
 
 def _refuse_twice(
-    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, asked: str, ids_file: str | None
+    gone: pd.DataFrame, train: pd.DataFrame, classes: list[int] | None, ids: list[str] | None, where: str
 ) -> None:
     """Refuse what the model has forgotten already: its forget set would be empty.
 
@@ -174,11 +172,9 @@ def _refuse_twice(
     if classes is not None:
         no_more = set(gone["label"]) - set(train["label"])
         again = [str(label) for label in sorted(set(classes) & no_more)]
-        where = asked
     else:
-        again = sorted(set(read_ids(str(ids_file))) & set(gone["id"]))
-        where = f"forget.ids_file: {ids_file}"
+        again = sorted(set(ids or []) & set(gone["id"]))
     if again:
         raise InvalidRequest(
-            f"{where}: {_some(again)}: this model has forgotten it before, see its request_history.json"
+            f"{where}: {some(again)}: this model has forgotten it before, see its request_history.json"
         )

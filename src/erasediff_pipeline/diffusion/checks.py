@@ -1,4 +1,6 @@
-"""Whether a base model fits the data."""
+"""Whether a base model works, and fits the data."""
+
+import torch
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.data.images import LabelledImages
@@ -39,9 +41,62 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
     """
     expected = max(images.classes) + 1
     classes = getattr(model, "classes", expected)  # a text-to-image model has no fixed number of classes
+    if model.image_shape == images.shape and classes == expected - 1:
+        raise MissingInput(
+            f"base_model: {where} has {expected} class embeddings for {expected} classes: expected one more, "
+            "the null class, which stands for no class: train the model with it"
+        )
     if model.image_shape != images.shape or classes < expected:
         raise MissingInput(
             f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
             f"{images.shape} of {expected}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or "
             "fix source.side and source.rgb"
         )
+
+
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+
+
+@torch.no_grad()
+def check_works(model: DiffusionModel, where: str) -> None:
+    """Refuse a model that cannot be trained or sampled: its weights, its noise, or its prediction are wrong.
+
+    It takes one prediction for one image.
+
+    Args:
+        model: The base model, on any device.
+        where: Its place, for the message.
+
+    Raises:
+        MissingInput: Names what is wrong.
+    """
+
+    def refuse(what: str) -> MissingInput:
+        return MissingInput(f"base_model: {where}: {what}")
+
+    if getattr(model.unet.config, "sample_size", None) is None:
+        raise refuse("sample_size: null: write the height of its samples to unet/config.json")
+    for name, weight in model.named_parameters():
+        if weight.is_meta:
+            raise refuse(f"{name} is missing from the weights: download the model again")
+        if not torch.isfinite(weight).all():
+            raise refuse(f"{name} is not finite: restore the weights")
+    scheduler, kind = model.scheduler, type(model.scheduler).__name__
+    predicts = getattr(scheduler.config, "prediction_type", None)
+    if predicts not in PREDICTIONS:
+        raise refuse(f"prediction_type {predicts!r}: expected one of {', '.join(PREDICTIONS)}")
+    like_ddpm = "expected one that adds noise as DDPM does, for example DDPMScheduler"
+    if getattr(scheduler, "alphas_cumprod", None) is None:
+        raise refuse(f"scheduler {kind}: {like_ddpm}")
+    shape = (1, *model.sample_shape)
+    t = torch.tensor([model.timesteps - 1], device=model.device)
+    none, ones = torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device)
+    spread = float(model.noise(none, t, ones).max())
+    if not spread <= 1.001:
+        raise refuse(f"scheduler {kind}: noise with a spread of {spread:.3g} instead of 1: {like_ddpm}")
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
+    prediction = model.denoise(noise, t // 2, model.null_condition(1))
+    if prediction.shape != noise.shape:
+        raise refuse(f"predicts {tuple(prediction.shape[1:])} for {shape[1:]} (C, H, W)")
+    if not torch.isfinite(prediction).all() or not prediction.std() > 0:
+        raise refuse("predicts the same number everywhere, or one that is not finite: restore the weights")

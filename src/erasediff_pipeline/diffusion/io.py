@@ -45,6 +45,8 @@ def load_model(folder: Path) -> ModelWithHistory:
     if (folder / "text_encoder").exists():
         # transformers would keep half precision if the weights are stored so
         options |= {"torch_dtype": torch.float32, **NO_SAFETY_CHECKER}
+    if variants := {name.split(".")[-2] for name in _weights(folder)} & {"fp16", "bf16"}:
+        options["variant"] = min(variants)  # there are no others
     pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
     return ModelWithHistory(pipeline, _read_history(folder / HISTORY))
 
@@ -75,19 +77,30 @@ def save_reproducibly(model: Any, folder: Path) -> None:
 
 
 def refuse_pickles(folder: Path) -> None:
-    """Refuse weights that could run code.
+    """Refuse a part of a pipeline whose weights are pickled, and could run code.
+
+    Files that would not be loaded do not matter: checkpoints of a trainer, or pickles beside safetensors.
 
     Raises:
-        MissingInput: There is a pickled file below the folder.
+        MissingInput: A part has pickled weights only.
     """
-    pickles = sorted(path.name for path in folder.rglob("*") if path.suffix in PICKLES)
-    if pickles:
-        raise MissingInput(
-            f"{folder} holds {pickles}: expected safetensors. If the safetensors files are there too, delete "
-            "the pickles. Otherwise convert in an isolated environment: loading pickles can run code: "
-            f"DiffusionPipeline.from_pretrained('{folder}', use_safetensors=False)"
-            ".save_pretrained('<new directory>')"
-        )
+    parts = [part for part in folder.iterdir() if part.is_dir() and (part / "config.json").exists()]
+    for part in parts:
+        pickles = sorted(file.name for file in part.iterdir() if file.suffix in PICKLES)
+        if pickles and not any(file.suffix == ".safetensors" for file in part.iterdir()):
+            raise MissingInput(
+                f"{part} holds {pickles}: expected safetensors. Convert in an isolated environment, since "
+                "loading pickles can run code: "
+                f"DiffusionPipeline.from_pretrained({str(folder)!r}, use_safetensors=False)"
+                ".save_pretrained('<new directory>')"
+            )
+
+
+def _weights(folder: Path) -> list[str]:
+    """Names of the weights, if every part has them in one precision only, and that is not 32 bits."""
+    names = [file.name for file in folder.glob("*/*.safetensors")]
+    whole = [name for name in names if not name.endswith((".fp16.safetensors", ".bf16.safetensors"))]
+    return [] if whole else names
 
 
 def _read_history(file: Path) -> tuple[AnsweredRequest, ...]:

@@ -24,6 +24,12 @@ CONVERT = (
     "P.from_single_file('{file}').save_pretrained('{folder}')\""
 )
 
+FUSE = (
+    "fuse it into its base model: p = StableDiffusionPipeline.from_pretrained('<base model>'); "
+    "p.load_lora_weights({folder!r}); p.fuse_lora(); p.unload_lora_weights(); "
+    "p.save_pretrained('<new directory>')"
+)
+
 
 def check_named(denoiser: DenoiserSettings) -> None:
     """Refuse settings that name no pretrained base model.
@@ -63,6 +69,8 @@ def find_pretrained(source: str, revision: str | None) -> Path:
             raise MissingInput(
                 f"{where} is not a directory, and the hub does not provide revision {revision!r}: {reason}"
             ) from None
+    if (path / "pytorch_lora_weights.safetensors").exists() or (path / "adapter_config.json").exists():
+        raise MissingInput(f"{where} is a LoRA, not a model: {FUSE.format(folder=str(path))}")
     if not (path / "model_index.json").exists():
         files = sorted(p.name for p in path.iterdir() if p.suffix in (".ckpt", ".safetensors"))
         hint = (

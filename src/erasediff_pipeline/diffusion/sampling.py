@@ -1,6 +1,6 @@
 """Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 
@@ -68,19 +69,63 @@ def sample_batch(
     Returns:
         Images ``[N, C, H, W]`` uint8 on the CPU.
     """
+    c = model.condition(labels)
+
+    def predict(x_t: Tensor, t: Tensor) -> Tensor:
+        return guided_prediction(model, x_t, t.expand(len(c)), c, settings.guidance_scale)
+
+    noise = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
+    return model.decode(denoise_in_steps(model, noise, predict, generators, settings)).cpu()
+
+
+def denoise_in_steps(
+    model: DiffusionModel,
+    noise: Tensor,
+    predict: Callable[[Tensor, Tensor], Tensor],
+    generators: list[torch.Generator],
+    settings: SamplingSettings,
+) -> Tensor:
+    """Go from noise to x0 by the scheduler of ``settings.sampler``.
+
+    Args:
+        model: Has the noise schedule.
+        noise: ``[N, …]`` float, standard normal.
+        predict: x_t and one timestep → the prediction, shaped like x_t.
+        generators: N generators on the CPU, for samplers that draw noise at every step.
+        settings: Sampler and steps.
+    """
     options = OPTIONS.get(settings.sampler, {})
     scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config, **options)
-    scheduler.set_timesteps(settings.steps, device=model.device)
+    scheduler.set_timesteps(settings.steps, device=noise.device)
     extra: dict[str, Any] = STEP_OPTIONS.get(settings.sampler, {})
     if settings.sampler in STOCHASTIC:
         extra = {"generator": generators}
-    c = model.condition(labels)
-    x_t = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
-    x_t = x_t * scheduler.init_noise_sigma
+    x_t = noise * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        prediction = guided_prediction(model, x_t, t.expand(len(c)), c, settings.guidance_scale)
-        x_t = scheduler.step(prediction, t, x_t, **extra).prev_sample
-    return model.decode(x_t).cpu()
+        x_t = scheduler.step(predict(x_t, t), t, x_t, **extra).prev_sample
+    return x_t
+
+
+def check_sampler(model: DiffusionModel, settings: SamplingSettings) -> None:
+    """Refuse a sampler that cannot use the noise schedule of a model, by all of its steps on one number.
+
+    Raises:
+        InvalidParameter: There are more steps than timesteps, or the sampler fails.
+    """
+    if settings.steps > model.timesteps:
+        raise InvalidParameter(
+            f"sampling.steps: {settings.steps}: the model has {model.timesteps} timesteps: use no more steps"
+        )
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn((1, 1, 1, 1), generator=generator)
+    try:
+        denoise_in_steps(model, noise, lambda x_t, t: torch.zeros_like(x_t), [generator], settings)
+    except (IndexError, ValueError) as error:
+        others = ", ".join(name for name in SCHEDULERS if name != settings.sampler)
+        raise InvalidParameter(
+            f"sampling.sampler: {settings.sampler!r}, in {settings.steps} steps, cannot use the noise "
+            f"schedule {model.scheduler.config.beta_schedule!r} ({error}): choose one of {others}"
+        ) from None
 
 
 def draw_samples(

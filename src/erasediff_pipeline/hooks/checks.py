@@ -10,10 +10,12 @@ from pydantic import ValidationError
 
 from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
+from erasediff_pipeline.data.manifest import check_manifest
 from erasediff_pipeline.data.split import split_by_request
-from erasediff_pipeline.diffusion.checks import check_condition, check_shape
+from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
 from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
+from erasediff_pipeline.diffusion.sampling import check_sampler
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.checks import check_prompts
 from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifier
@@ -21,6 +23,7 @@ from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.paths import check_writable
+from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
 
@@ -33,7 +36,9 @@ class CheckInputs:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Validate all parameters."""
+        """Validate all parameters, and that this process knows whether there are others."""
+        if leftovers := explain_leftovers():
+            raise InvalidParameter(leftovers)
         try:
             self.parameters = Parameters.model_validate(context.config_loader["parameters"])
         except ValidationError as error:
@@ -45,6 +50,7 @@ class CheckInputs:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
         inputs, parameters = pipeline.inputs(), self.parameters
+        self.asks_later = "params:forget" in inputs and "manifest" in pipeline.all_outputs()
         _check_existence(inputs, catalog, parameters, self.environment)
         for name in sorted(inputs):
             if name.startswith("params:"):
@@ -60,6 +66,8 @@ class CheckInputs:
         classifier: Any = catalog.load("classifier") if "classifier" in inputs else None
         if {"params:forget", "manifest"} <= inputs:
             manifest = catalog.load("manifest")
+            if "images" in inputs:
+                check_manifest(manifest, catalog.load("images"), place_of(catalog, "manifest"))
             earlier = base.history if base is not None else ()
             split = split_by_request(manifest, parameters.forget, earlier, parameters.captions)
             if "params:audit" in inputs:
@@ -79,9 +87,17 @@ class CheckInputs:
             )
         if base is not None:
             model, where = wrap(base.pipeline), place_of(catalog, "base_model")
+            check_works(model, where)
             check_condition(model, where, parameters.captions)
+            check_sampler(model, parameters.sampling)
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
+
+    @hook_impl
+    def after_node_run(self, outputs: dict[str, Any]) -> None:
+        """Check the request as soon as the manifest is made, before a base model is trained."""
+        if self.asks_later and "manifest" in outputs:
+            split_by_request(outputs["manifest"], self.parameters.forget, (), self.parameters.captions)
 
 
 def _check_existence(

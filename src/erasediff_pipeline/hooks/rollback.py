@@ -60,8 +60,9 @@ class RollBack:
         self.replaced.add(path)
         _remove(_aside_of(path))  # left by a run that was killed at its very end
         with self.record.open("a") as record:
-            record.write(json.dumps({"path": self._below_root(path), "existed": path.exists()}) + "\n")
-        if path.exists():
+            existed = os.path.lexists(path)  # a broken link, too
+            record.write(json.dumps({"path": self._below_root(path), "existed": existed}) + "\n")
+        if existed:
             path.rename(_aside_of(path))
 
     @hook_impl(tryfirst=True)
@@ -124,7 +125,7 @@ class RollBack:
             path = self.data.parent / entry["path"]
             for unfinished in leftovers_of(path):
                 _remove(unfinished)
-            if _aside_of(path).exists():
+            if os.path.lexists(_aside_of(path)):
                 _remove(path)
                 _aside_of(path).rename(path)
             elif not entry["existed"]:
@@ -143,8 +144,8 @@ def _aside_of(path: Path) -> Path:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it exists."""
-    if path.is_dir():
+    """Remove a file, a folder or a link, if it exists; what a link points to stays."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

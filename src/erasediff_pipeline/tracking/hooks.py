@@ -15,7 +15,7 @@ from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
 from erasediff_pipeline.config.deciding import as_plain
 from erasediff_pipeline.tracking.numbers import flatten
 from erasediff_pipeline.tracking.outbox import Outbox, is_away
-from erasediff_pipeline.tracking.store import connect_once, tracking_uri
+from erasediff_pipeline.tracking.store import check_address, connect_once, follow_project, tracking_uri
 
 logger = logging.getLogger(__name__)
 ON_LOG, OUTBOX = "on_log", "outbox"
@@ -37,6 +37,8 @@ class TrackRun(MlflowHook):
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
         """Connect to MLflow's store."""
+        check_address()
+        follow_project()
         connect_once(tracking_uri())
         super().after_context_created(context)
 

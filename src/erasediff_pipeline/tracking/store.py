@@ -1,11 +1,17 @@
 """Address of MLflow's store."""
 
+import logging
 import os
 from urllib.parse import unquote, urlsplit
 
 from mlflow.store.db.utils import create_sqlalchemy_engine
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import NoSuchTableError
 
+from erasediff_pipeline.errors import InvalidParameter, hide_credentials
 from erasediff_pipeline.paths import project_root
+
+logger = logging.getLogger(__name__)
 
 
 def tracking_uri() -> str:
@@ -23,7 +29,10 @@ def separate_credentials() -> None:
 
     Without a password there, ``MLFLOW_TRACKING_PASSWORD`` stays: MLflow sends user and password together.
     """
-    parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    try:
+        parts = urlsplit(os.environ.get("MLFLOW_TRACKING_URI", ""))
+    except ValueError:  # the checks before a run say it in one line
+        return
     userinfo, at, host = parts.netloc.rpartition("@")
     if at and parts.scheme in ("http", "https"):
         user, _, password = userinfo.partition(":")
@@ -31,6 +40,60 @@ def separate_credentials() -> None:
         if password:
             os.environ["MLFLOW_TRACKING_PASSWORD"] = unquote(password)
         os.environ["MLFLOW_TRACKING_URI"] = parts._replace(netloc=host).geturl()
+
+
+def check_address() -> None:
+    """Refuse an address of a server that is none.
+
+    Raises:
+        InvalidParameter: ``MLFLOW_TRACKING_URI`` cannot be parsed.
+    """
+    try:
+        _ = urlsplit(tracking_uri()).port
+    except ValueError as error:
+        said = hide_credentials(tracking_uri())
+        raise InvalidParameter(
+            f"MLFLOW_TRACKING_URI: {said}: {error}: expected http://<host>:<port> or a path"
+        ) from None
+
+
+PLACES = {
+    "experiments": ("artifact_location",),
+    "runs": ("artifact_uri",),
+    "model_versions": ("source", "storage_location"),
+    "logged_models": ("artifact_location",),
+}
+"""Columns of MLflow's database that hold absolute paths below the project."""
+
+
+def follow_project() -> None:
+    """Replace paths in the project's own store, if the project has been moved or copied.
+
+    MLflow keeps the absolute path of an experiment's files: reports and weights would go to the old folder.
+    """
+    database, new = project_root() / "mlflow.db", artifact_location()
+    if new is None or not database.exists():
+        return
+    engine = create_sqlalchemy_engine(tracking_uri())
+    try:
+        present = {table: {c["name"] for c in inspect(engine).get_columns(table)} for table in PLACES}
+    except NoSuchTableError:  # not MLflow's, or not filled yet: MLflow says so
+        return
+    with engine.begin() as connection:
+        rows = connection.execute(text("SELECT artifact_location FROM experiments")).scalars()
+        moved = {old for old in rows if old and old.endswith("/mlartifacts") and old != new}
+        for old in sorted(moved):
+            for table, columns in PLACES.items():
+                for column in set(columns) & present[table]:
+                    connection.execute(
+                        text(
+                            f"UPDATE {table} SET {column} = :new || substr({column}, :length) "
+                            f"WHERE {column} = :old OR {column} LIKE :below"
+                        ),
+                        {"new": new, "old": old, "length": len(old) + 1, "below": f"{old}/%"},
+                    )
+            logger.info("mlflow.db: the project was at %s: its paths are replaced", old)
+    engine.dispose()
 
 
 def connect_once(uri: str) -> None:

@@ -4,7 +4,9 @@ import pandas as pd
 
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.diffusion.checks import check_works
 from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, load_pretrained
 from erasediff_pipeline.training.loop import OnLog
 from erasediff_pipeline.training.pretraining import pretrain
@@ -17,9 +19,11 @@ def select_train(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImag
 
 
 def load_base_model(denoiser: DenoiserSettings) -> ModelWithHistory:
-    """Load the model that ``denoiser.pretrained`` names."""
+    """Load the model that ``denoiser.pretrained`` names, if it works: it replaces the base model."""
     check_named(denoiser)
-    return load_pretrained(str(denoiser.pretrained), denoiser.revision)
+    loaded = load_pretrained(str(denoiser.pretrained), denoiser.revision)
+    check_works(wrap(loaded.pipeline), str(denoiser.pretrained))
+    return loaded
 
 
 def train_base_model(

@@ -1,0 +1,117 @@
+"""What a request names, found in the manifest: classes by number or name, images by id or file."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+import pandas as pd
+
+from erasediff_pipeline.data.csv_files import read_rows
+from erasediff_pipeline.errors import InvalidRequest, did_you_mean
+
+DIGITS = 6
+"""Of an id, see ``manifest.build_manifest``."""
+
+
+def some(values: Iterable[str], most: int = 5) -> str:
+    """The first few of many, for a message of one line."""
+    values = list(values)
+    shown = ", ".join(repr(value) for value in values[:most])
+    return shown if len(values) <= most else f"{shown} and {len(values) - most} more"
+
+
+def labels_of_classes(classes: Iterable[int | str], manifest: pd.DataFrame) -> list[int]:
+    """Find the labels of classes.
+
+    Args:
+        classes: Labels, or names; several names or labels may stand in one text, with spaces between.
+        manifest: One row per image; ``class`` has the names, if the source has any.
+
+    Raises:
+        InvalidRequest: A name is unknown.
+    """
+    named = manifest.get(["label", "class"], pd.DataFrame(columns=["label", "class"])).drop_duplicates()
+    labels = dict(zip(named["class"], named["label"].astype(int), strict=True))
+    found: list[int] = []
+    for asked in classes:
+        if isinstance(asked, str) and asked not in labels and len(parts := asked.split()) > 1:
+            found += labels_of_classes([int(part) if part.isdigit() else part for part in parts], manifest)
+        elif isinstance(asked, int):
+            found.append(asked)
+        elif asked in labels:
+            found.append(labels[asked])
+        elif labels:
+            known = ", ".join(labels)
+            raise InvalidRequest(
+                f"forget.classes: {asked!r} is no class{did_you_mean(asked, labels)}: choose from {known}"
+            )
+        else:
+            numbers = sorted(int(label) for label in manifest["label"].unique())
+            raise InvalidRequest(
+                f"forget.classes: {asked!r}: the classes of this source have no names: choose from {numbers}"
+            )
+    return found
+
+
+def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
+    """Read which images a CSV names, as ids of the manifest.
+
+    Args:
+        path: CSV with a column ``id``, or a column ``file`` with names as in the manifest's ``file``: the
+            path below ``source.path``, or the name alone if no other image has it. Numbers without leading
+            zeros, or with ``.0``, are ids that a spreadsheet has changed.
+        manifest: One row per image.
+
+    Raises:
+        InvalidRequest: It is not such a CSV, repeats an image, or names one that the manifest has not.
+    """
+    where = f"forget.ids_file: {path}"
+    table = read_rows(path, where, (), InvalidRequest)
+    if "id" in table:
+        ids = _match_ids(table["id"].str.strip(), manifest, where)
+    elif "file" in table and "file" in manifest:
+        ids = _match_files(table["file"].str.strip(), manifest, where)
+    elif "file" in table:
+        raise InvalidRequest(f"{where}: images of this source have no files: name them by `id`")
+    else:
+        raise InvalidRequest(f"{where} has the columns {list(table)}: expected an `id` or a `file` column")
+    repeated = sorted(name for name, count in Counter(ids).items() if count > 1)
+    if repeated:
+        raise InvalidRequest(f"{where} repeats {some(repeated)}: name each image once")
+    return ids
+
+
+def _match_ids(names: pd.Series, manifest: pd.DataFrame, where: str) -> list[str]:
+    known = set(manifest["id"])
+    found: list[str] = []
+    unknown: list[str] = []
+    for name in names:
+        number = re.fullmatch(r"(\d+)(\.0*)?", name)
+        padded = number[1].zfill(DIGITS) if number else name
+        match = name if name in known else padded
+        (found if match in known else unknown).append(match if match in known else name)
+    if unknown:
+        raise InvalidRequest(f"{where} names {some(unknown)}, not in the manifest's `id` column")
+    return found
+
+
+def _match_files(names: pd.Series, manifest: pd.DataFrame, where: str) -> list[str]:
+    by_path = dict(zip(manifest["file"], manifest["id"], strict=True))
+    by_name: dict[str, list[str]] = {}
+    for path in by_path:
+        by_name.setdefault(path.rsplit("/", 1)[-1], []).append(path)
+    found = []
+    for name in names:
+        path = name.replace("\\", "/").removeprefix("./")
+        matches = [path] if path in by_path else by_name.get(path, [])
+        if not matches:
+            nearest = get_close_matches(path, by_path, 1) or get_close_matches(path, by_name, 1)
+            hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
+            raise InvalidRequest(f"{where} names {name!r}, not in the manifest's `file` column{hint}")
+        if len(matches) > 1:
+            raise InvalidRequest(
+                f"{where} names {name!r}, which may be {some(matches)}: name its folder, too"
+            )
+        found.append(by_path[matches[0]])
+    return found
