@@ -37,9 +37,9 @@ def test_parameter(earlier, quick_run, parameter):
     quick_run.refuses(earlier.project, UNLEARN, f"--params={parameter}", said=PARAMETERS[parameter])
 
 
-def test_the_default_pipeline_looks_at_the_request_before_it_trains(earlier, quick_run):
+def test_the_default_pipeline_looks_at_the_request_before_it_trains(copy, quick_run):
     """The base model would take twenty minutes; the data that `prepare` wrote are taken back."""
-    quick_run.refuses(earlier.project, "--params=forget.classes=77", said=["forget.classes", "[77] not in"])
+    quick_run.refuses(copy, "--params=forget.classes=77", said=["forget.classes", "[77] not in"])
 
 
 @pytest.mark.parametrize("left", [{"RANK": "1"}, {"WORLD_SIZE": "2"}, {"RANK": "x"}])
