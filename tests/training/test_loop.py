@@ -323,7 +323,7 @@ def test_a_part_takes_all_of_a_batch_along():
 
 
 def test_parts_must_divide_the_batch():
-    with pytest.raises(ValidationError, match="accumulation 3: it must divide batch_size 64"):
+    with pytest.raises(ValidationError, match="accumulation 3: it must divide batch_size 32"):
         EraseDiffSettings(accumulation=3)
 
 
