@@ -18,8 +18,8 @@ def metrics(unlearned):
 
 
 def test_within_minutes_and_the_memory(unlearned):
-    """Three minutes of two cores; in seconds of the clock it would depend on the test that runs beside it."""
-    assert unlearned.run.cpu_seconds <= 2 * 180
+    """With 76,800 evaluations the whole run took 137 s on two idle cores; machines differ threefold."""
+    assert read_json(unlearned.report / "run.json")["cost"]["denoiser_evaluations"] <= 76_800
     assert unlearned.run.peak_memory <= 2.5e9
 
 

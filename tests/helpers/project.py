@@ -65,9 +65,6 @@ class Finished(NamedTuple):
     peak_memory: int = 0
     """Bytes, the largest of its processes; of one in a process of its own."""
 
-    cpu_seconds: float = 0.0
-    """Of all its processes, whatever else the machine does; of one in a process of its own."""
-
 
 def clean_environment(project, **changes):
     """The environment of a user who has activated the virtual environment; the copy's code runs in it.
@@ -124,8 +121,7 @@ def run_command(project, *command, check=True, **options):
     process.returncode = os.waitstatus_to_exitcode(status)
     seconds, output = time.perf_counter() - started, process.log.read_text()
     assert not check or process.returncode == 0, output
-    cpu_seconds = usage.ru_utime + usage.ru_stime
-    return Finished(process.returncode, output, seconds, usage.ru_maxrss * 1024, cpu_seconds)
+    return Finished(process.returncode, output, seconds, usage.ru_maxrss * 1024)
 
 
 def kedro_run(project, *arguments, **options):
