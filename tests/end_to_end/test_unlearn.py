@@ -18,8 +18,14 @@ def metrics(unlearned):
 
 
 def test_within_minutes_and_the_memory(unlearned):
-    """With 76,800 evaluations the whole run took 137 s on two idle cores; machines differ threefold."""
-    assert read_json(unlearned.report / "run.json")["cost"]["denoiser_evaluations"] <= 76_800
+    """Three minutes at the speed of two idle cores, 76,800 evaluations of a training in 73.4 s.
+
+    A machine that is slower, or shared with another test, gets as much more: its training says how much.
+    """
+    cost = read_json(unlearned.report / "run.json")["cost"]
+    assert cost["denoiser_evaluations"] <= 64_000
+    slowness = cost["wall_seconds"] / cost["denoiser_evaluations"] / (73.4 / 76_800)
+    assert unlearned.run.seconds <= 180 * max(1, slowness)
     assert unlearned.run.peak_memory <= 2.5e9
 
 
