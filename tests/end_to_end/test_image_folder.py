@@ -51,7 +51,7 @@ def test_from_a_folder_to_a_model_that_has_forgotten(own, folder, quick_run, env
     assert images.shape == (60, 3, side, side)
 
     quick_run(own, option, "--pipeline=pretrain")
-    run = quick_run(own, option, "--pipeline=unlearn", f"--params={QUICK},forget.classes=2")
+    run = quick_run(own, option, "--pipeline=unlearn", f"--params={QUICK},forget.classes=sky")
     assert "erasediff: forget class 2 sky (16 images)" in " ".join(run.output.split())
     metrics = read_json(data / f"08_reporting/{environment}/erasediff/metrics.json")
     assert (metrics["forget"]["classes"], metrics["forget"]["forget_images"]) == ([2], 16)

@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,8 @@ class Found:
 
     names: list[str]
     """Names of the classes, by label."""
+
+    _: KW_ONLY
 
     files: list[str] = field(default_factory=list)
     """Path of each image below ``source.path``; empty if the source has no files."""

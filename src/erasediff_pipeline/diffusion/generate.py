@@ -70,4 +70,4 @@ def generate_images(
     store.fill(places, notes, draw, [range(len(rows))], sampling.batch_size, "generate")
     images = collect(store.load(place) for place in places)
     names = [captions.words.get(label, [""])[0] for label in range(max(captions.words) + 1)]
-    return LabelledImages(images, np.array([label for label, _, _ in rows])), Found(names, prompts)
+    return LabelledImages(images, np.array([label for label, _, _ in rows])), Found(names, captions=prompts)
