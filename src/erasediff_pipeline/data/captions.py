@@ -1,5 +1,8 @@
 """Captions of labelled images, from words for the classes and templates."""
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
@@ -11,6 +14,29 @@ from erasediff_pipeline.seeding import derive_seed
 def prompts_of(words: list[str], templates: list[str]) -> list[str]:
     """Every word in every template."""
     return [template.replace("{}", word) for word in words for template in templates]
+
+
+def check_words(names: Mapping[int, str], captions: CaptionSettings) -> None:
+    """Refuse words of other classes than these, for example those of the digits for images of animals.
+
+    Args:
+        names: Name of each class, by label.
+        captions: A word of a class must be part of its name, or its name part of a word.
+
+    Raises:
+        InvalidParameter: A class has words, none of which has to do with its name.
+    """
+
+    def plain(text: str) -> str:
+        return re.sub(r"[\W_]+", " ", text).casefold().strip()
+
+    for label, words in captions.words.items():
+        name = plain(names.get(label, ""))
+        if name and not any(name in word or word in name for word in map(plain, words)):
+            raise InvalidParameter(
+                f"captions.words: class {label} is {names[label]!r}: expected {names[label]!r} among its "
+                f"words, found {', '.join(map(repr, words))}"
+            )
 
 
 def add_captions(manifest: pd.DataFrame, captions: CaptionSettings, seed: int) -> pd.DataFrame:

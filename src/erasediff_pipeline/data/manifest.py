@@ -10,7 +10,7 @@ import pandas as pd
 from sklearn.model_selection import train_test_split
 
 from erasediff_pipeline.config import CaptionSettings, SourceSettings
-from erasediff_pipeline.data.captions import add_captions
+from erasediff_pipeline.data.captions import add_captions, check_words
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.source import Found
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -39,16 +39,21 @@ def describe_images(
 
     Raises:
         MissingInput: A class has a single image.
-        InvalidParameter: A class has no words, although ``captions.words`` is set.
+        InvalidParameter: A class has no words, or those of another class, although ``captions.words`` is set.
     """
     manifest = build_manifest(images, settings.test_fraction, seed, found.split)
-    if any(name != str(label) for label, name in enumerate(found.names)):
+    named = any(name != str(label) for label, name in enumerate(found.names))
+    if named:
         manifest["class"] = [found.names[label] for label in images.labels]
     if found.files:
         manifest["file"] = found.files
     if found.captions:
         return manifest.assign(prompt=found.captions)
-    return add_captions(manifest, captions, seed) if captions.words else manifest
+    if not captions.words:
+        return manifest
+    if named:
+        check_words(dict(enumerate(found.names)), captions)
+    return add_captions(manifest, captions, seed)
 
 
 def build_manifest(

@@ -25,7 +25,8 @@ def report_source(
 
     Returns:
         ``source``, ``images`` (their number), ``shape`` (C, H, W), ``classes`` (``label``, ``name``,
-        ``train``, ``test``), ``sizes`` (number of images of each size), ``skipped`` (file → reason).
+        ``train``, ``test``), ``constant`` (number of images of a single colour), ``copies`` (number of images
+        whose pixels another one has), ``sizes`` (number of images of each size), ``skipped`` (file → reason).
     """
     counts = pd.crosstab(manifest["label"], manifest["split"]).reindex(
         columns=["train", "test"], fill_value=0
@@ -36,6 +37,11 @@ def report_source(
     ]
     for row in classes:
         logger.info("class %(label)d is %(name)r: %(train)d images to train on, %(test)d unseen", row)
+    constant = sum(int(image.min() == image.max()) for image in images.images)
+    copies = int(manifest["sha256"].duplicated().sum())
+    for count, what in ((constant, "have a single colour"), (copies, "are copies of others")):
+        if count > len(images) / 2:
+            logger.warning("%d of %d images %s: look at the files of the source", count, len(images), what)
     if found.skipped:
         logger.warning("%d files were skipped; source.json lists them", len(found.skipped))
     return {
@@ -43,6 +49,8 @@ def report_source(
         "images": len(images),
         "shape": list(images.shape),
         "classes": classes,
+        "constant": constant,
+        "copies": copies,
         "sizes": dict(found.sizes.most_common()),
         "skipped": found.skipped,
     }
