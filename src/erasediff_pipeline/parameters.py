@@ -15,6 +15,7 @@ from erasediff_pipeline.config.prompt_list import PromptListSettings
 from erasediff_pipeline.config.release import ReleaseSettings, SigningSettings
 from erasediff_pipeline.config.reporting import ReportSettings, TrackingSettings
 from erasediff_pipeline.config.training import ClassifierSettings, DenoiserSettings, PretrainSettings
+from erasediff_pipeline.errors import did_you_mean
 from erasediff_pipeline.unlearning.registry import METHODS
 
 
@@ -67,7 +68,8 @@ class _Sections(Settings):
             for name in names:
                 if name not in METHODS:
                     allowed = ", ".join(map(repr, METHODS))
-                    raise ValueError(f"{section}.methods: {name!r} is unknown: choose from {allowed}")
+                    near = did_you_mean(name, METHODS)
+                    raise ValueError(f"{section}.methods: {name!r} is unknown{near}: choose from {allowed}")
         return self
 
 

@@ -17,8 +17,8 @@ class Settings(BaseModel):
 
 
 def as_list(value: Any) -> Any:
-    """Turn one value into a list of one: a list cannot be typed in ``--params=forget.classes=3``."""
-    return [value] if isinstance(value, int | str) and not isinstance(value, bool) else value
+    """Turn one value into a list of one, as in ``--params=forget.classes=3``."""
+    return value if isinstance(value, list | tuple | dict) or value is None else [value]
 
 
 def as_words(value: Any) -> Any:

@@ -14,7 +14,7 @@ class CaptionSettings(Settings):
     """Class number → its words, all synonyms, for example ``3: [three, "3"]``; empty for a class-conditional
     model."""
 
-    templates: list[str] = Field(default_factory=list)
+    templates: Annotated[list[str], BeforeValidator(as_list)] = Field(default_factory=list)
     """Sentences with ``{}`` in place of the word, for example ``a photo of the digit {}``."""
 
     @model_validator(mode="after")

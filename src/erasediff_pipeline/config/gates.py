@@ -6,6 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.config.metrics import METRICS
+from erasediff_pipeline.errors import did_you_mean
 
 
 class Gate(Settings):
@@ -74,7 +75,8 @@ class GateSettings(Settings):
         known = [name for name, metric in METRICS.items() if metric.gated]
         for name, gate in value.items():
             if name not in known:
-                raise ValueError(f"unknown figure {name!r}: choose from {', '.join(known)}")
+                near = did_you_mean(name, known)
+                raise ValueError(f"unknown figure {name!r}{near}: choose from {', '.join(known)}")
             if gate is not None and gate.of == "retrained" and not METRICS[name].audited:
                 raise ValueError(
                     f"{name}: of: retrained: only audits measure the retrained model: use base or null"

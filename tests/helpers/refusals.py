@@ -1,0 +1,26 @@
+"""A table of inputs: each gives this result, or is refused with these words."""
+
+import pytest
+
+from erasediff_pipeline.errors import UserError
+
+
+class Refused(tuple):
+    """Words of the one line that refuses an input."""
+
+
+def refused(*words):
+    return Refused(words)
+
+
+def check(answer, expected):
+    """``answer()`` returns what is expected, or ends with one line that has these words."""
+    if not isinstance(expected, Refused):
+        assert answer() == expected
+        return
+    with pytest.raises(UserError) as error:
+        answer()
+    line = error.value.message
+    assert "\n" not in line
+    assert len(line) < 800, line
+    assert [word for word in expected if word not in line] == [], line
