@@ -17,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from erasediff_pipeline.data.request import AnsweredRequest
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.files import atomic_directory, atomic_file
+from erasediff_pipeline.paths import relative
 
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 
@@ -122,7 +123,7 @@ def _read_history(folder: Path) -> tuple[AnsweredRequest, ...]:
         named = card.exists() and HISTORY in card.read_text(errors="replace")
         if named or bound - {None}:
             by = CARD if named else "the metadata of the weights"
-            raise MissingInput(f"{file} is missing, but {by} names it: {remedy}")
+            raise MissingInput(f"{relative(file)} is missing, but {by} names it: {remedy}")
         return ()
     content = file.read_bytes()
     try:
@@ -130,9 +131,9 @@ def _read_history(folder: Path) -> tuple[AnsweredRequest, ...]:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
-        raise MissingInput(f"{file}: {where}: {first['msg']}: {remedy}") from None
+        raise MissingInput(f"{relative(file)}: {where}: {first['msg']}: {remedy}") from None
     if bound - {None, hashlib.sha256(content).hexdigest()}:
-        raise MissingInput(f"{file} is not the one that the weights were saved with: {remedy}")
+        raise MissingInput(f"{relative(file)} is not the one that the weights were saved with: {remedy}")
     return history
 
 
