@@ -1,11 +1,12 @@
 import copy
+import hashlib
 
 import numpy as np
 import torch
 from torch import nn
 
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.hashing import hash_images, hash_weights
+from erasediff_pipeline.hashing import hash_files, hash_images, hash_weights
 
 
 def make(seed=0):
@@ -48,3 +49,11 @@ def test_pixels_labels_order_and_shape_count():
     different = [images(), images(changed=1), images(labels=(0, 1, 2)), images(shape=(3, 2, 1, 2))]
     different += [images().select(np.array(rows)) for rows in ([0, 2, 1], [0, 1])]
     assert len({hash_images(each) for each in different}) == 6
+
+
+def test_every_file_of_a_folder_has_the_hash_that_sha256sum_prints(tmp_path):
+    (tmp_path / "unet").mkdir()
+    names = (".a", "unet/b")
+    for name in names:
+        (tmp_path / name).write_bytes(name.encode())
+    assert hash_files(tmp_path) == {name: hashlib.sha256(name.encode()).hexdigest() for name in names}

@@ -42,6 +42,6 @@ def fingerprint(*components: str, versions: dict[str, int] | None = None, **inpu
     return hash_json(describe_inputs(*components, versions=versions, **inputs))
 
 
-def hash_json(values: dict[str, Any]) -> str:
+def hash_json(values: dict[Any, Any]) -> str:
     """SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

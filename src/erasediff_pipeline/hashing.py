@@ -1,6 +1,7 @@
-"""Hashes of the content of weights and images, independent of file formats."""
+"""Hashes of the content of weights and images, independent of file formats; and of files."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 from torch import nn
@@ -27,3 +28,12 @@ def hash_images(images: LabelledImages) -> str:
         digest.update(np.ascontiguousarray(images.images[start : start + ROWS_AT_ONCE]).tobytes())
     digest.update(images.labels.tobytes())
     return digest.hexdigest()
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file in a folder, by its path below it, in order."""
+    hashes = {}
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        with file.open("rb") as content:
+            hashes[file.relative_to(folder).as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
+    return hashes

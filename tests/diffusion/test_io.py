@@ -1,16 +1,27 @@
 import copy
+import hashlib
 import json
 from types import SimpleNamespace
 
 import pytest
 import torch
 from diffusers import DDPMPipeline
+from safetensors.torch import load_file, save_file
 
-from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model, save_model
+from erasediff_pipeline.diffusion.io import (
+    CARD,
+    HISTORY,
+    HISTORY_SHA256,
+    ModelWithHistory,
+    load_model,
+    save_model,
+)
 from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.evidence.card import TEMPLATE
 from erasediff_pipeline.hashing import hash_weights
 from tests.helpers.requests import answered
 
+WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 REQUESTS = (answered(0), answered(1, by="ids", ids=["000007"]))
 
 
@@ -103,6 +114,56 @@ def test_history_travels_with_the_weights(model, tmp_path):
     # That of an earlier model does not stay.
     save_model(model, tmp_path / "b")
     assert load_model(tmp_path / "b").history == ()
+
+
+def test_the_weights_hold_the_hash_of_the_history_in_the_same_bytes_each_time(model, tmp_path):
+    for name in ("a", "b"):
+        save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / name)
+    written = files_of(tmp_path / "a")
+    assert written == files_of(tmp_path / "b")
+    assert hashlib.sha256(written[HISTORY]).hexdigest().encode() in written[WEIGHTS]
+    save_model(model, tmp_path / "base")
+    base, bound = (load_file(tmp_path / name / WEIGHTS) for name in ("base", "a"))
+    assert all(torch.equal(bound[key], base[key]) for key in base)
+    assert HISTORY_SHA256.encode() not in files_of(tmp_path / "base")[WEIGHTS]
+
+
+def forget(file):
+    file.unlink()
+
+
+def empty(file):
+    file.write_text("[]\n")
+
+
+def shorten(file):
+    file.write_text(json.dumps(json.loads(file.read_text())[:1]))
+
+
+def edit(file):
+    file.write_text(file.read_text().replace("000007", "000008"))
+
+
+@pytest.mark.parametrize("tamper", [forget, empty, shorten, edit])
+def test_a_history_that_is_not_that_of_the_weights_is_refused(model, tmp_path, tamper):
+    save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / "model")
+    tamper(tmp_path / "model" / HISTORY)
+    with pytest.raises(MissingInput, match=rf"{HISTORY}.*restore the file") as refused:
+        load_model(tmp_path / "model")
+    assert "\n" not in refused.value.message
+
+
+@pytest.mark.parametrize("tamper", [forget, empty])
+def test_the_card_of_an_older_model_says_that_there_was_a_history(model, tmp_path, tamper):
+    """Its weights do not."""
+    save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / "model")
+    weights = tmp_path / "model" / WEIGHTS
+    save_file(load_file(weights), weights, {"format": "pt"})
+    (tmp_path / "model" / CARD).write_text(TEMPLATE)
+    assert load_model(tmp_path / "model").history == REQUESTS
+    tamper(tmp_path / "model" / HISTORY)
+    with pytest.raises(MissingInput, match=rf"{HISTORY}.*restore the file"):
+        load_model(tmp_path / "model")
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", '[{"by": "classes"}]', '[{"by": "magic", "classes": [0]}]'])

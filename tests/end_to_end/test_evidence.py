@@ -122,11 +122,36 @@ def test_the_private_key_is_nowhere_but_in_its_file(signed):
     assert not [file for file in [*files, project / "mlflow.db"] if secret in file.read_bytes()]
 
 
-def test_figures_of_another_model_are_no_evidence(own, quick_run):
-    file = own / UNLEARNT / "run.json"
-    told = read_json(file)["provenance"]["erased_model_sha256"]
-    file.write_text(file.read_text().replace(told, "0" * 64))
-    quick_run.refuses(own, "--pipeline=audit", said=["audit.model: 'erasediff'", "0" * 64])
+HISTORY = "data/06_models/erasediff/request_history.json"
+SAMPLES = "data/07_model_output/erasediff/base_samples/images.npy"
+
+
+@pytest.mark.parametrize(
+    ("file", "pipelines"),
+    [
+        (f"{UNLEARNT}/run.json", ["audit", "sign", "release"]),
+        (HISTORY, ["audit", "sign", "release"]),
+        (f"{UNLEARNT}/metrics.json", ["audit"]),
+        (f"{UNLEARNT}/curves.csv", ["audit"]),
+        (SAMPLES, ["audit"]),
+        *((f"{AUDITED}/{name}", ["sign"]) for name in ("evidence.json", "audit.png", "files.json")),
+    ],
+)
+def test_what_was_edited_is_no_evidence(own, quick_run, file, pipelines):
+    content = (own / file).read_bytes()
+    at = max(content.rfind(digit) for digit in b"0123456789\xff")
+    (own / file).write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
+    name = file.split("/")[-2] if file == SAMPLES else file.split("/")[-1]
+    for pipeline in pipelines:
+        quick_run.refuses(own, f"--pipeline={pipeline}", said=[name])
+
+
+def test_every_file_of_an_audit_is_recorded(audited):
+    folder = audited[0] / AUDITED
+    assert {path.name for path in folder.iterdir()} == {
+        "files.json",
+        *read_json(folder / "files.json")["files"],
+    }
 
 
 def test_release_removes_what_it_says_and_keeps_the_rest(own, quick_run):

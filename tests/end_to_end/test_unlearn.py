@@ -39,7 +39,7 @@ def test_metrics_keep_the_contract(unlearned, metrics):
     forgotten = {"none", "other_class", "other_classes", "fid", "precision"}
     assert set(metrics["base"]["forgotten"]) == set(metrics["erased"]["forgotten"]) == forgotten
     run = read_json(unlearned.report / "run.json")
-    assert set(run) == {"cost", "provenance"}
+    assert set(run) == {"cost", "provenance", "results", "sha256"}
     assert set(run["cost"]) == {"steps", "denoiser_evaluations", "wall_seconds", "peak_memory_bytes"}
     assert run["provenance"]["base_model_sha256"] != run["provenance"]["erased_model_sha256"]
 

@@ -93,6 +93,25 @@ def test_a_missing_or_damaged_key_means_made_anew(workshop, damage):
     assert [workshop.once("b"), workshop.once("c")] == ["b", "b"]
 
 
+def test_a_result_that_was_edited_is_made_anew(workshop):
+    workshop.once("a")
+    text = workshop.store.folder / PLACE / "text"
+    text.write_text("better")
+    assert [workshop.once("b"), workshop.once("c")] == ["b", "b"]
+    text.unlink()
+    assert [workshop.once("d"), workshop.once("e")] == ["d", "d"]
+
+
+def test_a_result_of_an_earlier_version_is_read(workshop):
+    """It has no hashes."""
+    workshop.once("a")
+    key = workshop.store.folder / PLACE / KEY
+    noted = json.loads(key.read_text())
+    del noted["files"]
+    key.write_text(json.dumps(noted))
+    assert workshop.once("b") == "a"
+
+
 def test_the_catalog_hands_over_the_store_even_if_it_is_empty_and_saves_none(tmp_path):
     dataset = TrialStoreDataset(str(tmp_path / "compare"))
     assert dataset.exists()

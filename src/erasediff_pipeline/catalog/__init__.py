@@ -5,6 +5,7 @@ from erasediff_pipeline.catalog.labelled_images import LabelledImagesDataset
 from erasediff_pipeline.catalog.models import ClassifierFolder, PipelineFolder
 from erasediff_pipeline.catalog.registered_model import RegisteredModel, RegisteredVerdict
 from erasediff_pipeline.catalog.requests import RequestDataset
+from erasediff_pipeline.catalog.run_record import RunRecord
 from erasediff_pipeline.catalog.source_report import SourceReport
 from erasediff_pipeline.catalog.stores import ImageStoreDataset, TrialStoreDataset
 from erasediff_pipeline.catalog.workspace import WorkspaceDataset
@@ -18,6 +19,7 @@ __all__ = [
     "RegisteredModel",
     "RegisteredVerdict",
     "RequestDataset",
+    "RunRecord",
     "SourceReport",
     "TrialStoreDataset",
     "WorkspaceDataset",

@@ -1,28 +1,35 @@
 """Load and save pipelines and single models: safetensors only, the same bytes for the same model."""
 
 import copy
+import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from diffusers import DiffusionPipeline
 from diffusers.utils import logging as diffusers_logging
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError, safe_open
 
 from erasediff_pipeline.data.request import AnsweredRequest
 from erasediff_pipeline.errors import MissingInput
-from erasediff_pipeline.files import atomic_directory
+from erasediff_pipeline.files import atomic_directory, atomic_file
+from erasediff_pipeline.paths import relative
 
 diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, which load at once
 
 HISTORY = "request_history.json"
 """What the model has forgotten, one entry per request; saved beside the weights."""
+HISTORY_SHA256 = "request_history_sha256"
+"""Key in the metadata of the U-Net's safetensors: the SHA-256 of that file."""
+CARD = "README.md"
 NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 """The checker would hide images that the evaluation must see."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
-_Entries = TypeAdapter(tuple[AnsweredRequest, ...])
+_Entries = TypeAdapter(Annotated[tuple[AnsweredRequest, ...], Field(min_length=1)])
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,8 @@ def load_model(folder: Path) -> ModelWithHistory:
     """Load a pipeline with its request history, in 32 bits, from local files.
 
     Raises:
-        MissingInput: The folder holds pickled weights, or its request history is damaged.
+        MissingInput: The folder holds pickled weights; or its request history is damaged, not the one that
+            the weights were saved with, or missing although the weights or the model card name one.
     """
     refuse_pickles(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
@@ -48,7 +56,7 @@ def load_model(folder: Path) -> ModelWithHistory:
     if variants := {name.split(".")[-2] for name in _weights(folder)} & {"fp16", "bf16"}:
         options["variant"] = min(variants)  # there are no others
     pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
-    return ModelWithHistory(pipeline, _read_history(folder / HISTORY))
+    return ModelWithHistory(pipeline, _read_history(folder))
 
 
 def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> None:
@@ -64,7 +72,10 @@ def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> Non
         save_reproducibly(pipeline, fresh)
         if model.history:
             entries = [entry.to_json() for entry in model.history]
-            (fresh / HISTORY).write_text(json.dumps(entries, indent=2, sort_keys=True) + "\n")
+            content = (json.dumps(entries, indent=2, sort_keys=True) + "\n").encode()
+            (fresh / HISTORY).write_bytes(content)
+            for file in (fresh / "unet").glob("*.safetensors"):
+                _add_metadata(file, HISTORY_SHA256, hashlib.sha256(content).hexdigest())
 
 
 def save_reproducibly(model: Any, folder: Path) -> None:
@@ -103,14 +114,46 @@ def _weights(folder: Path) -> list[str]:
     return [] if whole else names
 
 
-def _read_history(file: Path) -> tuple[AnsweredRequest, ...]:
+def _read_history(folder: Path) -> tuple[AnsweredRequest, ...]:
+    """Read the history; models of earlier versions have no hash of it in their weights."""
+    file, card = folder / HISTORY, folder / CARD
+    remedy = "restore the file, which says what the model has forgotten, or make the model again"
+    bound = {_read_metadata(weights).get(HISTORY_SHA256) for weights in folder.glob("unet/*.safetensors")}
     if not file.exists():
+        named = card.exists() and HISTORY in card.read_text(errors="replace")
+        if named or bound - {None}:
+            by = CARD if named else "the metadata of the weights"
+            raise MissingInput(f"{relative(file)} is missing, but {by} names it: {remedy}")
         return ()
+    content = file.read_bytes()
     try:
-        return _Entries.validate_json(file.read_bytes())
+        history = _Entries.validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"
-        raise MissingInput(
-            f"{file}: {where}: {first['msg']}: restore the file, it says what the model has forgotten"
-        ) from None
+        raise MissingInput(f"{relative(file)}: {where}: {first['msg']}: {remedy}") from None
+    if bound - {None, hashlib.sha256(content).hexdigest()}:
+        raise MissingInput(f"{relative(file)} is not the one that the weights were saved with: {remedy}")
+    return history
+
+
+def _read_metadata(file: Path) -> dict[str, str]:
+    try:
+        with safe_open(file, "pt") as weights:
+            return weights.metadata() or {}
+    except SafetensorError:  # of another precision, which is not loaded
+        return {}
+
+
+def _add_metadata(file: Path, key: str, value: str) -> None:
+    """Add to the metadata of a safetensors file; the tensors are copied as they are.
+
+    ``safetensors`` would read all of them, and write the metadata in any order.
+    """
+    with file.open("rb") as source, atomic_file(file) as fresh, fresh.open("wb") as target:
+        header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
+        header["__metadata__"] = {**header.get("__metadata__", {}), key: value}
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)  # keeps the tensors aligned
+        target.write(len(text).to_bytes(8, "little") + text)
+        shutil.copyfileobj(source, target)

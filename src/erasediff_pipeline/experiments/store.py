@@ -1,13 +1,18 @@
 """A folder of finished results, each with a description of its inputs."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from erasediff_pipeline.files import atomic_directory
+from erasediff_pipeline.hashing import hash_files
 
+logger = logging.getLogger(__name__)
 KEY = "made_from.json"
+FILES = "files"
+"""Key in it: the SHA-256 of each file of the result."""
 T = TypeVar("T")
 
 
@@ -46,13 +51,21 @@ class TrialStore:
             result = make()
             with atomic_directory(path) as fresh:
                 save(fresh, result)
-                (fresh / KEY).write_text(json.dumps(made_from, indent=2, sort_keys=True) + "\n")
+                noted = {**made_from, FILES: hash_files(fresh)}
+                (fresh / KEY).write_text(json.dumps(noted, indent=2, sort_keys=True) + "\n")
         return load(path)
 
     def holds(self, place: str, made_from: dict[str, Any]) -> bool:
-        """Whether the result is stored, made from these inputs."""
-        key = self.folder / place / KEY
+        """Whether the result is stored, made from these inputs, and as it was stored."""
+        path = self.folder / place
         try:
-            return json.loads(key.read_text()) == json.loads(json.dumps(made_from))
+            noted = json.loads((path / KEY).read_text())
         except (FileNotFoundError, ValueError):  # missing, or neither JSON nor text
             return False
+        files = noted.pop(FILES, {}) if isinstance(noted, dict) else {}  # earlier versions noted none
+        if noted != json.loads(json.dumps(made_from)):
+            return False
+        if files.items() <= (hash_files(path) if files else {}).items():
+            return True
+        logger.warning("%s was changed after it was made: it is made again", path)
+        return False

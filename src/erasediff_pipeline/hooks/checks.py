@@ -27,8 +27,8 @@ from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
 
-OPTIONAL = {"source_report"}
-"""Inputs that a run does without: classes have no names then, only numbers."""
+OPTIONAL = {"source_report", "audit.folder", "release.model_run"}
+"""Inputs that a run does without, or makes itself: without ``source_report`` classes have only numbers."""
 
 
 class CheckInputs:

@@ -49,10 +49,12 @@ def describe_run(
     request: Request,
     cost: dict[str, Any],
     parameters: dict[str, Any],
+    results: dict[str, str],
 ) -> dict[str, Any]:
-    """``run.json``: what a run cost and where its result comes from; it differs from run to run."""
+    """``run.json``: what a run cost, where its result comes from, and hashes; it differs from run to run."""
     return {
         "cost": cost,
+        "results": results,
         "provenance": {
             "base_model_sha256": base_model_sha256,
             "erased_model_sha256": erased_model_sha256,

@@ -1,6 +1,7 @@
 """Nodes of ``audit``: the same audits of the base model, the erased model and the retrained model."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import HELD
+from erasediff_pipeline.evidence.recorded import check_run, hash_model, hash_results, list_files
 from erasediff_pipeline.experiments.audits import run_audit
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import train_trial
@@ -38,13 +40,19 @@ def find_models(
     erased_model: ModelWithHistory,
     metrics: dict[str, Any],
     run: dict[str, Any],
+    curves: pd.DataFrame,
+    base_samples: LabelledImages,
+    erased_samples: LabelledImages,
     settings: AuditSettings,
     parameters: dict[str, Any],
     seed: int,
     workspace: Workspace,
 ) -> Models:
-    """Models to audit; missing trials are trained."""
+    """Models to audit, if the results are those that their run recorded; missing trials are trained."""
+    found = hash_results(metrics, curves, base_samples, erased_samples)
+    check_run(run, found, f"audit.model: {settings.model!r}")
     check_erased_model(bench, erased_model, metrics, run["provenance"], settings, parameters["base"])
+    check_run(run, hash_model(erased_model), f"audit.model: {settings.model!r}")
 
     def train(method: str) -> ModelWithHistory:
         entry = METHODS[method]
@@ -128,6 +136,11 @@ def write_report(
     grid = draw_grid_of_request(base, erased, request, settings, names)
     figure = draw_audit(relearning, inversion, leakage)
     return figure, render_report(evidence, grid, draw_curves(curves), names, figure)
+
+
+def record_files(folder: Path, run: dict[str, Any], report: str) -> dict[str, Any]:
+    """Build ``files.json``, once the report is written, the last file of the audit."""
+    return list_files(folder, run)
 
 
 def describe_verdict(models: Models, evidence: dict[str, Any], report: str) -> registry.Verdict:

@@ -29,6 +29,9 @@ def create_pipeline() -> Pipeline:
                     "erased_model",
                     "model_metrics",
                     "model_run",
+                    "curves",
+                    "base_samples",
+                    "erased_samples",
                     "params:audit",
                     "parameters",
                     "params:seed",
@@ -88,6 +91,7 @@ def create_pipeline() -> Pipeline:
                 ["figure", "report"],
                 name="report",
             ),
+            node(nodes.record_files, ["folder", "model_run", "report"], "files", name="record"),
             node(
                 nodes.describe_verdict,
                 ["models", "evidence", "report"],

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.release_model,
-                ["erased_model", "params:release", "workspace", "places"],
+                ["erased_model", "model_run", "params:release", "workspace", "places"],
                 "document",
                 name="remove",
             )

@@ -4,18 +4,24 @@ from pathlib import Path
 from typing import Any
 
 from erasediff_pipeline.config import SigningSettings
+from erasediff_pipeline.diffusion.io import load_model
+from erasediff_pipeline.evidence.recorded import check_files, check_run, hash_model
 from erasediff_pipeline.evidence.signature import sign_folder, verify_folder
 from erasediff_pipeline.evidence.signed import read_evidence
 from erasediff_pipeline.paths import project_root, relative
 
 
-def sign(model: Path, evidence: Path, settings: SigningSettings) -> tuple[str, str]:
-    """Sign a model and its evidence, which must belong together.
+def sign(model: Path, evidence: Path, run: dict[str, Any], settings: SigningSettings) -> tuple[str, str]:
+    """Sign a model and its evidence, which must be those of this run, as it and its audit have written them.
 
     Raises:
+        MissingInput: A file was changed, added or removed, or another run was audited.
         BadSignature: The evidence is of another model.
     """
-    read_evidence(model, evidence)
+    loaded = load_model(model)
+    check_run(run, hash_model(loaded), f"signing.model: {settings.model!r}")
+    read_evidence(loaded, model, evidence)
+    check_files(evidence, run)
     key = project_root() / settings.private_key
     return sign_folder(model, key, relative(model)), sign_folder(evidence, key, relative(evidence))
 
@@ -35,7 +41,7 @@ def verify(
     key = project_root() / settings.public_key
     verify_folder(model, model_signature, key, relative(model))
     verify_folder(evidence, evidence_signature, key, relative(evidence))
-    document = read_evidence(model, evidence)
+    document = read_evidence(load_model(model), model, evidence)
     return {
         "model": relative(model),
         "evidence": relative(evidence),

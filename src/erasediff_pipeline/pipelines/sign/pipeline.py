@@ -10,7 +10,9 @@ SIGNATURES = ["signing.model_signature", "signing.evidence_signature"]
 
 def create_signing_pipeline() -> Pipeline:
     """Write two signatures beside the reports."""
-    return pipeline([node(nodes.sign, [*FOLDERS, "params:signing"], SIGNATURES, name="sign")])
+    return pipeline(
+        [node(nodes.sign, [*FOLDERS, "signing.model_run", "params:signing"], SIGNATURES, name="sign")]
+    )
 
 
 def create_verifying_pipeline() -> Pipeline:

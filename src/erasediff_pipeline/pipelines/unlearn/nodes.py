@@ -32,6 +32,7 @@ from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.deciding import Sampled, measure_until_decided
 from erasediff_pipeline.evidence.document import collect_evidence
+from erasediff_pipeline.evidence.recorded import hash_model, hash_results, seal
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_request
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.tracking import provenance
@@ -162,16 +163,22 @@ def describe_run(method: str) -> Callable:
         request: Request,
         cost: dict[str, Any],
         parameters: dict[str, Any],
+        metrics: dict[str, Any],
+        curves: pd.DataFrame,
+        base_samples: LabelledImages,
+        erased_samples: LabelledImages,
     ) -> dict[str, Any]:
-        """Build ``run.json``: cost and provenance, which differ from run to run."""
+        """Build ``run.json``: cost and provenance, which differ from run to run, and hashes of results."""
         decisive = settings_of(parameters, METHODS[method].parameters)
-        return provenance.describe_run(
+        described = provenance.describe_run(
             hash_pipeline(starting_model.pipeline),
             hash_pipeline(erased_model.pipeline),
             request,
             cost,
             {**decisive, **{key: as_plain(parameters)[key] for key in ("gates", "machine")}},
+            {**hash_results(metrics, curves, base_samples, erased_samples), **hash_model(erased_model)},
         )
+        return seal(described)
 
     return describe
 

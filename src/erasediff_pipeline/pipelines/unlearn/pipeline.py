@@ -47,7 +47,17 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.describe_run(method),
-                ["starting_model", "erased_model", "request", "cost", "parameters"],
+                [
+                    "starting_model",
+                    "erased_model",
+                    "request",
+                    "cost",
+                    "parameters",
+                    "metrics",
+                    "curves",
+                    "base_samples",
+                    "erased_samples",
+                ],
                 "run",
                 name="describe",
             ),
