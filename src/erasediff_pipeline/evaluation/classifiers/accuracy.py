@@ -75,6 +75,22 @@ def names_of(manifest: pd.DataFrame) -> dict[int, str]:
     return dict(zip(manifest["label"], manifest["class"], strict=True)) if "class" in manifest else {}
 
 
+def measure_accuracy(
+    classifier: AnyClassifier, images: LabelledImages, manifest: pd.DataFrame
+) -> dict[str, float | int]:
+    """Measure a classifier on the unseen images, for ``metrics.json``.
+
+    Returns:
+        ``classifier_accuracy``, a share in [0, 1], and ``classifier_images``, the number of images; nothing
+        if there are none.
+    """
+    unseen = unseen_images(images, manifest)
+    if not len(unseen):
+        return {}
+    answers = classify(classifier, unseen)
+    return {"classifier_accuracy": round(answers.accuracy, 6), "classifier_images": len(answers.labels)}
+
+
 def lowest_accuracy(settings: ClassifierSettings, labels: np.ndarray) -> float:
     """The accuracy that a classifier must reach on images of these classes, ``[N]`` int64.
 
@@ -121,6 +137,8 @@ def check_judge(
             f"{images.shape} of {needed}: {remedy}"
         )
     unseen = unseen_images(images, manifest)
+    if not len(unseen):
+        return
     generator = make_generator(seed, "classifier", "tried")
     chosen = torch.randperm(len(unseen), generator=generator)[:TRIED].numpy()
     answers, limit = classify(classifier, unseen.select(chosen)), lowest_accuracy(settings, unseen.labels)
