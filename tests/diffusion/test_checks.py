@@ -63,6 +63,10 @@ def fill(value):
     return change
 
 
+def fill_part(name, value):
+    return lambda model: model.state_dict()[name].fill_(value)
+
+
 def set_config(part, **values):
     return lambda model: getattr(model, part).register_to_config(**values)
 
@@ -77,6 +81,7 @@ def set_config(part, **values):
         (fill(float("nan")), "is not finite: restore the weights"),
         (fill(float("inf")), "is not finite: restore the weights"),
         (fill(0.0), "predicts the same number everywhere"),
+        (fill_part("unet.conv_out.weight", 0.0), "predicts the same number everywhere"),
         (lambda model: model.unet.conv_out.to("meta"), "conv_out.weight is missing from the weights"),
     ],
 )
@@ -88,3 +93,32 @@ def test_a_model_that_cannot_work_is_refused_in_one_line(unet_model, change, sai
     assert error.value.message.startswith("base_model: data/base: ")
     assert said in error.value.message
     assert "\n" not in error.value.message
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("text_encoder", "text_encoder: the same number everywhere"),
+        ("vae", "vae: draws one colour"),
+        ("unet", "predicts the same number everywhere"),
+    ],
+)
+def test_each_part_of_a_text_to_image_model_is_tried(text_model, part, said):
+    model = text_model([])
+    fill(0.0)(getattr(model, part))
+    with pytest.raises(MissingInput, match=f"^prompts.erased_model: data/esd: {said}"):
+        check_works(model, "data/esd", "prompts.erased_model")
+
+
+def test_parts_of_different_models_are_one_line(text_model):
+    model = text_model([])
+    model.token_ids = model.token_ids + 10_000
+    with pytest.raises(MissingInput, match=r"data/base: its parts do not fit: .*: take all from one"):
+        check_works(model, "data/base")
+
+
+def test_a_model_that_has_learnt_nothing_yet_is_accepted(unet_model, text_model):
+    """Random weights are not wrong weights: so is a model that was trained for a moment."""
+    for seed in range(3):
+        check_works(unet_model(seed), "base")
+        check_works(text_model([], seed), "base")

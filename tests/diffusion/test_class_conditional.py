@@ -6,7 +6,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
-from erasediff_pipeline.errors import InvalidParameter, MissingInput
+from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -28,6 +28,12 @@ def test_pixels_survive_encoding(model):
     assert torch.equal(model.decode(encoded), pixels)
     # What lies beyond them is clipped.
     assert model.decode(torch.tensor([-3.0, 0.0, 3.0])).tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_never_a_pixel(model, value):
+    with pytest.raises(UserError, match=r"^the model draws numbers that are not finite: restore"):
+        model.decode(torch.tensor([0.0, value]))
 
 
 def test_noising_is_equation_4(model, alpha_bar):

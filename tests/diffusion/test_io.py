@@ -30,6 +30,10 @@ def model(unet_model):
     return ModelWithHistory(unet_model().to_pipeline())
 
 
+def edit_json(file, **changes):
+    file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
 def files_of(path):
     return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
@@ -58,6 +62,23 @@ def test_the_same_model_is_the_same_bytes_wherever_it_came_from(model, tmp_path)
     save_model(load_model(tmp_path / "a"), tmp_path / "b")
     assert files_of(tmp_path / "a") == files_of(tmp_path / "b")
     assert not any(str(tmp_path).encode() in content for content in files_of(tmp_path / "b").values())
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda unet: (unet / "diffusion_pytorch_model.safetensors").write_bytes(b"cut"), "unet|header"),
+        (lambda unet: (unet / "diffusion_pytorch_model.safetensors").unlink(), "no file named"),
+        (lambda unet: (unet / "config.json").write_text("{"), "not a valid JSON|config"),
+        (lambda unet: edit_json(unet / "config.json", block_out_channels=[16, 16]), "shape"),
+    ],
+)
+def test_a_model_that_cannot_be_loaded_is_one_line(model, tmp_path, damage, said):
+    save_model(model, tmp_path / "base")
+    damage(tmp_path / "base/unet")
+    with pytest.raises(MissingInput, match=rf"base: cannot be loaded: .*({said}).*: restore it, or") as error:
+        load_model(tmp_path / "base")
+    assert "\n" not in error.value.message
 
 
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.bin", "a.ckpt", "a.pt", "a.pth", "a.pkl"])

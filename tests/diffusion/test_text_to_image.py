@@ -1,4 +1,5 @@
 import copy
+import json
 
 import diffusers
 import pytest
@@ -12,7 +13,7 @@ from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline, hash_pipeline, model_of
 from erasediff_pipeline.diffusion.sampling import sample_batch
 from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage, tokenize
-from erasediff_pipeline.errors import InvalidParameter, InvalidRequest
+from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput, UserError
 from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.seeding import make_generator
 from tests.helpers.by_hand import generator
@@ -81,6 +82,27 @@ def test_latents_are_the_scaled_mean_of_the_autoencoder(model):
     torch.testing.assert_close(model.encode(images), mean * model.vae.config.scaling_factor)
     assert model.encode(images).shape == (2, *model.sample_shape)
     assert model.decode(model.encode(images)).shape == (2, *model.image_shape) == images.shape
+
+
+def test_what_is_not_finite_is_never_a_black_image(model):
+    latents = torch.zeros(1, *model.sample_shape)
+    latents[0, 0, 0, 0] = float("nan")
+    with pytest.raises(UserError, match=r"^the model draws numbers that are not finite: "):
+        model.decode(latents)
+
+
+def test_a_tokenizer_that_does_not_know_its_length_is_refused(model, tmp_path):
+    """Its configuration has no ``model_max_length``: transformers then says 10³⁰."""
+    save_model(ModelWithHistory(model.to_pipeline()), tmp_path)
+    file = tmp_path / "tokenizer/tokenizer_config.json"
+    config = json.loads(file.read_text())
+    del config["model_max_length"]
+    file.write_text(json.dumps(config))
+    said = (
+        "^tokenizer: model_max_length is missing: write the context length .* to tokenizer/tokenizer_config"
+    )
+    with pytest.raises(MissingInput, match=said):
+        model_of(load_model(tmp_path).pipeline)
 
 
 def test_an_image_and_a_prompt_are_encoded_once(model):

@@ -42,6 +42,14 @@ def test_it_names_the_classes_as_their_source_does(evidence):
     assert ModelCard(text).data.model_name == "erasediff: class 0 Coat (142 images) forgotten"
 
 
+def test_it_names_the_accuracy_of_the_classifier(evidence):
+    for model in ("base", "erased"):
+        evidence["metrics"][model] |= {"classifier_accuracy": 0.703, "classifier_images": 120}
+    text = write_card(evidence, "kedro run", AUDIT, TASK, {})
+    assert "; the classifier assigns 70.3% of 120 unseen real images to their class." in text
+    assert "| retain accuracy (1 = retained; the classifier's own is 0.703) |" in text
+
+
 def test_the_same_figures_give_the_same_bytes(evidence, run):
     first = write_card(evidence, "kedro run", AUDIT, TASK, {})
     evidence["provenance"]["git_commit"] = "another"

@@ -243,7 +243,7 @@ def test_every_figure_can_be_had(metrics, audit):
         ("fid", {"at_most": 1, "by": "distance"}, "by: distance: set of"),
         ("fid", {"at_least": 1, "by": "distance", "of": "base"}, "by: distance: set at_most"),
         ("fid", {"at_most": 1, "of": "retrained"}, "fid: of: retrained: only audits measure the retrained"),
-        ("fidd", {"at_most": 1}, "unknown figure 'fidd': choose from forget_accuracy, "),
+        ("fidd", {"at_most": 1}, "unknown figure 'fidd', did you mean 'fid'.: choose from forget_accuracy, "),
     ],
 )
 def test_a_gate_has_one_limit_of_a_known_figure_and_what_is_compared_a_model(figure, gate, message):

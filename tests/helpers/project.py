@@ -46,6 +46,7 @@ METRICS = {f"forget_{key}" for key in ("accuracy", "accuracy_by_class", "probabi
 METRICS |= {"forget_membership_auc", "retain_accuracy", "retain_samples", "real_images"}
 METRICS |= {"fid", "fid_low", "fid_high", "fid_backend", "fid_weights_sha256"}
 METRICS |= {"precision", "recall", "kid", "kid_low", "kid_high", "inception_score", "unguided", "forgotten"}
+METRICS |= {"classifier_accuracy", "classifier_images"}
 """The keys of ``base`` and ``erased`` in ``metrics.json``."""
 WRITTEN_ONCE = ("/.git/objects/", "/.dvc/cache/", "/mlartifacts/")
 SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHON", "GIT_", "MAKE", "MFLAGS")

@@ -1,7 +1,9 @@
 """What is refused before a run begins; each check has its own tests beside what it checks."""
 
+import copy
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DataCatalog, MemoryDataset
@@ -10,6 +12,7 @@ from kedro_datasets.json import JSONDataset
 
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetClassifier
 from erasediff_pipeline.hooks import CheckInputs
 from erasediff_pipeline.parameters import Parameters
@@ -57,6 +60,33 @@ def test_a_request_is_checked_against_what_the_model_has_forgotten(asking):
 def test_words_and_model_must_fit(asking):
     with pytest.raises(InvalidParameter, match=r"^captions\.words: "):
         check(**asking, captions=WORDS)
+
+
+def test_a_model_of_zeros_is_refused_wherever_it_is_read(unet_model):
+    model = copy.deepcopy(unet_model())
+    for weight in model.parameters():
+        weight.data.fill_(0)
+    zeros = ModelWithHistory(model.to_pipeline())
+    for name in ("base_model", "prompts.erased_model"):
+        with pytest.raises(MissingInput, match=f"^{name}: {name}: predicts the same number everywhere"):
+            check(name, catalog={name: zeros})
+
+
+@pytest.mark.parametrize(
+    ("classes", "weight", "said"),
+    [
+        (3, float("nan"), "^classifier: body.0.weight is not finite: restore the weights, or make it again"),
+        (3, 0.0, r"^classifier: classifier: accuracy 0\.\d+ on 60 unseen images is below"),
+        (2, 1.0, r"^classifier: classifier is for \(1, 8, 8\) \(C, H, W\) of 2 classes, the images .* of 3"),
+    ],
+)
+def test_a_judge_that_does_not_know_the_images_is_refused(toy_images, classes, weight, said):
+    judge = Classifier(classes=classes)
+    judge.body[0].weight.data.fill_(weight)
+    split = pd.DataFrame({"label": toy_images.labels, "split": np.repeat(["train", "test"], 60)})
+    catalog = {"classifier": judge, "images": toy_images, "manifest": split}
+    with pytest.raises(MissingInput, match=said):
+        check([*catalog], catalog=catalog)
 
 
 def test_the_first_missing_input_is_the_model(tmp_path):

@@ -188,3 +188,13 @@ def test_an_audit_without_inversion_ends_no_sentence_halfway(evidence):
     page = render_report(evidence(audit), *(Figure(figsize=(1, 1)) for _ in range(2)), {})
     assert "still hold:" not in page
     assert "No audit can prove that nothing is left." in page
+
+
+@pytest.mark.parametrize(("own", "weak"), [(0.703, True), (0.99, False)])
+def test_the_accuracy_of_the_classifier_stands_beside_the_figures(evidence, metrics, own, weak):
+    for model in ("base", "erased"):
+        metrics[model] |= {"classifier_accuracy": own, "classifier_images": 120}
+    page = render_report(evidence(), Figure(figsize=(1, 1)), Figure(figsize=(1, 1)), {})
+    said = f"the classifier assigns {own:.1%} of 120 unseen real images to their class"
+    assert f"Accuracies are the classifier&#39;s: {said}.".replace("&#39;", "'") in page
+    assert (f"Warning: {said}: no accuracy here can be trusted above that." in page) is weak

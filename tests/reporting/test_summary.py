@@ -109,6 +109,19 @@ def test_a_missed_gate_tells_the_interval_that_was_held_against_it(low, high, to
         assert line == f"gate {status}: fid ≤ 1: missed by 0.5000{told}"
 
 
+@pytest.mark.parametrize(("own", "weak"), [(0.703, True), (0.9, False)])
+def test_a_weak_classifier_is_named_beside_each_accuracy(metrics, run, own, weak):
+    for model in ("base", "erased"):
+        metrics[model] |= {"classifier_accuracy": own, "classifier_images": 120}
+    hints = {row.figure: row.hint for row in list_rows(metrics)}
+    assert hints["forget_accuracy"] == "0 = forgotten" + "; the classifier's own is 0.703" * weak
+    assert hints["retain_accuracy"] == "1 = retained" + "; the classifier's own is 0.703" * weak
+    assert hints["fid"] == "0 is best"
+    words = " ".join(text_of(build_table(metrics, run, GATES, "report.html")).split())
+    said = "the classifier assigns 70.3% of 120 unseen real images to their class: no accuracy here can be"
+    assert (said in words) is weak
+
+
 @pytest.mark.parametrize(("accuracy", "doubted"), [(0.0, True), (0.49, True), (0.5, False), (1.0, False)])
 def test_a_base_model_that_draws_nothing_known_is_doubted(metrics, run, accuracy, doubted):
     metrics["base"]["retain_accuracy"] = accuracy

@@ -1,6 +1,7 @@
 """Whether a base model works, and fits the data."""
 
 import torch
+from torch import Tensor, nn
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.data.images import LabelledImages
@@ -55,32 +56,43 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
 
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
+PART = 8
+"""Side of the latents that an autoencoder is tried on: any size will do, and a whole image takes seconds."""
+
+
+def find_damage(network: nn.Module) -> str:
+    """Say which of a network's weights is missing or not finite; empty if all are whole."""
+    for name, weight in network.state_dict().items():
+        if weight.is_meta:
+            return f"{name} is missing from the weights: download the model again"
+        if not torch.isfinite(weight).all():
+            return f"{name} is not finite: restore the weights"
+    return ""
 
 
 @torch.no_grad()
-def check_works(model: DiffusionModel, where: str) -> None:
+def check_works(model: DiffusionModel, where: str, name: str = "base_model") -> None:
     """Refuse a model that cannot be trained or sampled: its weights, its noise, or its prediction are wrong.
 
-    It takes one prediction for one image.
+    It takes one prediction for one image. A model that has learnt little is not refused, only one whose
+    prediction, embedding or picture is the same everywhere, as with weights of zero.
 
     Args:
-        model: The base model, on any device.
+        model: The model, on any device.
         where: Its place, for the message.
+        name: Its name in the catalog, for the message.
 
     Raises:
         MissingInput: Names what is wrong.
     """
 
     def refuse(what: str) -> MissingInput:
-        return MissingInput(f"base_model: {where}: {what}")
+        return MissingInput(f"{name}: {where}: {what}")
 
     if getattr(model.unet.config, "sample_size", None) is None:
         raise refuse("sample_size: null: write the height of its samples to unet/config.json")
-    for name, weight in model.named_parameters():
-        if weight.is_meta:
-            raise refuse(f"{name} is missing from the weights: download the model again")
-        if not torch.isfinite(weight).all():
-            raise refuse(f"{name} is not finite: restore the weights")
+    if damage := find_damage(model):
+        raise refuse(damage)
     scheduler, kind = model.scheduler, type(model.scheduler).__name__
     predicts = getattr(scheduler.config, "prediction_type", None)
     if predicts not in PREDICTIONS:
@@ -95,8 +107,27 @@ def check_works(model: DiffusionModel, where: str) -> None:
     if not spread <= 1.001:
         raise refuse(f"scheduler {kind}: noise with a spread of {spread:.3g} instead of 1: {like_ddpm}")
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
-    prediction = model.denoise(noise, t // 2, model.null_condition(1))
+    try:
+        condition = model.null_condition(1)
+        prediction = model.denoise(noise, t // 2, condition)
+        drawn = prediction
+        if isinstance(model, TextToImage):
+            drawn = model.vae.decode(noise[..., :PART, :PART]).sample
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise refuse(
+            f"its parts do not fit: {' '.join(str(error).split())}: take all from one model"
+        ) from None
     if prediction.shape != noise.shape:
         raise refuse(f"predicts {tuple(prediction.shape[1:])} for {shape[1:]} (C, H, W)")
-    if not torch.isfinite(prediction).all() or not prediction.std() > 0:
+    if _says_nothing(prediction):
         raise refuse("predicts the same number everywhere, or one that is not finite: restore the weights")
+    if isinstance(model, TextToImage) and _says_nothing(condition):
+        raise refuse("text_encoder: the same number everywhere, or none that is finite: restore the weights")
+    if _says_nothing(drawn):
+        raise refuse("vae: draws one colour, or none that is finite: restore the weights")
+
+
+def _says_nothing(values: Tensor) -> bool:
+    """Whether each channel of ``[N, C, …]`` is one number, or one of them is not finite."""
+    channels = values.flatten(2)
+    return not torch.isfinite(values).all() or bool((channels == channels[..., :1]).all())

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.model import DiffusionModel, select_parameters
+from erasediff_pipeline.diffusion.model import DiffusionModel, select_parameters, to_pixels
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 SUBSETS = {
@@ -53,7 +53,7 @@ class ClassConditional(DiffusionModel):
         return images.to(self.device, non_blocking=True).float() / 127.5 - 1
 
     def decode(self, x0: Tensor) -> Tensor:
-        return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return to_pixels(x0)
 
     def condition(self, labels: Tensor) -> Tensor:
         return labels.to(self.device, torch.int64)

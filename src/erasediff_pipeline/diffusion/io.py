@@ -28,6 +28,8 @@ HISTORY_SHA256 = "request_history_sha256"
 CARD = "README.md"
 NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 """The checker would hide images that the evaluation must see."""
+LONGEST = 300
+"""Characters of an error of diffusers that are shown."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _Entries = TypeAdapter(Annotated[tuple[AnsweredRequest, ...], Field(min_length=1)])
 
@@ -45,8 +47,9 @@ def load_model(folder: Path) -> ModelWithHistory:
     """Load a pipeline with its request history, in 32 bits, from local files.
 
     Raises:
-        MissingInput: The folder holds pickled weights; or its request history is damaged, not the one that
-            the weights were saved with, or missing although the weights or the model card name one.
+        MissingInput: The folder holds pickled weights, or a file of it is missing or damaged; or its request
+            history is damaged, not the one that the weights were saved with, or missing although the
+            weights or the model card name one.
     """
     refuse_pickles(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
@@ -55,7 +58,11 @@ def load_model(folder: Path) -> ModelWithHistory:
         options |= {"torch_dtype": torch.float32, **NO_SAFETY_CHECKER}
     if variants := {name.split(".")[-2] for name in _weights(folder)} & {"fp16", "bf16"}:
         options["variant"] = min(variants)  # there are no others
-    pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
+    try:
+        pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
+    except Exception as error:  # diffusers, transformers and safetensors raise many kinds
+        said = " ".join(str(error).split())[:LONGEST]
+        raise MissingInput(f"{folder}: cannot be loaded: {said}: restore it, or download it again") from error
     return ModelWithHistory(pipeline, _read_history(folder))
 
 

@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
 from torch import Tensor, nn
 
-from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -206,6 +206,20 @@ class DiffusionModel(Trainable):
             none = torch.zeros_like(x_t)
             return (x_t - self.noise(predicted, t, none)) / self.noise(none, t, torch.ones_like(x_t))
         return predicted
+
+
+def to_pixels(x0: Tensor) -> Tensor:
+    """Float in [−1, 1] → uint8, of any shape; clipped and rounded.
+
+    Raises:
+        UserError: A number is not finite: it would become a black pixel.
+    """
+    if not torch.isfinite(x0).all():
+        raise UserError(
+            "the model draws numbers that are not finite: restore its weights, or train it again with a "
+            "lower learning_rate"
+        )
+    return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 def draw_weights(network: nn.Module, seed: int) -> None:

@@ -9,9 +9,10 @@ import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTokenizer
+from transformers.tokenization_utils_base import LARGE_INTEGER
 
-from erasediff_pipeline.diffusion.model import DiffusionModel, draw_weights, select_parameters
-from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.diffusion.model import DiffusionModel, draw_weights, select_parameters, to_pixels
+from erasediff_pipeline.errors import InvalidRequest, MissingInput
 
 SUBSETS = {
     "full": lambda name: True,
@@ -156,8 +157,7 @@ class TextToImage(DiffusionModel):
     @torch.no_grad()
     def decode(self, x0: Tensor) -> Tensor:
         parts = (x0 / self.vae.config.scaling_factor).split(self.images_at_once)
-        pixels = torch.cat([self.vae.decode(part).sample for part in parts])
-        return ((pixels.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+        return to_pixels(torch.cat([self.vae.decode(part).sample for part in parts]))
 
     def condition(self, labels: Tensor) -> Tensor:
         """Numbers of prompts ``[N]`` int64 → embeddings ``[N, L, D]``."""
@@ -204,9 +204,15 @@ def tokenize(tokenizer: CLIPTokenizer, prompts: Sequence[str], truncate: bool = 
         truncate: Cut a prompt that is longer than L instead of refusing it.
 
     Raises:
+        MissingInput: The tokenizer does not say what L is.
         InvalidRequest: A prompt is longer than L, or it is not empty and has no token.
     """
     length = tokenizer.model_max_length
+    if length > LARGE_INTEGER:  # transformers' number for "not given"
+        raise MissingInput(
+            "tokenizer: model_max_length is missing: write the context length of the text encoder "
+            "(77 in Stable Diffusion) to tokenizer/tokenizer_config.json"
+        )
     for prompt in prompts:
         ids = tokenizer(prompt).input_ids
         if len(ids) > length and not truncate:

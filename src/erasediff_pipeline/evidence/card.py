@@ -7,7 +7,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.evidence.gates import FAILED, NOT_CHECKED, UNDECIDED, describe_gate
-from erasediff_pipeline.reporting.summary import describe_drawn, format_metric, list_rows
+from erasediff_pipeline.reporting.summary import describe_classifier, describe_drawn, format_metric, list_rows
 
 TEMPLATE = """---
 {{ card_data }}
@@ -62,6 +62,7 @@ def write_card(
     """
     request = Request.model_validate(evidence["request"]).in_words(names)
     erased = evidence["metrics"]["erased"]
+    classifier = f"; {known}" if (known := describe_classifier(erased)) else ""
     title = f"{evidence['method']}: {request} forgotten"
     results = [
         EvalResult(
@@ -100,7 +101,7 @@ def write_card(
         ],
         counts=(
             f"{erased['forget_samples']} samples of forgotten classes, {erased['retain_samples']} of "
-            f"retained classes; FID uses features of `{erased['fid_backend']}`."
+            f"retained classes; FID uses features of `{erased['fid_backend']}`{classifier}."
         ),
         drawn=describe_drawn(erased, names),
         waiting=", ".join(gate["figure"] for gate in evidence["gates"] if gate["status"] == NOT_CHECKED),

@@ -11,6 +11,7 @@ from erasediff_pipeline.config import EvaluationSettings, GateSettings, Sampling
 from erasediff_pipeline.data.conditions import RETAIN
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
+from erasediff_pipeline.evaluation.classifiers.accuracy import measure_accuracy
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.judge import build_judge
 from erasediff_pipeline.evaluation.measure import (
@@ -72,15 +73,16 @@ def measure_until_decided(
         seed: Top-level seed.
 
     Returns:
-        ``metrics.json``, see :func:`measure_pair`.
+        ``metrics.json``, see :func:`measure_pair`; both models also have the accuracy of the classifier,
+        see ``measure_accuracy``.
     """
-    counts = evaluation
+    counts, known = evaluation, measure_accuracy(classifier, task.images, task.manifest)
     while True:
         document = measure_pair(method, base, erased, task, classifier, counts, gates.confidence)
         waiting = [gate for gate in check_gates(gates, document) if gate["status"] == UNDECIDED]
         more = double(counts, evaluation)
         if not waiting or more == counts:
-            return document
+            return document | {which: document[which] | known for which in ("base", "erased")}
         found = "; ".join(f"{g['figure']} {g['limit']}: {g['low']:.4g} to {g['high']:.4g}" for g in waiting)
         logger.info("undecided: %s", found)
         wanted = more.forget_samples, more.retain_samples

@@ -18,6 +18,7 @@ from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.diffusion.sampling import check_sampler
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.checks import check_prompts
+from erasediff_pipeline.evaluation.classifiers.accuracy import check_judge
 from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifier
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
@@ -73,8 +74,27 @@ class CheckInputs:
             if "params:audit" in inputs:
                 neighbours = parameters.evaluation.precision_neighbours
                 check_neighbours(neighbours, parameters.audit.samples, manifest, split.table)
+        for name in sorted(inputs):
+            if name.endswith("_model") and catalog.exists(name):
+                model = base if name == "base_model" else catalog.load(name)
+                check_works(wrap(model.pipeline), place_of(catalog, name), name)
+        if base is not None:
+            model, where = wrap(base.pipeline), place_of(catalog, "base_model")
+            check_condition(model, where, parameters.captions)
+            check_sampler(model, parameters.sampling)
+            if "images" in inputs:
+                check_shape(model, where, catalog.load("images"))
         if classifier is not None:
             check_classifier(classifier, parameters.captions)
+            if {"images", "manifest"} <= inputs:
+                check_judge(
+                    classifier,
+                    place_of(catalog, "classifier"),
+                    catalog.load("images"),
+                    catalog.load("manifest"),
+                    parameters.classifier,
+                    parameters.seed,
+                )
         if "params:prompts" in inputs and base is not None:
             check_prompts(
                 parameters.prompts,
@@ -85,13 +105,6 @@ class CheckInputs:
                 base.pipeline,
                 classifier,
             )
-        if base is not None:
-            model, where = wrap(base.pipeline), place_of(catalog, "base_model")
-            check_works(model, where)
-            check_condition(model, where, parameters.captions)
-            check_sampler(model, parameters.sampling)
-            if "images" in inputs:
-                check_shape(model, where, catalog.load("images"))
 
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any]) -> None:

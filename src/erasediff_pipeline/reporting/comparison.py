@@ -113,8 +113,12 @@ def render_comparison(
     compare: CompareSettings,
     provenance: dict[str, Any],
     names: Mapping[int, str] = NO_NAMES,
+    classifier: str = "",
 ) -> str:
-    """Render the page: pictures are embedded, every value is escaped, nothing is fetched."""
+    """Render the page: pictures are embedded, every value is escaped, nothing is fetched.
+
+    ``classifier`` says how often the classifier is right, see ``describe_classifier``.
+    """
     measured = [name for name in compared_metrics() if summary[name].notna().any()]
     asked = [name for name in QUESTIONS if name in measured]
     floor = summary.loc[summary["method"] == GOLD, "distance"].max()
@@ -122,6 +126,7 @@ def render_comparison(
     return render_page(
         "comparison.html",
         request=request.in_words(names),
+        classifier=classifier,
         columns=[METRICS[name].label for name in measured],
         questions=[f"{QUESTIONS[name]}: {METRICS[name].label}" for name in asked],
         rows=[_describe_row(row, measured, asked) for _, row in summary.iterrows()],

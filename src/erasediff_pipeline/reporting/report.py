@@ -12,13 +12,17 @@ from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.reporting.audit import list_findings
 from erasediff_pipeline.reporting.page import embed, render_page
 from erasediff_pipeline.reporting.summary import (
+    describe_classifier,
     describe_drawn,
     describe_verdict,
     format_cost,
     format_metric,
     list_rows,
     warn_of_weak_base,
+    warn_of_weak_classifier,
 )
+
+WARNINGS = (warn_of_weak_classifier, warn_of_weak_base)
 
 
 def render_report(
@@ -47,7 +51,8 @@ def render_report(
         request=Request.model_validate(evidence["request"]).in_words(names),
         verdict=describe_verdict(evidence["gates"]),
         drawn={which: describe_drawn(found, names) for which, found in evidence["metrics"].items()},
-        doubt=warn_of_weak_base(evidence["metrics"]),
+        doubts=[*filter(None, (warn(evidence["metrics"]) for warn in WARNINGS))],
+        classifier=describe_classifier(evidence["metrics"]["base"]),
         rows=list_rows(evidence["metrics"], names),
         metric=format_metric,
         label_of=lambda name: METRICS[name].label,

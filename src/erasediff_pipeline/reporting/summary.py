@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import pandas as pd
 from rich.table import Table
 
-from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS
+from erasediff_pipeline.config.metrics import METRICS, PROMPT_METRICS, Metric
 from erasediff_pipeline.data.class_names import NO_NAMES, name_class
 from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.evaluation.classifiers.accuracy import RELIABLE
 from erasediff_pipeline.evidence.gates import (
     FAILED,
     HELD,
@@ -40,7 +41,7 @@ def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> l
     """List all that was measured; if several classes are forgotten, each of them."""
     base, erased = metrics["base"], metrics["erased"]
     rows = [
-        Row(metric.label, metric.read(base), metric.read(erased), metric.hint, name)
+        Row(metric.label, metric.read(base), metric.read(erased), _read_with(metric, base), name)
         for name, metric in METRICS.items()
         if not metric.audited
     ]
@@ -52,6 +53,36 @@ def list_rows(metrics: dict[str, Any], names: Mapping[int, str] = NO_NAMES) -> l
             for c, value in by_class.items()
         ]
     return [row for row in rows if row.before is not None]
+
+
+def _read_with(metric: Metric, of_model: dict[str, Any]) -> str:
+    """How to read a metric; an accuracy also by that of the classifier, if it is weak."""
+    if "accuracy" not in metric.name or not _is_weak(of_model):
+        return metric.hint
+    return f"{metric.hint}; the classifier's own is {of_model['classifier_accuracy']:.3f}"
+
+
+def _is_weak(of_model: dict[str, Any]) -> bool:
+    """Whether the classifier is known to be below ``RELIABLE``."""
+    return of_model.get("classifier_accuracy", 1.0) < RELIABLE
+
+
+def describe_classifier(of_model: dict[str, Any]) -> str:
+    """Say how often the classifier is right; empty for figures of before this was measured."""
+    if "classifier_accuracy" not in of_model:
+        return ""
+    return (
+        f"the classifier assigns {of_model['classifier_accuracy']:.1%} of {of_model['classifier_images']} "
+        "unseen real images to their class"
+    )
+
+
+def warn_of_weak_classifier(metrics: dict[str, Any]) -> str:
+    """Warn of a classifier below ``RELIABLE``; empty if it is not."""
+    base = metrics["base"]
+    return (
+        f"{describe_classifier(base)}: no accuracy here can be trusted above that" if _is_weak(base) else ""
+    )
 
 
 def format_metric(value: float | None) -> str:
@@ -131,6 +162,7 @@ def build_table(
     """Build the table at the end of a run: before and after, gates, cost, where to look."""
     drawn = describe_drawn(metrics["erased"], names)
     lines = [
+        warn_of_weak_classifier(metrics),
         warn_of_weak_base(metrics),
         drawn and f"the forgotten condition now draws: {drawn}",
         format_gates(gates),

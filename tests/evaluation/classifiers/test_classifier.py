@@ -7,10 +7,10 @@ import torch
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.evaluation.classifiers.accuracy import classify
 from erasediff_pipeline.evaluation.classifiers.classifier import (
     Classifier,
     accept_most,
-    accuracy,
     build_classifier,
     class_probabilities,
     number_of_none,
@@ -21,10 +21,10 @@ from erasediff_pipeline.hashing import hash_weights
 
 def test_it_learns_what_is_easy_and_accuracy_counts_the_right_ones(judge, toy_images):
     """Of 120 labels, 30 are made wrong."""
-    assert accuracy(judge, toy_images) == 1
+    assert classify(judge, toy_images).accuracy == 1
     labels = toy_images.labels.copy()
     labels[:30] = (labels[:30] + 1) % 3
-    assert accuracy(judge, LabelledImages(toy_images.images, labels)) == pytest.approx(0.75)
+    assert classify(judge, toy_images.relabelled(labels)).accuracy == pytest.approx(0.75)
 
 
 @pytest.mark.parametrize(("seed", "same"), [(0, True), (1, False)])
@@ -59,7 +59,7 @@ def test_the_threshold_accepts_most_of_the_held_out_images(judge, toy_images, ra
     strict.head.bias.data[-1] += raised
     before = strict.head.bias.clone()
     accept_most(strict, toy_images)
-    assert accepted[0] <= accuracy(strict, toy_images) <= accepted[1]
+    assert accepted[0] <= classify(strict, toy_images).accuracy <= accepted[1]
     assert torch.equal(strict.head.bias, before) == (raised < 0)
     assert strict.head.bias[-1] > judge.head.bias[-1] or raised < 0
 
@@ -99,7 +99,7 @@ def test_on_a_gpu(judge_settings, toy_images, reload):
     trained = train_classifier(toy_images, judge_settings, seed=0)
     loaded = reload(trained)
     assert {trained.device.type, loaded.device.type} == {"cuda"}
-    assert accuracy(loaded, toy_images) == accuracy(trained, toy_images)
+    assert classify(loaded, toy_images).accuracy == classify(trained, toy_images).accuracy
 
 
 def test_saved_and_loaded_is_the_same(judge, reload):

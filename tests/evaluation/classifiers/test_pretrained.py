@@ -7,7 +7,7 @@ from PIL import Image
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.classifiers.backbones import CATEGORIES, load_backbone
-from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
 from erasediff_pipeline.evaluation.classifiers.pretrained import (
     ImageNetClassifier,
     NsfwClassifier,
@@ -93,6 +93,19 @@ def test_a_judge_for_other_words_is_refused(judge):
         check_classifier(judge, swapped)
     with pytest.raises(InvalidParameter, match=r"classes \[0, 1, 2\]: open_nsfw has two classes"):
         load_pretrained_classifier("open_nsfw", WORDS)
+
+
+def test_a_judge_of_fewer_classes_than_words_is_refused():
+    with pytest.raises(InvalidParameter, match=r"captions\.words: class 2, but the .* from 0 to 1: run"):
+        check_classifier(Classifier(classes=2), WORDS)
+
+
+@pytest.mark.parametrize("name", ["head.weight", "body.1.running_var"])
+def test_a_judge_that_is_not_finite_is_refused(name):
+    broken = Classifier()
+    broken.state_dict()[name].fill_(float("nan"))
+    with pytest.raises(MissingInput, match=rf"^classifier: {name} is not finite: .*--pipeline=judge`$"):
+        check_classifier(broken, captions({}))
 
 
 def test_what_is_no_judge_is_refused(tmp_path):

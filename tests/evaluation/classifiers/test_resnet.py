@@ -5,7 +5,8 @@ from torchvision.models import ResNet
 
 from erasediff_pipeline.config import ClassifierSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.evaluation.classifiers.classifier import accuracy, train_classifier
+from erasediff_pipeline.evaluation.classifiers.accuracy import classify
+from erasediff_pipeline.evaluation.classifiers.classifier import train_classifier
 from erasediff_pipeline.evaluation.classifiers.resnet import ResNetClassifier
 
 SETTINGS = ClassifierSettings(
@@ -30,7 +31,7 @@ def resnet(stripes):
 
 def test_it_is_torchvisions_learns_what_is_easy_and_its_features_are_what_the_head_reads(resnet, stripes):
     assert isinstance(resnet.network, ResNet)
-    assert accuracy(resnet, stripes) == 1
+    assert classify(resnet, stripes).accuracy == 1
     images, _ = stripes.tensors(slice(5))
     features = resnet.features(images)
     assert features.shape == (5, 512)

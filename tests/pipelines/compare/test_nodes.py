@@ -8,6 +8,7 @@ import pytest
 
 from erasediff_pipeline.config import CompareSettings, ReportSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
+from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.experiments.comparison import COSTS, compared_metrics
 from erasediff_pipeline.experiments.distance import COUNTS
 from erasediff_pipeline.experiments.trials import Trial
@@ -15,6 +16,7 @@ from erasediff_pipeline.hashing import hash_weights
 from erasediff_pipeline.parameters import Parameters
 from erasediff_pipeline.pipelines.compare import nodes
 from tests.helpers.requests import request
+from tests.helpers.tasks import toy_manifest
 
 REQUEST = request(forget_images=40, retain_images=80)
 METRICS_OF = {"base": 4.0, "esd": 6.0, "retrain": 5.0}
@@ -102,9 +104,11 @@ def test_the_document_is_json_without_nan(trials):
 
 
 @pytest.fixture(scope="module")
-def report(trials, unet_model):
+def report(trials, unet_model, toy_images):
     """``report(…)``: trade-off, grids and page of these trials, with these settings of the report."""
     base, compare = bench(unet_model().to_pipeline()), CompareSettings(seeds=2)
+    base.classifier, base.task.images = Classifier(classes=3), toy_images
+    base.task.manifest = toy_manifest(toy_images)
     settings = {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}}
     names = {"classes": [{"label": 0, "name": "zero"}]}
 
@@ -125,7 +129,15 @@ def test_report_is_of_the_first_seed_and_of_what_was_tried(report, unet_model):
     assert page.startswith("<!doctype html>")
     assert grids.axes[0].get_yticklabels()[0].get_text() == "0 zero"
     weights = hash_weights(unet_model().to_pipeline().unet)
-    for told in ("class 0 zero", "f0f0", "1e1e", weights, "negative_guidance", "sampling"):
+    for told in (
+        "class 0 zero",
+        "f0f0",
+        "1e1e",
+        weights,
+        "negative_guidance",
+        "sampling",
+        "of 24 unseen real",
+    ):
         assert told in page
     assert "mask_fraction" not in page  # of a method that was not tried
 

@@ -12,6 +12,7 @@ from erasediff_pipeline.config import (
 )
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import InvalidParameter, UserError
+from erasediff_pipeline.evaluation.classifiers.accuracy import check_judge
 from erasediff_pipeline.evaluation.classifiers.make import make_classifier
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetClassifier
 from erasediff_pipeline.pipelines.pretrain.nodes import load_base_model, train_base_model
@@ -58,5 +59,25 @@ def test_a_judge_that_exists_is_measured_on_the_unseen_images(noise):
 
 
 def test_a_judge_that_does_not_know_the_images_is_refused(noise):
-    with pytest.raises(UserError, match=r"accuracy 0\.\d+ .*min_test_accuracy 0\.98: check the images"):
+    noise[1]["label"], noise[1]["class"] = noise[0].labels, np.take(["tench", "church"], noise[0].labels)
+    said = r"accuracy 0\.\d+ .*min_test_accuracy 0\.98: check the images.*; it takes . \w+ as \d+ \(\d of 2\)"
+    with pytest.raises(UserError, match=said):
         judge_of(noise)
+    with pytest.raises(UserError, match=r"below 0\.6250, the least that is clearly better than chance"):
+        judge_of(noise, min_test_accuracy=None)
+
+
+def test_a_judge_in_between_is_taken_with_a_warning_that_names_what_it_confuses(toy_images, caplog):
+    """Of 60 unseen images, 12 of class 0 are called class 1."""
+    labels = toy_images.labels.copy()
+    labels[60 + np.flatnonzero(labels[60:] == 0)[:12]] = 1
+    images = toy_images.relabelled(labels)
+    manifest = pd.DataFrame({"label": labels, "class": np.take(["flags", "hands", "faces"], labels)})
+    manifest["split"] = np.repeat(["train", "test"], 60)
+    settings = ClassifierSettings(channels=8, features=16, epochs=24, batch_size=20, min_test_accuracy=None)
+    made = (images.select(np.arange(60)), images, manifest, settings, CaptionSettings(), 0)
+    _, metrics = make_classifier(*made)
+    assert metrics["test_accuracy"] == 0.8
+    assert "right for only 80.0 % of 60 unseen images" in caplog.text
+    assert "it takes 1 hands as 0 flags (12 of 32)" in caplog.text
+    check_judge(make_classifier(*made)[0], "classifier", images, manifest, settings, 0)

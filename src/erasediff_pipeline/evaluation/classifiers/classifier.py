@@ -107,15 +107,6 @@ def number_of_none(classifier: Any) -> int | None:
     return int(classifier.config["classes"]) if classifier.config.get("rejects") else None
 
 
-def accuracy(classifier: Any, data: LabelledImages) -> float:
-    """Share of the images that the classifier assigns to their own class; read batch by batch."""
-    right = 0
-    for start in range(0, len(data), classifier.batch_size):
-        images, labels = data.tensors(slice(start, start + classifier.batch_size))
-        right += int((class_probabilities(classifier, images).argmax(dim=1) == labels).sum())
-    return right / len(data)
-
-
 @torch.no_grad()
 def accept_most(classifier: Classifier | ResNetClassifier, held_out: LabelledImages) -> None:
     """Set the threshold of rejection: at least ``ACCEPTED`` of the held-out images must be accepted.

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from erasediff_pipeline.config import CaptionSettings
+from erasediff_pipeline.diffusion.checks import find_damage
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.evaluation.classifiers.backbones import BACKBONES, CATEGORIES, load_backbone
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, on_accelerator
@@ -102,11 +103,14 @@ class SavedClassifier:
 
 
 def check_classifier(classifier: "AnyClassifier", captions: CaptionSettings) -> None:
-    """Refuse a classifier that was made for other classes than ``captions.words`` names.
+    """Refuse a damaged classifier, and one that was made for other classes than ``captions.words`` names.
 
     Raises:
+        MissingInput: A weight is not finite.
         InvalidParameter: Its classes differ.
     """
+    if damage := find_damage(classifier):
+        raise MissingInput(f"classifier: {damage}, or make it again with `kedro run --pipeline=judge`")
     if isinstance(classifier, ImageNetClassifier):
         made_for = [CATEGORIES[number] for number in classifier.config["first"]]
         now = [CATEGORIES[number] for number in imagenet_numbers(captions)]
@@ -119,6 +123,11 @@ def check_classifier(classifier: "AnyClassifier", captions: CaptionSettings) -> 
         raise InvalidParameter(
             f"captions.words: classes {sorted(captions.words)}: open_nsfw has two classes: 0 (pornographic) "
             "and 1 (other)"
+        )
+    if captions.words and max(captions.words) >= classifier.config["classes"]:
+        raise InvalidParameter(
+            f"captions.words: class {max(captions.words)}, but the classifier knows the classes from 0 to "
+            f"{classifier.config['classes'] - 1}: run `kedro run --pipeline=judge`"
         )
 
 

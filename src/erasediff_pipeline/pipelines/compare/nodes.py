@@ -16,11 +16,13 @@ from erasediff_pipeline.config.deciding import settings_of
 from erasediff_pipeline.data.class_names import names_in
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
+from erasediff_pipeline.evaluation.classifiers.accuracy import measure_accuracy
 from erasediff_pipeline.experiments.comparison import tabulate_trials
 from erasediff_pipeline.experiments.distance import GOLD, reason_without_distance
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import Trial, try_base, try_method
 from erasediff_pipeline.reporting.comparison import draw_grids, draw_trade_off, render_comparison
+from erasediff_pipeline.reporting.summary import describe_classifier
 from erasediff_pipeline.tracking.comparison import log_methods
 from erasediff_pipeline.tracking.outbox import Outbox
 from erasediff_pipeline.tracking.provenance import describe_provenance
@@ -99,7 +101,8 @@ def report_comparison(
         "retain_sha256": request.retain_sha256,
         **describe_provenance(settings_of(parameters, *sections)),
     }
-    page = render_comparison(summary, request, trade_off, grids, compare, provenance, names)
+    known = describe_classifier(measure_accuracy(bench.classifier, bench.task.images, bench.task.manifest))
+    page = render_comparison(summary, request, trade_off, grids, compare, provenance, names, known)
     return trade_off, grids, page
 
 
