@@ -41,7 +41,7 @@ def test_on_the_base_model_every_audit_finds_the_class(audited):
     assert base["relearning"]["forgotten"]["forget_accuracy"]["0"] >= 0.9
     assert base["relearning"]["retained"]["steps_to_half"] == 0
     assert base["inversion"]["0"]["best_from_random"] >= 0.9
-    assert base["leakage"]["unconditional"] > 0
+    assert base["leakage"]["unconditional"] >= 0.05
     assert base["damage"]["worst"] >= 0.9
     assert base["membership"]["auc"] > 0.55
     assert base["membership"]["beyond_retrained"]["low"] > 0

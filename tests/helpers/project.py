@@ -275,7 +275,7 @@ def earlier(project, once):
 
 
 AUDIT = (
-    "audit.samples=30,audit.relearning.steps=16,audit.relearning.samples=8,"
+    "audit.samples=60,audit.relearning.steps=16,audit.relearning.samples=8,"
     "audit.inversion.restarts=1,audit.inversion.steps=60,audit.inversion.batch_size=16,sampling.steps=8,"
     # As few samples as these prove little.
     "gates.limits.leakage_unconditional.at_most=0.3,gates.limits.leakage_worst.at_most=0.3,"
