@@ -95,6 +95,27 @@ def test_no_mlflow_server(earlier, quick_run):
     assert kept(earlier.project) == before
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (
+            "--to-outputs=erasediff.erased_model",
+            ["06_models/erasediff/README.md", "5 more", "whole pipeline"],
+        ),
+        ("--from-nodes=erasediff.gates", ["erasediff.task", "no earlier run has kept", "whole pipeline"]),
+        ("--only-missing-outputs", ["two runs", "leave it out"]),
+        ("--nodes=erasediff.erse", ["'erasediff.erse'", "did you mean 'erasediff.erase'?"]),
+    ],
+)
+def test_a_part_of_a_run(earlier, quick_run, option, said):
+    quick_run.refuses(earlier.project, UNLEARN, option, f"--params={QUICK},seed=1", said=said)
+
+
+def test_a_damaged_store(copy, quick_run):
+    (copy / "mlflow.db").write_text("notes")
+    quick_run.refuses(copy, UNLEARN, said=["mlflow.db is damaged", "restore it", "`mv "])
+
+
 def test_unknown_pipeline(earlier, quick_run):
     quick_run.refuses(earlier.project, "--pipeline=unlern", said=["'unlern'", "Did you mean", "unlearn"])
 

@@ -22,7 +22,7 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifie
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
-from erasediff_pipeline.paths import check_writable
+from erasediff_pipeline.paths import check_root, check_writable
 from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
@@ -36,7 +36,8 @@ class CheckInputs:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Validate all parameters, and that this process knows whether there are others."""
+        """Validate the project's place and all parameters, and that this process knows of the others."""
+        check_root()
         if leftovers := explain_leftovers():
             raise InvalidParameter(leftovers)
         try:
