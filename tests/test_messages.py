@@ -17,8 +17,8 @@ from tests.helpers.project import ROOT
 COMMAND = re.compile(
     r"`((?:kedro|make|dvc|pip|git|mv|python) [^`]+)`|(pip install \S+)|MLflow: (make [a-z-]+)", re.DOTALL
 )
-VALUE = "seed=1"
-"""In place of a value that is put in: a parameter, and the name of a file."""
+VALUES = {"kedro": "seed=1", "dvc": "pretrain"}
+"""In place of a value that is put in, by program: a parameter, and a stage."""
 QUOTES = ("shlex.quote", "shlex.join", "driver")
 
 
@@ -63,7 +63,8 @@ def test_commands_are_found():
 def test_a_command_in_a_message_could_run(file, command, values, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert all(value.startswith(QUOTES) for value in values)
-    parses(command.replace("\0", VALUE))
+    value = VALUES.get(command.split()[0], "package")
+    parses(command.replace("\0", value).replace("{place}", value))
 
 
 NAMES = ["plain", "a b", "it's", 'say "x"', "a[1]", "$HOME", "`id`", "a;b", "a\\b", "ä"]

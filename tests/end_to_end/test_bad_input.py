@@ -124,9 +124,15 @@ def test_unknown_pipeline(earlier, quick_run):
     ("name", "pipeline"), [("06_models/base", "pretrain"), ("03_primary/manifest.parquet", "prepare")]
 )
 def test_missing_input(copy, quick_run, name, pipeline):
-    (copy / "data" / name).rename(copy / "moved away")
+    place, away = copy / "data" / name, copy / "moved away"
+    place.rename(away)
     said = [f"data/{name} is missing", "dvc pull", f"kedro run --pipeline={pipeline}"]
-    quick_run.refuses(copy, UNLEARN, said=said)
+    remedies = quick_run.refuses(copy, UNLEARN, said=said)
+    assert len(remedies) == 2
+    for remedy in remedies:
+        if remedy[-1] != "--pipeline=pretrain":  # takes twenty minutes
+            helpers.run_command(copy, *remedy)
+            place.rename(copy / f"made by {remedy[0]}")
 
 
 def reshaped(base, weights):

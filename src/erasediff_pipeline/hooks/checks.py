@@ -112,9 +112,9 @@ def _check_existence(
     # The models first: the rest is missing with them.
     for name in sorted(inputs, key=lambda name: (not name.endswith("_model"), name)):
         if name not in OPTIONAL and file_of(catalog, name) is not None and not catalog.exists(name):
-            raise MissingInput(
-                f"{name}: {place_of(catalog, name)} is missing: {find_remedy(name, parameters, environment)}"
-            )
+            place = place_of(catalog, name)
+            remedy = find_remedy(name, place, parameters, environment)
+            raise MissingInput(f"{name}: {place} is missing: {remedy}")
 
 
 def _check_base(parameters: Parameters, trained: bool) -> None:
