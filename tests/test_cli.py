@@ -12,10 +12,11 @@ import requests
 from click.testing import CliRunner
 from kedro.config import MissingConfigException
 from kedro.framework.cli.utils import env_option
+from kedro.framework.project import configure_project
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
 from omegaconf.errors import InterpolationKeyError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from erasediff_pipeline.cli import cli, explain, with_one_line_errors
 from erasediff_pipeline.errors import MissingInput
@@ -23,6 +24,7 @@ from erasediff_pipeline.loader import ProjectConfigLoader
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS
 
 FULL = OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full"))
+DAMAGED = DatabaseError("SELECT", {}, sqlite3.DatabaseError("file is not a database"))
 NO_SPACE = OSError(28, "No space left on device")
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 UNNAMED = socket.gaierror(-3, "Temporary failure in name resolution")
@@ -63,6 +65,7 @@ def failing(error, *arguments):
         (RuntimeError("the hub"), UNNAMED, "network: Temporary failure in name resolution"),
         (NO_PIPELINE, None, "Failed to find the pipeline named 'x'. Did you mean y?"),
         (ValueError("Pipeline does not contain nodes named ['x']."), None, "Pipeline does not contain nodes"),
+        (DAMAGED, None, "MLflow's store: file is not a database"),
         (ModuleNotFoundError("No", name="psycopg"), None, "MLFLOW_TRACKING_URI: its database needs a"),
         (KeyError("x"), None, None),
         (ValueError("shapes differ"), None, None),
@@ -73,6 +76,59 @@ def test_an_error_from_outside_is_one_line_and_any_other_is_none(monkeypatch, er
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
     told = explain(raised(error, cause))
     assert told is None if line is None else told.startswith(line)
+
+
+@pytest.mark.parametrize(
+    ("said", "added"),
+    [
+        ("Pipeline does not contain nodes named ['erasediff.erse'].", ", did you mean 'erasediff.erase'?"),
+        ("Pipeline does not contain nodes named ['x'].", ": choose from erasediff.card, erasediff.describe"),
+        (
+            "Pipeline does not contain datasets named ['erasediff.reprt']",
+            ", did you mean 'erasediff.report'?",
+        ),
+        (
+            "Pipeline does not contain nodes with the following namespaces: ['erasedif']",
+            ", did you mean 'erasediff'?",
+        ),
+        ("Pipeline contains no nodes after applying all provided filters.", ": choose from training"),
+    ],
+)
+def test_an_unknown_name_of_a_part_is_answered_with_the_nearest(said, added):
+    configure_project("erasediff_pipeline")
+    assert explain(ValueError(said), ["unlearn"]).startswith(said.rstrip(".") + added)
+
+
+def refused(*arguments):
+    """What ``kedro run`` says of options that it does not take; an option that it takes would start it."""
+    run = CliRunner().invoke(cli, ["run", *arguments])
+    assert run.exit_code == 1
+    return run.output
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--runner=ThreadRunner",
+        "--runner=ParallelRunner",
+        "--runner=NoRunner",
+        "--async",
+        "--only-missing-outputs",
+        "--load-versions=erasediff.metrics:2024",
+    ],
+)
+def test_an_option_that_would_mix_runs_is_refused(option):
+    said = refused(option)
+    assert said.startswith(f"Error: {option}: ")
+    assert said.endswith(": leave it out\n")
+
+
+def test_an_unknown_folder_of_settings_is_answered_with_the_nearest(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf/base").mkdir(parents=True)
+    said = "expected a folder with the folder base in it, as conf"
+    assert refused("--conf-source=cnf") == f"Error: --conf-source=cnf: {said}, did you mean 'conf'?\n"
+    assert refused("--conf-source=.") == f"Error: --conf-source=.: {said}\n"
 
 
 def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypatch):
@@ -144,6 +200,13 @@ def test_what_nobody_foresaw_is_one_line_that_names_the_trace(monkeypatch, tmp_p
     assert told.output.startswith(f"Error: {type(error).__name__}")
     assert trace.name in told.output
     assert "Traceback (most recent call last)" in trace.read_text()
+
+
+def test_each_error_has_a_trace_of_its_own(monkeypatch, tmp_path):
+    monkeypatch.setattr("erasediff_pipeline.cli.project_root", lambda: tmp_path)
+    for _ in range(3):
+        failing(KeyError("x"))
+    assert len(list((tmp_path / "logs").iterdir())) == 3
 
 
 def test_where_no_trace_can_be_written_the_error_itself_is_shown(monkeypatch, tmp_path):

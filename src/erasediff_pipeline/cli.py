@@ -6,6 +6,7 @@ import shlex
 import socket
 import ssl
 import traceback
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,20 +15,21 @@ import click
 import mlflow
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
-from kedro.framework.project import settings
+from kedro.framework.project import pipelines, settings
 from kedro.io import DatasetError
+from kedro.pipeline import Pipeline
 from mlflow.exceptions import MlflowException
 from omegaconf.errors import InterpolationKeyError
 from safetensors import SafetensorError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError
 
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.errors import UserError, did_you_mean, hide_credentials
+from erasediff_pipeline.errors import InvalidParameter, UserError, did_you_mean, hide_credentials
 from erasediff_pipeline.hooks import RollBack
-from erasediff_pipeline.paths import project_root, relative
+from erasediff_pipeline.paths import check_root, project_root, relative
 from erasediff_pipeline.tracking.hooks import TrackRun
 from erasediff_pipeline.tracking.outbox import is_away
-from erasediff_pipeline.tracking.store import tracking_uri
+from erasediff_pipeline.tracking.store import check_address, follow_project, tracking_uri
 from erasediff_pipeline.tracking.versions import describe_version, find_versions
 
 DRIVERS = {
@@ -37,13 +39,28 @@ DRIVERS = {
     "pymysql": "pymysql",
 }
 """Modules of databases' drivers, and the packages that have them."""
-KEDROS = ("Failed to find the pipeline", "Pipeline does not contain")
-"""Errors of Kedro that name what is misspelt."""
+KNOWN: dict[str, Callable[[Pipeline], Iterable[str | None]]] = {
+    "Failed to find the pipeline": lambda whole: (),  # Kedro names the nearest
+    "Pipeline does not contain nodes named": lambda whole: (node.name for node in whole.nodes),
+    "Pipeline does not contain datasets": lambda whole: whole.datasets(),
+    "Pipeline does not contain nodes with the following namespaces": lambda whole: (
+        node.namespace for node in whole.nodes
+    ),
+    "Pipeline contains no nodes after": lambda whole: (tag for node in whole.nodes for tag in node.tags),
+}
+"""Errors of Kedro that name what is misspelt, and the names that exist."""
 LOGS = "logs"
 """Folder of the traces of errors that nobody foresaw."""
 LONGEST = 500
 """Characters of an error that are shown."""
 NETWORK = (ConnectionError, TimeoutError, socket.gaierror, ssl.SSLError)
+REFUSED = {
+    "runner": "nodes that run at the same time would share models and random numbers",
+    "is_async": "what is saved from another thread would go to another run of MLflow",
+    "only_missing_outputs": "would mix the results of two runs; a stopped training goes on by itself",
+    "load_versions": "no dataset of this project has versions",
+}
+"""Options of ``kedro run`` that are refused, and why."""
 
 
 @click.group()
@@ -51,8 +68,13 @@ def cli() -> None:
     """Commands of this project."""
 
 
-def explain(error: BaseException) -> str | None:
-    """Describe an error of disk, files, names or servers in one line; None for any other."""
+def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
+    """Describe an error of disk, files, names or servers in one line; None for any other.
+
+    Args:
+        error: The error.
+        asked: Names of the pipelines that were to run; empty for the default one.
+    """
     if is_away(error) and tracking_uri().startswith("http"):
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
@@ -60,21 +82,34 @@ def explain(error: BaseException) -> str | None:
         if isinstance(cause, OSError) and cause.strerror:
             where = "network" if isinstance(cause, NETWORK) else "disk"
             return f"{cause.filename or where}: {cause.strerror}"
-        if isinstance(cause, OperationalError):
+        if isinstance(cause, DatabaseError):
             return " ".join(f"MLflow's store: {cause.orig}".split())
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     # A DatasetError names the file, also if one of the others is its cause.
     if isinstance(error, DatasetError | MlflowException | SafetensorError):
         return " ".join(str(error).split())
-    if isinstance(error, ValueError) and str(error).startswith(KEDROS):
-        return " ".join(str(error).split())
+    if isinstance(error, ValueError) and str(error).startswith(tuple(KNOWN)):
+        return _explain_name(" ".join(str(error).split()), asked)
     if isinstance(error, MissingConfigException):
         return _explain_environment(error)
     if isinstance(error, InterpolationKeyError):
         return f"{' '.join(str(error.msg).split())}: name a parameter that exists, or put the text in quotes"
     if isinstance(error, ModuleNotFoundError) and error.name in DRIVERS:
-        return f"MLFLOW_TRACKING_URI: its database needs a driver: pip install '{DRIVERS[error.name]}'"
+        driver = shlex.quote(DRIVERS[error.name])
+        return f"MLFLOW_TRACKING_URI: its database needs a driver: pip install {driver}"
     return None
+
+
+def _explain_name(said: str, asked: Iterable[str]) -> str:
+    """Add the nearest name to what Kedro says of one that does not exist; without one, all of them."""
+    names = next(names for start, names in KNOWN.items() if said.startswith(start))
+    whole = sum((pipelines.get(name, Pipeline([])) for name in asked or ["__default__"]), Pipeline([]))
+    known = sorted({name for name in names(whole) if name and not name.startswith("param")})
+    misspelt = re.findall(r"'(.*?)'", said)
+    near = [did_you_mean(name, known) for name in misspelt]
+    if not known or (near and all(near)):
+        return said.rstrip(".") + "".join(near)
+    return f"{said.rstrip('.')}: choose from {', '.join(known)}"
 
 
 def _explain_environment(error: MissingConfigException) -> str:
@@ -88,7 +123,7 @@ def _explain_environment(error: MissingConfigException) -> str:
 def keep_trace(error: Exception) -> str | None:
     """Write the trace of an error that nobody foresaw to a file; one line that names it, or None."""
     text = hide_credentials("".join(traceback.format_exception(error)))
-    file = project_root() / LOGS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S}.txt"
+    file = project_root() / LOGS / f"{datetime.now(UTC):%Y-%m-%dT%H-%M-%S-%f}.txt"
     try:
         file.parent.mkdir(exist_ok=True)
         file.write_text(text)
@@ -130,7 +165,8 @@ def with_one_line_errors(command: click.Command) -> click.Command:
                     hook.end("KILLED")
             raise
         except Exception as error:
-            line = explain(error) or keep_trace(error)
+            asked = [kwargs["pipeline"]] if kwargs.get("pipeline") else kwargs.get("pipelines") or []
+            line = explain(error, asked) or keep_trace(error)
             if line is None:
                 raise
             raise UserError(hide_credentials(line)) from error
@@ -139,7 +175,42 @@ def with_one_line_errors(command: click.Command) -> click.Command:
     return command
 
 
-cli.add_command(with_one_line_errors(kedro_run), "run")
+def refuse_option(option: click.Parameter, value: Any) -> None:
+    """Refuse an option of ``kedro run`` with which a result would not be that of one whole run.
+
+    Raises:
+        InvalidParameter: It is one of ``REFUSED``, or names a folder of settings that does not exist.
+    """
+    if value and option.name in REFUSED and str(value).rpartition(".")[2] != "SequentialRunner":
+        given = f"={value}" if isinstance(value, str) else ""
+        raise InvalidParameter(f"{option.opts[0]}{given}: {REFUSED[option.name]}: leave it out")
+    if value and option.name == "conf_source" and "://" not in value:
+        folder = Path(value)
+        if not (folder.is_file() or (folder / "base").is_dir()):  # Kedro reads archives, too
+            known = [place.parent.name for place in folder.parent.glob("*/base/")]
+            near = did_you_mean(folder.name, known)
+            raise InvalidParameter(
+                f"--conf-source={value}: expected a folder with the folder base in it, as conf{near}"
+            )
+
+
+def with_checked_options(command: click.Command) -> click.Command:
+    """Check each option of ``kedro run`` before Kedro does."""
+
+    def checked(option: click.Parameter, callback: Any) -> Any:
+        def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+            refuse_option(option, value)
+            return callback(context, parameter, value) if callback else value
+
+        return check
+
+    for option in command.params:
+        if option.name in {*REFUSED, "conf_source"}:
+            option.callback = checked(option, option.callback)
+    return command
+
+
+cli.add_command(with_one_line_errors(with_checked_options(kedro_run)), "run")
 
 
 @cli.command()
@@ -160,6 +231,9 @@ def keys(private_key: Path, public_key: Path) -> None:
 @click.option("--request", help="Versions made from this request: the first digits of its forget set's hash.")
 def versions(model: str | None, number: int | None, request: str | None) -> None:
     """List versions of the model registry, each with its request and its run."""
+    check_root()
+    check_address()
+    follow_project()
     mlflow.set_tracking_uri(tracking_uri())
     found = find_versions(model, number, request)
     if not found:

@@ -10,6 +10,8 @@ from erasediff_pipeline.errors import UserError
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 NEEDED_BYTES = 64 * 2**20
+RESERVED = "%?*[]{}"
+"""Characters of a path that MLflow reads as an address, and Kedro as a pattern."""
 
 
 def project_root() -> Path:
@@ -21,6 +23,20 @@ def relative(path: Path) -> str:
     """The path as text, relative to the project's root if it is below it."""
     root = project_root()
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def check_root() -> None:
+    """Refuse a project in a folder whose name has a meaning of its own for MLflow or Kedro.
+
+    Raises:
+        UserError: The path has a character of ``RESERVED``.
+    """
+    found = [character for character in RESERVED if character in str(project_root())]
+    if found:
+        raise UserError(
+            f"{project_root()}: MLflow or Kedro take {' and '.join(found)} in the name of a folder for "
+            "something else: move the project to another folder"
+        )
 
 
 def check_writable(path: Path) -> None:

@@ -18,6 +18,7 @@ if rank() > 0:  # of several processes, only the first logs
 
 from erasediff_pipeline.hooks import (
     CheckInputs,
+    CheckPart,
     DeclarePlaces,
     EnforceGates,
     FollowFirstProcess,
@@ -35,7 +36,7 @@ separate_credentials()
 # Among hooks with `tryfirst`, the one registered last is called first; with `trylast`, last.
 HOOKS: tuple = (CheckInputs(), LoadOnce(), DeclarePlaces())
 if rank() == 0:
-    HOOKS += (SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
+    HOOKS += (CheckPart(), SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
 else:
     HOOKS += (FollowFirstProcess(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackRun takes its place

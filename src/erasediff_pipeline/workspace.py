@@ -25,6 +25,6 @@ class Workspace:
 
     def command(self, pipeline: str, parameters: str = "") -> str:
         """The command that runs a pipeline in this environment, with ``--params`` if there are any."""
-        option = f"--env={self.environment.rstrip('/')} " if self.environment else ""
+        option = f"--env={shlex.quote(self.environment.rstrip('/'))} " if self.environment else ""
         given = f" --params={shlex.quote(parameters)}" if parameters else ""
         return f"kedro run {option}--pipeline={pipeline}{given}"

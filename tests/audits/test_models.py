@@ -15,7 +15,16 @@ AUDIT = "kedro run --env=tiny --pipeline=audit"
         ("erasediff", {"classes": (3,)}, " --params=forget.classes=3"),
         ("salun", {"classes": (3,)}, " --params=audit.model=salun,forget.classes=3"),
         ("erasediff", {"by": "prompts", "prompts": ("a cat",)}, " --params='forget.prompts=a cat'"),
-        ("erasediff", {"classes": (3, 5)}, ""),  # stand in a file of conf/
+        ("erasediff", {"classes": (3, 5)}, " --params='forget.classes=3 5'"),
+        (
+            "erasediff",
+            {"by": "prompts", "prompts": ("it's [a] cat",)},
+            """ --params='forget.prompts=it'"'"'s [a] cat'""",
+        ),
+        # These stand in a file of conf/.
+        ("erasediff", {"by": "prompts", "prompts": ("[a",)}, ""),
+        ("erasediff", {"by": "prompts", "prompts": ("a: b",)}, ""),
+        ("erasediff", {"by": "prompts", "prompts": ("${x}",)}, ""),
         ("erasediff", {"by": "prompts", "prompts": ("a, b",)}, ""),
         ("salun", {"by": "ids"}, " --params=audit.model=salun"),
     ],

@@ -95,6 +95,27 @@ def test_no_mlflow_server(earlier, quick_run):
     assert kept(earlier.project) == before
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (
+            "--to-outputs=erasediff.erased_model",
+            ["06_models/erasediff/README.md", "5 more", "whole pipeline"],
+        ),
+        ("--from-nodes=erasediff.gates", ["erasediff.task", "no earlier run has kept", "whole pipeline"]),
+        ("--only-missing-outputs", ["two runs", "leave it out"]),
+        ("--nodes=erasediff.erse", ["'erasediff.erse'", "did you mean 'erasediff.erase'?"]),
+    ],
+)
+def test_a_part_of_a_run(earlier, quick_run, option, said):
+    quick_run.refuses(earlier.project, UNLEARN, option, f"--params={QUICK},seed=1", said=said)
+
+
+def test_a_damaged_store(copy, quick_run):
+    (copy / "mlflow.db").write_text("notes")
+    quick_run.refuses(copy, UNLEARN, said=["mlflow.db is damaged", "restore it", "`mv "])
+
+
 def test_unknown_pipeline(earlier, quick_run):
     quick_run.refuses(earlier.project, "--pipeline=unlern", said=["'unlern'", "Did you mean", "unlearn"])
 
@@ -103,9 +124,15 @@ def test_unknown_pipeline(earlier, quick_run):
     ("name", "pipeline"), [("06_models/base", "pretrain"), ("03_primary/manifest.parquet", "prepare")]
 )
 def test_missing_input(copy, quick_run, name, pipeline):
-    (copy / "data" / name).rename(copy / "moved away")
+    place, away = copy / "data" / name, copy / "moved away"
+    place.rename(away)
     said = [f"data/{name} is missing", "dvc pull", f"kedro run --pipeline={pipeline}"]
-    quick_run.refuses(copy, UNLEARN, said=said)
+    remedies = quick_run.refuses(copy, UNLEARN, said=said)
+    assert len(remedies) == 2
+    for remedy in remedies:
+        if remedy[-1] != "--pipeline=pretrain":  # takes twenty minutes
+            helpers.run_command(copy, *remedy)
+            place.rename(copy / f"made by {remedy[0]}")
 
 
 def reshaped(base, weights):

@@ -144,4 +144,4 @@ def test_a_class_of_imagenette_without_any_images(project, quick_run):
 def test_a_checkpoint_file_is_refused_with_the_command_that_converts_it(erased, quick_run):
     (erased[0] / "sd-v1-4.ckpt").write_bytes(b"pickle")
     given = ("--env=my_model", "--pipeline=pretrain", "--params=denoiser.pretrained=sd-v1-4.ckpt")
-    quick_run.refuses(erased[0], *given, said=["'sd-v1-4.ckpt'", "from_single_file('sd-v1-4.ckpt')"])
+    quick_run.refuses(erased[0], *given, said=["'sd-v1-4.ckpt'", 'from_single_file("sd-v1-4.ckpt")'])

@@ -5,6 +5,8 @@ Loaded by ``conftest.py``, since the services are tested on the same run.
 
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -323,10 +325,12 @@ class QuickRun:
         return Finished(code, output, seconds)
 
     def refuses(self, project, *arguments, said, **options):
-        """``kedro run …`` ends with this one line, and all is as it was before."""
+        """``kedro run …`` ends with this one line, and all is as it was before; the commands in it."""
         before = kept(project)
-        assert_one_line(self(project, *arguments, check=False, **options), *said)
+        run = self(project, *arguments, check=False, **options)
+        assert_one_line(run, *said)
         assert kept(project) == before
+        return [shlex.split(command) for command in re.findall("`(.*?)`", run.output.splitlines()[-1])]
 
     def start(self, project, *arguments, **changes):
         """``kedro …`` in a child of this process, which can be killed; asked as ``subprocess.Popen`` is."""

@@ -91,7 +91,9 @@ def test_a_judge_that_does_not_know_the_images_is_refused(toy_images, classes, w
 
 def test_the_first_missing_input_is_the_model(tmp_path):
     missing = {name: JSONDataset(filepath=str(tmp_path / name)) for name in ("images", "base_model")}
-    with pytest.raises(MissingInput, match=r"^base_model: .*base_model is missing: run `dvc pull`, or train"):
+    with pytest.raises(
+        MissingInput, match=r"^base_model: .*base_model is missing: run `dvc pull .*`, or train"
+    ):
         check(["images", "base_model"], catalog=missing)
     check(["source_report"], catalog={"source_report": JSONDataset(filepath=str(tmp_path / "source.json"))})
 

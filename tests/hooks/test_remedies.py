@@ -10,7 +10,7 @@ TRAIN = "train it with `kedro run --pipeline=pretrain`"
 @pytest.mark.parametrize(
     ("environment", "name", "parameters", "said"),
     [
-        ("", "base_model", {}, f"run `dvc pull`, or {TRAIN}"),
+        ("", "base_model", {}, f"run `dvc pull 'the place'`, or {TRAIN}"),
         ("tiny_text_to_image/", "images", {}, "run `make pull-words`, or make it with `kedro run --pipe"),
         ("fashion_mnist/", "base_model", {}, f"run `make fashion-mnist`, or {TRAIN}"),
         ("image_folder/", "classifier", {}, TRAIN),
@@ -21,4 +21,4 @@ TRAIN = "train it with `kedro run --pipeline=pretrain`"
     ],
 )
 def test_a_remedy_names_a_command(environment, name, parameters, said):
-    assert find_remedy(name, Parameters.model_validate(parameters), environment).startswith(said)
+    assert find_remedy(name, "the place", Parameters.model_validate(parameters), environment).startswith(said)

@@ -1,11 +1,16 @@
 import base64
+import re
+import sqlite3
+import subprocess
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 
 import mlflow
 import pytest
 
-from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.paths import CHECKOUT
 from erasediff_pipeline.tracking.store import (
     artifact_location,
@@ -74,6 +79,46 @@ def test_an_address_that_is_none_is_one_line_without_the_password(monkeypatch, u
     with pytest.raises(InvalidParameter, match="MLFLOW_TRACKING_URI: http://") as error:
         check_address()
     assert "secret" not in error.value.message
+
+
+def damage(content, how):
+    """The same database: cut by less than a page, by half, with a hole, or replaced by a text."""
+    ways = {"end": content[:-1000], "half": content[: len(content) // 2], "text": b"notes" * 1000}
+    return ways.get(how) or content[:8192] + bytes(8192) + content[16384:]
+
+
+@pytest.mark.parametrize("how", ["end", "half", "text", "hole"])
+def test_a_damaged_store_is_refused_with_a_command_that_helps(monkeypatch, tmp_path, how):
+    place = tmp_path / "it's mine"
+    place.mkdir()
+    monkeypatch.setattr("erasediff_pipeline.tracking.store.project_root", lambda: place)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    database = place / "mlflow.db"
+    with closing(sqlite3.connect(database)) as connection:
+        for number in range(9):
+            connection.execute(f"CREATE TABLE experiments{number or ''} (artifact_location)")
+            connection.execute(f"INSERT INTO experiments{number or ''} VALUES ('file:///elsewhere')")
+        connection.commit()
+    follow_project()
+    database.write_bytes(damage(database.read_bytes(), how))
+    with pytest.raises(UserError, match=r"mlflow\.db is damaged: restore it, or begin a new one: ") as error:
+        follow_project()
+    (command,) = re.findall("`(.*)`", error.value.message)
+    subprocess.run(command, shell=True, check=True)
+    follow_project()
+    assert [file.name for file in place.iterdir()] == ["mlflow.db.damaged"]
+
+
+@pytest.mark.parametrize("make", [Path.touch, Path.mkdir])
+def test_an_empty_store_is_filled_and_a_folder_in_its_place_is_refused(monkeypatch, tmp_path, make):
+    monkeypatch.setattr("erasediff_pipeline.tracking.store.project_root", lambda: tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    make(tmp_path / "mlflow.db")
+    if make is Path.touch:
+        follow_project()
+    else:
+        with pytest.raises(UserError, match=r"mlflow\.db: unable to open database file"):
+            follow_project()
 
 
 def test_a_project_that_was_moved_finds_its_runs_and_writes_below_its_new_place(monkeypatch, tmp_path):

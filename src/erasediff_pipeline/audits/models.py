@@ -1,8 +1,13 @@
 """The models that an audit examines."""
 
 import logging
+import shlex
 from collections.abc import Callable
 from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.data.request import Request
@@ -85,10 +90,11 @@ def check_erased_model(
     known = answered == [asked.forget_sha256] and erased.history[:-1] == asked.earlier
     if asked != measured_request or not known:
         parameters = audit_parameters(settings.model, measured_request)
+        command = f": `kedro run --pipeline=audit --params={shlex.quote(parameters)}`"
         raise InvalidRequest(
             f"audit.model: {settings.model!r} has forgotten {measured_request.in_words()}, not "
-            f"{asked.in_words()}: run its pipeline for that request, or set forget to the "
-            f"other one: `kedro run --pipeline=audit --params={parameters or 'forget.…'}`"
+            f"{asked.in_words()}: run its pipeline for that request, or set forget to the other one"
+            f"{command if 'forget.' in parameters else ' in conf/local/parameters.yml'}"
         )
 
 
@@ -103,8 +109,20 @@ def audit_parameters(model: str, request: Request) -> str:
 
     A request that the command line cannot express is left out: it stands in a file of ``conf/``.
     """
-    named = {"classes": request.classes, "prompts": request.prompts, "ids": ()}[request.by]
+    classes = " ".join(map(str, request.classes))
+    named = {"classes": classes, "prompts": request.prompts[0] if len(request.prompts) == 1 else ""}
+    asked = named.get(request.by, "")
     given = {} if model == AuditSettings().model else {"audit.model": model}
-    if len(named) == 1 and "," not in str(named[0]):
-        given[f"forget.{request.by}"] = str(named[0])
+    if asked and _survives(asked):
+        given[f"forget.{request.by}"] = asked
     return ",".join(f"{key}={value}" for key, value in given.items())
+
+
+def _survives(value: str) -> bool:
+    """Whether the command line hands over a value as it is: Kedro splits at commas, OmegaConf reads YAML."""
+    if "," in value or value != value.strip():
+        return False
+    try:
+        return str(OmegaConf.select(OmegaConf.from_dotlist([f"key={value}"]), "key")) == value
+    except (OmegaConfBaseException, YAMLError):
+        return False

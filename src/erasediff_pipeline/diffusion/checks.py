@@ -1,5 +1,7 @@
 """Whether a base model works, and fits the data."""
 
+import shlex
+
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +52,8 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
     if model.image_shape != images.shape or classes < expected:
         raise MissingInput(
             f"base_model: {where} draws {model.image_shape} (C, H, W) of {classes} classes, the images are "
-            f"{images.shape} of {expected}: run `dvc pull`, or `kedro run --pipeline=pretrain`, or "
+            f"{images.shape} of {expected}: run `dvc pull --force {shlex.quote(where)}`, or "
+            "`kedro run --pipeline=pretrain`, or "
             "fix source.side and source.rgb"
         )
 

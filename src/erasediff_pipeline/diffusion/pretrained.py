@@ -1,5 +1,7 @@
 """A pretrained base model, from a directory or from the Hugging Face hub."""
 
+import json
+import shlex
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -19,11 +21,6 @@ NEEDED = [
     "text_encoder/model.safetensors",
 ]
 """Files to download: no pickles, and no weights in other precisions."""
-CONVERT = (
-    'python -c "from diffusers import StableDiffusionPipeline as P; '
-    "P.from_single_file('{file}').save_pretrained('{folder}')\""
-)
-
 FUSE = (
     "fuse it into its base model: p = StableDiffusionPipeline.from_pretrained('<base model>'); "
     "p.load_lora_weights({folder!r}); p.fuse_lora(); p.unload_lora_weights(); "
@@ -55,7 +52,7 @@ def find_pretrained(source: str, revision: str | None) -> Path:
     path = Path(source)
     where = f"denoiser.pretrained: {source!r}"
     if path.is_file():
-        command = CONVERT.format(file=path, folder=path.with_suffix(""))
+        command = _command_to_convert(path, path.with_suffix(""))
         raise MissingInput(f"{where} is a file, expected a diffusers directory: convert it with {command}")
     if not path.exists():
         if revision is None:
@@ -74,12 +71,19 @@ def find_pretrained(source: str, revision: str | None) -> Path:
     if not (path / "model_index.json").exists():
         files = sorted(p.name for p in path.iterdir() if p.suffix in (".ckpt", ".safetensors"))
         hint = (
-            f": convert it with {CONVERT.format(file=path / files[0], folder=path / 'converted')}"
-            if files
-            else ""
+            f": convert it with {_command_to_convert(path / files[0], path / 'converted')}" if files else ""
         )
         raise MissingInput(f"{where} has no model_index.json, expected a diffusers directory{hint}")
     return path
+
+
+def _command_to_convert(file: Path, folder: Path) -> str:
+    """Write the command that makes a diffusers directory of a single file; any name can be copied."""
+    code = (
+        "from diffusers import StableDiffusionPipeline as P; "
+        f"P.from_single_file({json.dumps(str(file))}).save_pretrained({json.dumps(str(folder))})"
+    )
+    return shlex.join(["python", "-c", code])
 
 
 def load_pretrained(source: str, revision: str | None) -> ModelWithHistory:

@@ -3,6 +3,7 @@
 import ast
 import os
 import re
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -87,7 +88,7 @@ def sign_folder(folder: Path, private_key: Path, name: str) -> str:
     if not private_key.exists():
         raise MissingInput(
             f"signing.private_key: {private_key} is missing: make it with "
-            f"`kedro keys --private-key={private_key}`"
+            f"`kedro keys --private-key={shlex.quote(str(private_key))}`"
         )
     try:
         signer = signing.Config().use_elliptic_key_signer(private_key=private_key)

@@ -23,7 +23,7 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifie
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
-from erasediff_pipeline.paths import check_writable
+from erasediff_pipeline.paths import check_root, check_writable
 from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
@@ -37,7 +37,8 @@ class CheckInputs:
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
-        """Validate all parameters, and that this process knows whether there are others."""
+        """Validate the project's place and all parameters, and that this process knows of the others."""
+        check_root()
         if leftovers := explain_leftovers():
             raise InvalidParameter(leftovers)
         try:
@@ -124,9 +125,9 @@ def _check_existence(
     # The models first: the rest is missing with them.
     for name in sorted(inputs, key=lambda name: (not name.endswith("_model"), name)):
         if name not in OPTIONAL and file_of(catalog, name) is not None and not catalog.exists(name):
-            raise MissingInput(
-                f"{name}: {place_of(catalog, name)} is missing: {find_remedy(name, parameters, environment)}"
-            )
+            place = place_of(catalog, name)
+            remedy = find_remedy(name, place, parameters, environment)
+            raise MissingInput(f"{name}: {place} is missing: {remedy}")
 
 
 def _check_base(parameters: Parameters, trained: bool) -> None:

@@ -1,5 +1,7 @@
 """Remedies for missing inputs."""
 
+import shlex
+
 from erasediff_pipeline.parameters import Parameters
 
 REMEDIES = {
@@ -30,18 +32,19 @@ WITHOUT_TRAINING = {
 """The same if ``denoiser.pretrained`` names a base model."""
 UNKNOWN = "run the pipeline that writes it"
 PULLED = {
-    "": "run `dvc pull`, or ",
+    "": "run `dvc pull {place}`, or ",  # without the place, it would stop at a result of one's own
     "tiny_text_to_image/": "run `make pull-words`, or ",
     "fashion_mnist/": "run `make fashion-mnist`, or ",
 }
 """How to get the reference data and models, by environment."""
 
 
-def find_remedy(name: str, parameters: Parameters, environment: str) -> str:
+def find_remedy(name: str, place: str, parameters: Parameters, environment: str) -> str:
     """Say what to do about a missing input.
 
     Args:
         name: The dataset.
+        place: Its file or folder.
         parameters: All of them.
         environment: Empty, or ``<name>/``.
     """
@@ -50,4 +53,4 @@ def find_remedy(name: str, parameters: Parameters, environment: str) -> str:
     if parameters.denoiser.pretrained:
         return (REMEDIES | WITHOUT_TRAINING).get(name, UNKNOWN)
     pull = PULLED.get(environment, "") if name in WITHOUT_TRAINING else ""
-    return pull + REMEDIES.get(name, UNKNOWN)
+    return pull.format(place=shlex.quote(place)) + REMEDIES.get(name, UNKNOWN)

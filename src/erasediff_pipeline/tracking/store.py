@@ -2,13 +2,17 @@
 
 import logging
 import os
+import shlex
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from mlflow.store.db.utils import create_sqlalchemy_engine
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import NoSuchTableError
 
-from erasediff_pipeline.errors import InvalidParameter, hide_credentials
+from erasediff_pipeline.errors import InvalidParameter, UserError, hide_credentials
 from erasediff_pipeline.paths import project_root
 
 logger = logging.getLogger(__name__)
@@ -57,6 +61,24 @@ def check_address() -> None:
         ) from None
 
 
+def check_database(database: Path) -> None:
+    """Refuse a damaged file of SQLite; an empty one is filled by MLflow.
+
+    Raises:
+        UserError: It is no database, or a part of it is missing.
+    """
+    try:
+        with closing(sqlite3.connect(database)) as connection:
+            damaged = connection.execute("PRAGMA quick_check(1)").fetchone()[0] != "ok"
+    except sqlite3.OperationalError as error:  # it may be whole
+        raise UserError(f"{database}: {error}") from None
+    except sqlite3.DatabaseError:
+        damaged = True
+    if damaged:
+        aside = shlex.join(["mv", str(database), f"{database}.damaged"])
+        raise UserError(f"{database} is damaged: restore it, or begin a new one: `{aside}`")
+
+
 PLACES = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -70,10 +92,14 @@ def follow_project() -> None:
     """Replace paths in the project's own store, if the project has been moved or copied.
 
     MLflow keeps the absolute path of an experiment's files: reports and weights would go to the old folder.
+
+    Raises:
+        UserError: The store is damaged.
     """
     database, new = project_root() / "mlflow.db", artifact_location()
     if new is None or not database.exists():
         return
+    check_database(database)
     engine = create_sqlalchemy_engine(tracking_uri())
     try:
         present = {table: {c["name"] for c in inspect(engine).get_columns(table)} for table in PLACES}
