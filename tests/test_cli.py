@@ -131,6 +131,14 @@ def test_an_unknown_folder_of_settings_is_answered_with_the_nearest(tmp_path, mo
     assert refused("--conf-source=.") == f"Error: --conf-source=.: {said}\n"
 
 
+@pytest.mark.parametrize("value", ["{method}{x}", "[3", "a: b: c", '"x', "{a: [}"])
+def test_a_value_that_is_no_yaml_is_one_line(value):
+    option = f"--params=tracking.registered_model={value}"
+    said = refused(option)
+    assert said.startswith(f"Error: {option}: ")
+    assert said.endswith(": put text with brackets or colons in quotes\n")
+
+
 def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypatch):
     monkeypatch.setattr("erasediff_pipeline.paths.project_root", lambda: tmp_path)
     for name in ("base", "fashion_mnist", "empty"):

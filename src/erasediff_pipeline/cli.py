@@ -22,6 +22,7 @@ from mlflow.exceptions import MlflowException
 from omegaconf.errors import InterpolationKeyError
 from safetensors import SafetensorError
 from sqlalchemy.exc import DatabaseError
+from yaml import YAMLError
 
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import InvalidParameter, UserError, did_you_mean, hide_credentials
@@ -200,12 +201,19 @@ def with_checked_options(command: click.Command) -> click.Command:
     def checked(option: click.Parameter, callback: Any) -> Any:
         def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
             refuse_option(option, value)
-            return callback(context, parameter, value) if callback else value
+            try:
+                return callback(context, parameter, value) if callback else value
+            except YAMLError as error:
+                said = getattr(error, "problem", None) or "not YAML"
+                raise InvalidParameter(
+                    f"{option.opts[0]}={value}: {said}: expected key=value, with a value as in YAML: "
+                    "put text with brackets or colons in quotes"
+                ) from None
 
         return check
 
     for option in command.params:
-        if option.name in {*REFUSED, "conf_source"}:
+        if option.name in {*REFUSED, "conf_source", "params"}:
             option.callback = checked(option, option.callback)
     return command
 
