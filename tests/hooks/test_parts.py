@@ -75,3 +75,20 @@ def test_the_pipeline_that_was_asked_for_is_the_whole(tmp_path):
         with pytest.raises(InvalidParameter, match=r"^--from-nodes=erasediff\.evaluate: needs "):
             hook.before_pipeline_run(run, part, DataCatalog())
     hook.before_pipeline_run({**chosen, "pipeline_names": [], "node_names": (), "from_nodes": ()}, part, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "kept"),
+    [
+        ("pretrain", "base_model", ("base_model", "classifier", "classifier_metrics")),
+        ("compare", "compare.retrain_trials", ("compare.trials", "compare.summary", "compare.report")),
+    ],
+)
+def test_the_parts_that_this_project_runs_itself_may_run(tmp_path, name, output, kept):
+    """In ``benchmarks/dvc.yaml`` and the tests, also if there is a result."""
+    configure_project("erasediff_pipeline")
+    files = {each: JSONDataset(filepath=str(tmp_path / each)) for each in kept}
+    for file in files.values():
+        file.save(1)
+    whole = pipelines[name]
+    check_part(whole.to_outputs(output), whole, DataCatalog(files), {"--to-outputs": [output]})
