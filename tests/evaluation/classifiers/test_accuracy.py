@@ -63,6 +63,19 @@ def test_a_judge_from_disk_that_knows_unseen_images_is_accepted(
     check(judge, toy_images, manifest, min_test_accuracy=1.0)
 
 
+def test_few_images_prove_little(judge, toy_images, manifest):
+    """One of 24 is wrong: 0.96, which a judge of 0.98 reaches by chance; three of 24 are too many."""
+    few, labels = manifest.iloc[:24], toy_images.labels[:24].copy()
+    for wrong, accepted in ((1, True), (3, False)):
+        labels[:wrong] = (toy_images.labels[:wrong] + 1) % 3
+        images = LabelledImages(toy_images.images[:24], labels)
+        if accepted:
+            check(judge, images, few, min_test_accuracy=0.98)
+        else:
+            with pytest.raises(MissingInput, match=r"accuracy 0\.8750 on 24 unseen images is below"):
+                check(judge, images, few, min_test_accuracy=0.98)
+
+
 def test_a_judge_that_answers_at_random_is_refused(confusing, toy_images, manifest):
     said = r"classifier: data/classifier: accuracy 0\.0000 on 120 unseen images is below .*0\.98: make .*"
     with pytest.raises(MissingInput, match=said + r"it takes 0 cats as 1 dogs \(40 of 40\)"):

@@ -119,8 +119,8 @@ def check_judge(
         where: Its place, for the message.
         images: All images.
         manifest: One row per image.
-        settings: The accuracy that it must reach on unseen images, up to ``TRIED`` of them; on a part of
-            them it may miss it by three standard errors.
+        settings: The accuracy that it must reach on unseen images, up to ``TRIED`` of them; it may miss it
+            by three standard errors, since these may be other images than those that it was held to.
         seed: Seed of the choice.
 
     Raises:
@@ -142,7 +142,7 @@ def check_judge(
     generator = make_generator(seed, "classifier", "tried")
     chosen = torch.randperm(len(unseen), generator=generator)[:TRIED].numpy()
     answers, limit = classify(classifier, unseen.select(chosen)), lowest_accuracy(settings, unseen.labels)
-    error = sqrt(limit * (1 - limit) / TRIED) if len(unseen) > TRIED else 0.0
+    error = sqrt(limit * (1 - limit) / len(chosen))
     if answers.accuracy < limit - 3 * error:
         raise MissingInput(
             f"classifier: {where}: accuracy {answers.accuracy:.4f} on {len(chosen)} unseen images is below "
