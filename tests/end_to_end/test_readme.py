@@ -161,6 +161,11 @@ PARSED = {
     "-m kedro run --pipeline=pretrain",
     # minutes or hours; another request or model of a command that is run
     "dvc repro conf/fashion_mnist/dvc.yaml",
+    "python scripts/draw_icons.py data/01_raw/icons",
+    "kedro run --env=icons --pipeline=prepare",
+    "kedro run --env=icons --pipeline=pretrain",
+    "kedro run --env=icons --pipeline=unlearn",
+    "kedro run --env=icons --pipeline=unlearn --params=forget.classes=faces",
     "kedro run --pipeline=audit --params=forget.classes=7",
     "kedro run --pipeline=audit --params=audit.model=salun",
     # a git or DVC command on what other tests hold equal
