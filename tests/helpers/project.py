@@ -55,7 +55,7 @@ SETTINGS = ("MLFLOW_", "DVC_", "KEDRO_", "HF_", "DO_NOT_TRACK", "PYTHON", "GIT_"
 """What the caller's environment must not decide."""
 PATIENCE = 1500
 """Seconds until a command counts as hung: some machines take ten times what others take."""
-ENABLE = "`sudo apt-get install chromium postgresql dataset-fashion-mnist` enables it"
+ENABLE = "`sudo apt-get install chromium postgresql dataset-fashion-mnist fonts-noto-color-emoji` enables it"
 """The one command; what else the tests need comes with the development requirements."""
 
 

@@ -4,6 +4,7 @@ import pytest
 from PIL import Image
 
 from scripts import draw_icons
+from tests.helpers.project import ENABLE
 
 LISTED = """
 # group: Flags
@@ -19,7 +20,7 @@ def test_a_list_is_read_by_groups():
     assert list(draw_icons.read_list(LISTED)) == [("country-flag", "🇦🇨"), ("hand-fingers-open", "👋")]
 
 
-@pytest.mark.skipif(not draw_icons.FONT.exists(), reason=f"{draw_icons.FONT} is missing")
+@pytest.mark.skipif(not draw_icons.FONT.exists(), reason=f"{draw_icons.FONT} is missing: {ENABLE}")
 def test_each_icon_is_drawn_in_colour(tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_text(LISTED, encoding="utf-8")
     monkeypatch.setattr(draw_icons, "LIST", tmp_path / "list.txt")
