@@ -14,6 +14,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.manifest import build_manifest, check_manifest, describe_images
 from erasediff_pipeline.data.prompt_list import read_prompt_list
 from erasediff_pipeline.data.split import split_by_request
+from erasediff_pipeline.ranks import RENDEZVOUS, TOGETHER, explain_leftovers
 from tests.helpers.refusals import check, refused
 
 TRAIN = "name ids of the train split"
@@ -554,8 +555,6 @@ ENVIRONMENTS = {
 
 @pytest.mark.parametrize("left", ENVIRONMENTS, ids=" ".join)
 def test_variables_of_other_processes(monkeypatch, left):
-    from erasediff_pipeline.ranks import RENDEZVOUS, TOGETHER, explain_leftovers
-
     for name in (*TOGETHER, *RENDEZVOUS):
         monkeypatch.delenv(name, raising=False)
     for variable in left:

@@ -19,6 +19,7 @@ from tests.helpers.refusals import check, refused
 UNET, SCHEDULER, INDEX = "unet/config.json", "scheduler/scheduler_config.json", "model_index.json"
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
 TAKEN = "taken"
+DAMAGED = refused("cannot be loaded", "restore it")
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ MODELS = {
         refused("BestScheduler"),
     ),
     "of an unknown pipeline": (settings(INDEX, _class_name="BestPipeline"), refused("BestPipeline")),
-    "of a pipeline of other parts": (settings(INDEX, _class_name="StableDiffusionPipeline"), refused("base")),
+    "of a pipeline of other parts": (settings(INDEX, _class_name="StableDiffusionPipeline"), DAMAGED),
     "with code of its own": (settings(INDEX, unet=["evil", "Evil"]), refused("evil")),
     "without a height of its samples": (settings(UNET, sample_size=None), refused("sample_size: null")),
     "for other images": (settings(UNET, sample_size=16), refused("(1, 16, 16)", "(1, 8, 8)")),
@@ -156,21 +157,21 @@ MODELS = {
         settings(UNET, down_block_types=["BestBlock", "DownBlock2D"]),
         refused("BestBlock"),
     ),
-    "whose U-Net's settings are a list": (text(UNET, b"[]"), refused("base")),
-    "whose U-Net's settings are no JSON": (text(UNET, b"{"), refused("base")),
-    "whose U-Net's settings are empty": (text(UNET, b""), refused("base")),
-    "without settings of the U-Net": (without(UNET), refused("base")),
-    "without the U-Net": (without("unet"), refused("base")),
-    "without a scheduler": (without("scheduler"), refused("base")),
+    "whose U-Net's settings are a list": (text(UNET, b"[]"), DAMAGED),
+    "whose U-Net's settings are no JSON": (text(UNET, b"{"), DAMAGED),
+    "whose U-Net's settings are empty": (text(UNET, b""), DAMAGED),
+    "without settings of the U-Net": (without(UNET), DAMAGED),
+    "without the U-Net": (without("unet"), DAMAGED),
+    "without a scheduler": (without("scheduler"), DAMAGED),
     "without an index": (without(INDEX), refused("model_index.json")),
-    "with an empty index": (text(INDEX, b""), refused("base")),
-    "with an index of nothing": (text(INDEX, b"{}"), refused("base")),
-    "without weights": (without(WEIGHTS), refused("base")),
-    "with weights that are cut off": (cut, refused("base")),
-    "with empty weights": (text(WEIGHTS, b""), refused("base")),
+    "with an empty index": (text(INDEX, b""), DAMAGED),
+    "with an index of nothing": (text(INDEX, b"{}"), DAMAGED),
+    "without weights": (without(WEIGHTS), DAMAGED),
+    "with weights that are cut off": (cut, DAMAGED),
+    "with empty weights": (text(WEIGHTS, b""), DAMAGED),
     "with a pointer of Git LFS as weights": (
         text(WEIGHTS, b"version https://git-lfs.github.com/spec/v1\n"),
-        refused("base"),
+        DAMAGED,
     ),
     "with pickled weights": (pickled, refused("diffusion_pytorch_model.bin", "expected safetensors")),
     "with weights in half precision only": (variant, TAKEN),

@@ -6,7 +6,6 @@ import yaml
 from kedro.framework.cli.utils import _split_params
 
 from erasediff_pipeline.data.split import split_by_request
-from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from tests.helpers.project import ROOT
@@ -29,6 +28,12 @@ def settings(typed):
     hook = CheckInputs()
     hook.after_context_created(Context(_split_params(None, None, typed)))
     return hook.parameters
+
+
+def classes_of(manifest, typed):
+    """The labels of the classes that are forgotten if they are typed so."""
+    asked = settings(f"forget.classes={typed}").forget
+    return list(split_by_request(manifest, asked).request.classes)
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +90,7 @@ BY_NUMBER = {
 
 @pytest.mark.parametrize("typed", BY_NUMBER)
 def test_classes_by_number(digits, typed):
-    def answer():
-        asked = settings(f"forget.classes={typed}").forget
-        return list(split_by_request(digits, asked).request.classes)
-
-    check(answer, BY_NUMBER[typed])
+    check(lambda: classes_of(digits, typed), BY_NUMBER[typed])
 
 
 BY_NAME = {
@@ -112,11 +113,7 @@ BY_NAME = {
 
 @pytest.mark.parametrize("typed", BY_NAME)
 def test_classes_by_name(icons, typed):
-    def answer():
-        asked = settings(f"forget.classes={typed}").forget
-        return list(split_by_request(icons, asked).request.classes)
-
-    check(answer, BY_NAME[typed])
+    check(lambda: classes_of(icons, typed), BY_NAME[typed])
 
 
 IN_A_FILE = {
@@ -243,8 +240,3 @@ SETTINGS = {
 @pytest.mark.parametrize("typed", SETTINGS)
 def test_settings(typed):
     check(lambda: settings(typed).unlearn.steps, SETTINGS[typed])
-
-
-def test_what_is_refused_is_a_parameter():
-    with pytest.raises(InvalidParameter):
-        settings("seed=-1")
