@@ -11,7 +11,7 @@ REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_mod
 # Compiled on all cores; pip would use one. A few files are for another Python version and do not compile.
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
-TABLES := sweep sequence compare-digits audits words compare-words fashion-table
+TABLES := sweep several sequence images compare-digits audits words compare-words fashion-table
 
 .PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune recipe guidance pull-words fashion-mnist benchmark \
 	clean help
@@ -71,7 +71,9 @@ keys: setup  ## key pair that signs a model and its evidence, in conf/local
 	kedro keys
 
 sweep:  ## table: eight digits × three seeds, about an hour; continues where it stopped
+several:  ## table: two, three and five digits at once, about 10 minutes; continues where it stopped
 sequence:  ## table: five requests in a row, about 6 minutes
+images:  ## table: lists of single images, beside a retrained model; continues where it stopped
 compare-digits:  ## table: every method on every digit, hours; continues where it stopped
 audits:  ## table: audits of every method on every digit, hours; continues where it stopped
 words:  ## table: every word erased from the small text-to-image model, about 20 minutes

@@ -17,10 +17,11 @@ from tqdm import tqdm
 from runs import ROOT, SWEEP, copy_reference, describe_origin, hash_settings, made_by, read_rows
 from tables.audited import AUDITS
 from tables.compared import DIGITS, ONE_WORD
-from tables.erased import EIGHT_DIGITS, FASHION, SEQUENCE, WORDS
+from tables.erased import EIGHT_DIGITS, FASHION, SEQUENCE, SEVERAL_DIGITS, SINGLE_IMAGES, WORDS
 from tables.spec import Chosen, Table
 
-TABLES = {table.target: table for table in (EIGHT_DIGITS, SEQUENCE, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION)}
+ALL = (EIGHT_DIGITS, SEVERAL_DIGITS, SEQUENCE, SINGLE_IMAGES, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION)
+TABLES = {table.target: table for table in ALL}
 
 
 def fill(table: Table, chosen: Chosen, path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tables of EraseDiff: every digit, five digits in a row, every word, every class of Fashion-MNIST."""
+"""Tables of EraseDiff: digits, one by one, at once and in a row; single images; words; Fashion-MNIST."""
 
 import json
 import sys
@@ -13,6 +13,7 @@ from erasediff_pipeline.config.metrics import METRICS
 from erasediff_pipeline.data.class_names import names_in
 from runs import ROOT, markdown, run_pipeline
 from tables.spec import (
+    ENDS,
     REPORTED,
     TUNED,
     Cell,
@@ -87,11 +88,18 @@ def _measured(metrics: dict[str, Any], *forgotten: str) -> dict[str, float | Non
     """What a row keeps: figures before and after, and FID ÷ the base model's with its interval."""
     found = _before_and_after(metrics, *forgotten, *RETAINED)
     found["forgotten_precision"] = METRICS["forgotten_precision"].read(metrics["erased"])
+    found |= _ratios(metrics)
+    return found | {key: metrics["erased"][key] for key in ("forget_samples", "retain_samples")}
+
+
+def _ratios(metrics: dict[str, Any]) -> dict[str, float | None]:
+    """FID ÷ the base model's, with its interval."""
+    found: dict[str, float | None] = {}
     for name in INTERVALS:
         of_pairs = metrics["paired"].get(name, {})
         found[f"{name}_ratio"] = of_pairs.get("ratio")
         found |= {f"{name}_ratio_{end}": of_pairs.get(end) for end in ("low", "high")}
-    return found | {key: metrics["erased"][key] for key in ("forget_samples", "retain_samples")}
+    return found
 
 
 def _body(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]) -> list[str]:
@@ -125,6 +133,80 @@ EIGHT_DIGITS = Table(
     axes={"digit": REPORTED, "seed": range(3)},
     run=_erase_digit,
     body=lambda rows: _body(rows.sort_values(["digit", "seed"]), SWEEP_COLUMNS, SWEEP_LIMITS),
+)
+
+
+def _erase_digits(cell: Cell) -> list[dict[str, Any]]:
+    metrics, _ = erase("sweep", **{"forget.classes": cell["digits"]})
+    return [cell | _measured(metrics, "forget_accuracy")]
+
+
+SEVERAL_COLUMNS = (
+    Column("digits", "digits"),
+    Column("forget accuracy", "forget_accuracy", ".3f"),
+    *KEPT_COLUMNS,
+)
+SEVERAL_DIGITS = Table(
+    target="several",
+    file="several",
+    environment="sweep",
+    title="Several digits at once",
+    text="Each run erases two, three or five digits by one request; forget accuracy is of all of them. "
+    f"{TUNED}",
+    axes={"digits": ["0 7", "3 5", "0 5 8", "2 4 7", "0 2 4 6 8", "2 3 5 6 7"]},
+    run=_erase_digits,
+    body=lambda rows: _body(rows, SEVERAL_COLUMNS, SWEEP_LIMITS),
+)
+
+
+def _erase_images(cell: Cell) -> list[dict[str, Any]]:
+    asked = {"forget.ids_file": cell["ids_file"]}
+    metrics, _ = erase("sweep", **asked)
+    run_pipeline("audit", "sweep", **asked)
+    audit = json.loads((_reports("sweep") / "audit/erasediff/audit.json").read_text())
+    figures = _before_and_after(metrics, *RETAINED) | _ratios(metrics)
+    for model, found in audit["models"].items():
+        figures |= {f"{model}_auc_{key}": found["membership"][key] for key in ("low", "high")}
+        figures[f"{model}_auc"] = found["membership"]["auc"]
+        beyond = found["membership"]["beyond_retrained"]
+        figures |= {f"{model}_beyond{end}": beyond[of] for end, of in ENDS.items()}
+    images = len(pd.read_csv(ROOT / cell["ids_file"]))
+    return [cell | {"images": images} | figures]
+
+
+def _auc(heading: str, model: str) -> Column:
+    return Column(heading, f"{model}_auc", ".3f", ends=(f"{model}_auc_low", f"{model}_auc_high"))
+
+
+IMAGES_COLUMNS = (
+    Column("list", "ids_file"),
+    Column("images", "images", "d"),
+    _auc("membership AUC before", "base"),
+    _auc("after", "erased"),
+    _auc("retrained", "retrained"),
+    Column("after − retrained", "erased_beyond", ".3f", ends=("erased_beyond_low", "erased_beyond_high")),
+    *KEPT_COLUMNS[:-2],
+)
+IMAGES_LIMITS = (
+    Limit(
+        "membership",
+        "as the retrained model's (95 % interval of the difference)",
+        lambda row: row["erased_beyond_low"] <= 0 <= row["erased_beyond_high"],
+    ),
+    *KEPT_LIMITS[:-1],
+)
+SINGLE_IMAGES = Table(
+    target="images",
+    file="images",
+    environment="sweep",
+    title="Single images of digits",
+    text="A request by ids keeps the class of its images. Membership AUC: how well the prediction tells the "
+    "forgotten images from unseen ones of their classes (0.5: not at all), by PIA. The retrained model never "
+    f"saw them. {TUNED}",
+    axes={"ids_file": ["docs/example_ids.csv", "benchmarks/ids_of_all_digits.csv"]},
+    run=_erase_images,
+    body=lambda rows: _body(rows, IMAGES_COLUMNS, IMAGES_LIMITS),
+    sections=("audit",),
 )
 
 

@@ -11,6 +11,8 @@ from runs import TUNED_ON, markdown
 
 REPORTED = [digit for digit in range(10) if digit not in TUNED_ON]
 TUNED = f"The settings were tuned on the digits {' and '.join(map(str, TUNED_ON))}."
+ENDS = {"": "value", "_low": "low", "_high": "high"}
+"""End of a column's name → key of a figure with its interval."""
 Cell = dict[str, Any]
 """One run: a value for each axis."""
 Chosen = Mapping[str, Sequence]

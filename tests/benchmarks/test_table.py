@@ -66,7 +66,7 @@ SWEEP = {
 """As far from the base model as the limits allow."""
 WORD = SWEEP | {"forget_accuracy_erased_prompts": 0.0, "forget_accuracy_synonyms": 0.05}
 FASHION = SWEEP | {"run_seconds": 900}
-GOLD = {
+AUDITED = {
     "relearning_area_forgotten": 0.5,
     "relearning_area_retained": 0.0,
     "relearning_steps_forgotten": 8.0,
@@ -75,15 +75,27 @@ GOLD = {
     "inversion_accuracy_doubled": 0.7,
     "inversion_accuracy_random": 0.6,
     "membership_auc": 0.5,
-    "membership_low": 0.4,
-    "membership_high": 0.6,
     "membership_true_positive_rate": 0.0,
     "leakage_unconditional": 0.0,
     "leakage_retained": 0.0,
     "leakage_worst": 0.01,
     "damage_worst": 0.97,
+    "membership_beyond": 0.0,
+}
+GOLD = {
+    **{f"{name}{end}": of for name, of in AUDITED.items() for end in ("", "_low", "_high")},
+    **{"inversion_accuracy_low": 0.6, "inversion_accuracy_high": 0.8},
+    **{"membership_beyond_low": -0.1, "membership_beyond_high": 0.1},
+    "relearning": "as the retrained model",
 }
 AUDIT = GOLD | {f"gold_{name}": value for name, value in GOLD.items()}
+
+
+def inverted(share):
+    return {"inversion_accuracy": share} | {f"inversion_accuracy_{e}": share + d for e, d in WIDTH.items()}
+
+
+WIDTH = {"low": -0.1, "high": 0.1}
 EACH = ((erased.SWEEP_LIMITS, SWEEP), (erased.WORD_LIMITS, WORD), (erased.FASHION_LIMITS, FASHION))
 
 
@@ -117,12 +129,14 @@ EACH = ((erased.SWEEP_LIMITS, SWEEP), (erased.WORD_LIMITS, WORD), (erased.FASHIO
             {"fid_ratio_low": 1.11, "run_seconds": 901},
             "FID ÷ the base model's, time",
         ),
-        (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.75}, ""),
-        (audited.LIMITS, AUDIT, {"inversion_accuracy": 0.76}, "inversion"),
-        (audited.LIMITS, AUDIT, {"relearning_area_forgotten": 0.61}, "relearning"),
-        (audited.LIMITS, AUDIT, {"relearning_area_forgotten": 0.0}, ""),
-        (audited.LIMITS, AUDIT, {"membership_auc": 0.59}, ""),
-        (audited.LIMITS, AUDIT, {"membership_auc": 0.39, "inversion_accuracy": 0.9}, "inversion, membership"),
+        # √(0.1² + 0.1²) above the retrained model's 0.7 is what chance allows.
+        (audited.LIMITS, AUDIT, inverted(0.84), ""),
+        (audited.LIMITS, AUDIT, inverted(0.85), "inversion"),
+        (audited.LIMITS, AUDIT, inverted(0.0), ""),
+        (audited.LIMITS, AUDIT, {"relearning": "not gone"}, "relearning"),
+        (audited.LIMITS, AUDIT, {"relearning": "over-erased"}, ""),
+        (audited.LIMITS, AUDIT, {"membership_beyond_low": 0.01}, "membership"),
+        (audited.LIMITS, AUDIT, {"membership_beyond_high": -0.01} | inverted(0.9), "inversion, membership"),
     ],
 )
 def test_limits(limits, good, change, missed):
@@ -247,7 +261,7 @@ def test_methods_on_a_word():
 
 
 def test_audits_count_what_each_method_misses():
-    changes = {"erasediff": {"inversion_accuracy": 0.8}, "retrain": {}}
+    changes = {"erasediff": inverted(0.9), "retrain": {}}
     rows = [{"digit": 3, "model": model, **GOLD, **change} for model, change in changes.items()]
     rows += [{"digit": 4, "model": model, **GOLD} for model in changes]
     lines = page_of("audits", rows).splitlines()
@@ -259,17 +273,24 @@ def test_audits_count_what_each_method_misses():
 
 def test_a_row_of_audits_has_every_figure():
     area = {"value": 0.5, "low": 0.4, "high": 0.6}
-    lesson = {"area": area, "steps_to_half": 4, "forget_accuracy": {"4": 1.0}}
+    lesson = {"area": area, "steps_to_half": 4, "forget_accuracy": {"4": 1.0}, "reading": "not gone"}
+    beyond = {"value": 0.1, "low": 0.0, "high": 0.2}
     found = {
         "relearning": {taught: lesson for taught in ("forgotten", "retained")},
         "inversion": {"3": {"best": 0.7, "doubled": 0.7, "best_from_random": 0.6}},
-        "membership": {"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.0},
+        "membership": {
+            **{"auc": 0.5, "low": 0.4, "high": 0.6, "true_positive_rate": 0.0},
+            "beyond_retrained": beyond,
+        },
         "leakage": {"unconditional": 0.0, "retained": 0.0, "worst": 0.01},
         "damage": {"worst": 0.97},
     }
-    taught = {f"relearning_steps_{lesson}": 4.0 for lesson in ("forgotten", "retained")}
-    taught |= {f"relearning_area_{lesson}": 0.5 for lesson in ("forgotten", "retained")}
-    assert audited.figures_of(found, 100) == GOLD | taught
+    row = audited.figures_of(found, 100)
+    assert row.keys() == GOLD.keys()
+    assert (row["relearning_area_forgotten"], row["relearning_area_forgotten_low"]) == (0.5, 0.4)
+    assert (row["inversion_accuracy"], row["inversion_accuracy_low"]) == (0.7, pytest.approx(0.604, abs=1e-3))
+    assert (row["membership_beyond"], row["membership_beyond_high"]) == (0.1, 0.2)
+    assert row["relearning"] == "not gone"
 
 
 def test_every_method_that_forgets_classes_is_audited():
