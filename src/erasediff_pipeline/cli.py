@@ -80,6 +80,8 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
         return f"MLFLOW_TRACKING_URI: {tracking_uri()}: MLflow's server cannot be reached, or fails"
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, UserError):  # Kedro wraps it in one of its own
+            return cause.message
         if isinstance(cause, OSError) and cause.strerror:
             where = "network" if isinstance(cause, NETWORK) else "disk"
             return f"{cause.filename or where}: {cause.strerror}"

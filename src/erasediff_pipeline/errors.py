@@ -31,6 +31,15 @@ class MissingInput(UserError):
     """A file or model that the pipeline reads is missing or damaged, or of the wrong kind."""
 
 
+LONGEST = 300
+"""Characters of a library's error that are shown."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What a library says, without line breaks and not longer than ``LONGEST``."""
+    return " ".join(str(error).split())[:LONGEST]
+
+
 def hide_credentials(text: str) -> str:
     """Remove user and password from every address in a text."""
     return re.sub(r"(?<=://)[^/\s]+@", "", text)

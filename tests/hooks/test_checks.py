@@ -85,8 +85,9 @@ def test_a_judge_that_does_not_know_the_images_is_refused(toy_images, classes, w
     judge.body[0].weight.data.fill_(weight)
     split = pd.DataFrame({"label": toy_images.labels, "split": np.repeat(["train", "test"], 60)})
     catalog = {"classifier": judge, "images": toy_images, "manifest": split}
-    with pytest.raises(MissingInput, match=said):
-        check([*catalog], catalog=catalog)
+    for inputs in ([*catalog], "classifier"):  # `prompts` reads the judge alone
+        with pytest.raises(MissingInput, match=said):
+            check(inputs, catalog=catalog)
 
 
 def test_the_first_missing_input_is_the_model(tmp_path):

@@ -6,12 +6,13 @@ from erasediff_pipeline.catalog.folder import FolderDataset, T
 from erasediff_pipeline.diffusion.io import (
     ModelWithHistory,
     load_model,
-    refuse_pickles,
     save_model,
     save_reproducibly,
 )
+from erasediff_pipeline.errors import MissingInput, in_one_line
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier, SavedClassifier
 from erasediff_pipeline.files import atomic_directory
+from erasediff_pipeline.paths import relative
 
 
 class _ModelFolder(FolderDataset[T], Generic[T]):
@@ -45,9 +46,14 @@ class ClassifierFolder(_ModelFolder[AnyClassifier]):
     """The classifier of samples, loaded as the class that it was saved as."""
 
     def load(self) -> AnyClassifier:
-        refuse_pickles(self._filepath)
-        place = str(self._filepath)
-        return SavedClassifier.from_pretrained(place, use_safetensors=True, local_files_only=True)
+        options = {"use_safetensors": True, "local_files_only": True}
+        try:
+            return SavedClassifier.from_pretrained(str(self._filepath), **options)
+        except Exception as error:  # diffusers and safetensors raise many kinds
+            raise MissingInput(
+                f"classifier: {relative(self._filepath)} cannot be loaded: {in_one_line(error)}: restore it, "
+                "or make it again with `kedro run --pipeline=judge`"
+            ) from error
 
     def save(self, data: AnyClassifier) -> None:
         with atomic_directory(self._filepath) as fresh:

@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from erasediff_pipeline.data.request import AnsweredRequest
-from erasediff_pipeline.errors import MissingInput
+from erasediff_pipeline.errors import MissingInput, in_one_line
 from erasediff_pipeline.files import atomic_directory, atomic_file
 from erasediff_pipeline.paths import relative
 
@@ -28,8 +28,6 @@ HISTORY_SHA256 = "request_history_sha256"
 CARD = "README.md"
 NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 """The checker would hide images that the evaluation must see."""
-LONGEST = 300
-"""Characters of an error of diffusers that are shown."""
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _Entries = TypeAdapter(Annotated[tuple[AnsweredRequest, ...], Field(min_length=1)])
 
@@ -61,7 +59,7 @@ def load_model(folder: Path) -> ModelWithHistory:
     try:
         pipeline = DiffusionPipeline.from_pretrained(str(folder), **options)
     except Exception as error:  # diffusers, transformers and safetensors raise many kinds
-        said = " ".join(str(error).split())[:LONGEST]
+        said = in_one_line(error)
         raise MissingInput(f"{folder}: cannot be loaded: {said}: restore it, or download it again") from error
     return ModelWithHistory(pipeline, _read_history(folder))
 

@@ -87,7 +87,7 @@ class CheckInputs:
                 check_shape(model, where, catalog.load("images"))
         if classifier is not None:
             check_classifier(classifier, parameters.captions)
-            if {"images", "manifest"} <= inputs:
+            if catalog.exists("images") and catalog.exists("manifest"):  # `prompts` has a judge alone
                 check_judge(
                     classifier,
                     place_of(catalog, "classifier"),

@@ -10,7 +10,6 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evaluation.classifiers import accuracy
 from erasediff_pipeline.evaluation.classifiers.accuracy import check_judge, classify, lowest_accuracy
-from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
 from erasediff_pipeline.evaluation.classifiers.pretrained import ImageNetClassifier
 
 NAMES = ["cats", "dogs", "hands"]
@@ -83,20 +82,6 @@ def test_a_judge_that_answers_at_random_is_refused(confusing, toy_images, manife
     with pytest.raises(MissingInput, match=r"below 0\.5000, the least that is clearly better than chance"):
         check(confusing, toy_images, manifest, min_test_accuracy=None)
     check(confusing, toy_images, manifest, min_test_accuracy=0.0)
-
-
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"classes": 2}, r"is for \(1, 8, 8\) \(C, H, W\) of 2 classes, the images are \(1, 8, 8\) of 3"),
-        ({"classes": 4}, "of 4 classes, .* of 3: make it again with `kedro run --pipeline=judge`"),
-        ({"side": 16}, r"is for \(1, 16, 16\)"),
-        ({"in_channels": 3}, r"is for \(3, 8, 8\)"),
-    ],
-)
-def test_a_judge_of_other_images_is_refused(toy_images, manifest, changes, said):
-    with pytest.raises(MissingInput, match=said):
-        check(Classifier(**{"classes": 3, **changes}), toy_images, manifest)
 
 
 def test_a_pretrained_judge_needs_a_class_for_each_of_the_images(toy_images, manifest):

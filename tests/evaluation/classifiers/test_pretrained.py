@@ -110,7 +110,7 @@ def test_a_judge_that_is_not_finite_is_refused(name):
 
 def test_what_is_no_judge_is_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"_class_name": "UNet2DModel"}')
-    said = "holds a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetClassifier, Nsfw"
+    said = "it is a UNet2DModel: expected one of Classifier, ResNetClassifier, ImageNetClassifier, Nsfw"
     with pytest.raises(MissingInput, match=said):
         SavedClassifier.from_pretrained(str(tmp_path))
 

@@ -98,7 +98,7 @@ class SavedClassifier:
         saved = config.get("_class_name", "").replace("Judge", "Classifier")  # as they were called before
         kinds = {kind.__name__: kind for kind in get_args(AnyClassifier)}
         if saved not in kinds:
-            raise MissingInput(f"classifier: {path} holds a {saved}: expected one of {', '.join(kinds)}")
+            raise MissingInput(f"it is a {saved}: expected one of {', '.join(kinds)}")
         return on_accelerator(kinds[saved].from_pretrained(path, **options))
 
 
