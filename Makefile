@@ -13,7 +13,7 @@ PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
 TABLES := sweep several sequence images compare-digits audits words compare-words fashion-table
 
-.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune recipe guidance pull-words fashion-mnist benchmark \
+.PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune recipe guidance pull-words fashion-mnist icons benchmark \
 	clean help
 
 unlearn: pull  ## erase a digit: set up, pull reference data and models, run
@@ -89,7 +89,7 @@ recipe: setup pull  ## table: changes of EraseDiff's settings on the tuning digi
 	python benchmarks/recipe.py
 
 guidance: setup pull  ## table: FID of the base models by guidance scale, some minutes
-	python benchmarks/guidance.py local tiny_text_to_image
+	python benchmarks/guidance.py local tiny_text_to_image icons
 
 words compare-words guidance pull-words: REFERENCE += $(addprefix data/,03_primary/tiny_text_to_image/images 03_primary/tiny_text_to_image/manifest.parquet 06_models/tiny_text_to_image/base 06_models/tiny_text_to_image/classifier)
 pull-words: setup pull  ## data and models of the small text-to-image model
@@ -102,6 +102,10 @@ $(FASHION_MNIST): | setup
 
 fashion-mnist: setup pull $(FASHION_MNIST)  ## erase a class of Fashion-MNIST, about 15 minutes
 	kedro run --env=fashion_mnist --pipeline=unlearn
+
+icons guidance: REFERENCE += $(addprefix data/,03_primary/icons/images 03_primary/icons/manifest.parquet 06_models/icons/base 06_models/icons/classifier)
+icons: setup pull  ## erase flags and hands from the model of colour icons, about 3 minutes
+	kedro run --env=icons --pipeline=unlearn
 
 benchmark: setup pull  ## time and memory as ratios; use an idle machine
 	python benchmarks/benchmark.py

@@ -1,6 +1,6 @@
 """Table: how guidance changes the retained classes of the base models.
 
-python benchmarks/guidance.py local tiny_text_to_image      or `make guidance` for the table
+python benchmarks/guidance.py local tiny_text_to_image icons      or `make guidance` for the table
 """
 
 import argparse

@@ -15,7 +15,7 @@ from kedro.framework.cli.utils import env_option
 from kedro.framework.project import configure_project
 from kedro.io import DatasetError
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationKeyError
+from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import DatabaseError, OperationalError
 
 from erasediff_pipeline.cli import cli, explain, with_one_line_errors
@@ -123,6 +123,19 @@ def test_an_option_that_would_mix_runs_is_refused(option):
     assert said.endswith(": leave it out\n")
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--params=forget.classes=3", "--params=seed=1"], "--params: given 2 times, expected once: put"),
+        (["--pipeline=prepare", "-p", "unlearn"], "--pipeline: given 2 times, expected once"),
+        (["--params=forget.classes=3,forget.classes=4"], "'forget.classes' occurs 2 times: give each"),
+        (["--params=forget.classes=010"], "forget.classes: '010' is 8 in YAML: write it without the leading"),
+    ],
+)
+def test_what_would_be_lost_or_read_as_something_else_is_refused(options, said):
+    assert said in refused(*options)
+
+
 def test_an_unknown_folder_of_settings_is_answered_with_the_nearest(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf/base").mkdir(parents=True)
@@ -154,10 +167,14 @@ def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypat
     )
 
 
-def test_a_parameter_that_refers_to_nothing_is_named():
-    with pytest.raises(InterpolationKeyError) as error:
-        OmegaConf.to_container(OmegaConf.create({"seed": "${x}"}), resolve=True)
-    assert explain(error.value).startswith("Interpolation key 'x' not found")
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("${x}", "Interpolation key 'x' not found"), ("${env:HOME}", "Unsupported interpolation type env")],
+)
+def test_a_parameter_that_refers_to_nothing_is_named(value, said):
+    with pytest.raises(OmegaConfBaseException) as error:
+        OmegaConf.to_container(OmegaConf.create({"seed": value}), resolve=True)
+    assert explain(error.value).startswith(said)
 
 
 class Failing(BaseHTTPRequestHandler):

@@ -6,6 +6,7 @@ import shlex
 import socket
 import ssl
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +14,16 @@ from typing import Any
 
 import click
 import mlflow
+import yaml
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.project import pipelines, settings
 from kedro.io import DatasetError
 from kedro.pipeline import Pipeline
 from mlflow.exceptions import MlflowException
-from omegaconf.errors import InterpolationKeyError
+from omegaconf.errors import OmegaConfBaseException
 from safetensors import SafetensorError
 from sqlalchemy.exc import DatabaseError
-from yaml import YAMLError
 
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.errors import InvalidParameter, UserError, did_you_mean, hide_credentials
@@ -95,7 +96,7 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
         return _explain_name(" ".join(str(error).split()), asked)
     if isinstance(error, MissingConfigException):
         return _explain_environment(error)
-    if isinstance(error, InterpolationKeyError):
+    if isinstance(error, OmegaConfBaseException):
         return f"{' '.join(str(error.msg).split())}: name a parameter that exists, or put the text in quotes"
     if isinstance(error, ModuleNotFoundError) and error.name in DRIVERS:
         driver = shlex.quote(DRIVERS[error.name])
@@ -197,15 +198,51 @@ def refuse_option(option: click.Parameter, value: Any) -> None:
             )
 
 
+YAML_NUMBERS = {
+    r"[+-]?0[0-7_]*[0-7]": "write it without the leading zero",
+    r"[+-]?[1-9]\d*(:[0-5]?\d)+": "write numbers with spaces between, as in forget.classes='3 5'",
+}
+"""Forms of a number that YAML reads with another base than 10."""
+
+
+def check_params(text: str) -> None:
+    """Refuse ``--params`` of which a part would be lost, or read as another number than it shows.
+
+    Raises:
+        InvalidParameter: A key occurs twice, or YAML takes a number for an octal or sexagesimal one.
+    """
+    pairs = [part.partition("=") for part in text.split(",")]
+    keys = [key.strip() for key, _, _ in pairs]
+    for key, count in Counter(keys).items():
+        if count > 1:
+            raise InvalidParameter(f"--params={text}: {key!r} occurs {count} times: give each key once")
+    for key, _, value in pairs:
+        read = yaml.safe_load(value) if value.strip() else None
+        for form, remedy in YAML_NUMBERS.items():
+            if re.fullmatch(form, value.strip()) and str(read) != value.strip().lstrip("+0"):
+                raise InvalidParameter(f"{key.strip()}: {value.strip()!r} is {read} in YAML: {remedy}")
+
+
 def with_checked_options(command: click.Command) -> click.Command:
-    """Check each option of ``kedro run`` before Kedro does."""
+    """Check each option of ``kedro run`` before Kedro does; click would take the last of two in silence."""
+    parse = command.parse_args
+
+    def parse_once(context: click.Context, arguments: list[str]) -> list[str]:
+        _, _, order = command.make_parser(context).parse_args(list(arguments))
+        for option, count in Counter(order).items():
+            if count > 1:
+                how = ": put commas between its parameters" if option.name == "params" else ""
+                raise InvalidParameter(f"{option.opts[0]}: given {count} times, expected once{how}")
+        return parse(context, arguments)
 
     def checked(option: click.Parameter, callback: Any) -> Any:
         def check(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
             refuse_option(option, value)
             try:
+                if option.name == "params" and isinstance(value, str):
+                    check_params(value)
                 return callback(context, parameter, value) if callback else value
-            except YAMLError as error:
+            except yaml.YAMLError as error:
                 said = getattr(error, "problem", None) or "not YAML"
                 raise InvalidParameter(
                     f"{option.opts[0]}={value}: {said}: expected key=value, with a value as in YAML: "
@@ -214,6 +251,7 @@ def with_checked_options(command: click.Command) -> click.Command:
 
         return check
 
+    command.parse_args = parse_once  # type: ignore[method-assign, assignment]
     for option in command.params:
         if option.name in {*REFUSED, "conf_source", "params"}:
             option.callback = checked(option, option.callback)

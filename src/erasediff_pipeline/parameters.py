@@ -22,7 +22,7 @@ from erasediff_pipeline.unlearning.registry import METHODS
 class _Sections(Settings):
     """Every section except those of the methods."""
 
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**32)
     """Seed of every random draw."""
 
     base: ModelFolder = "base"

@@ -15,13 +15,14 @@ import yaml
 from tests.helpers import project as helpers
 from tests.helpers.project import client_of, copy_clone, dvc, git, hash_tree, read_json, run_command, runs_in
 
-LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock")
+LOCKS = ("dvc.lock", "benchmarks/dvc.lock", "conf/fashion_mnist/dvc.lock", "conf/icons/dvc.lock")
 EARLIER = "table"
 """This stage's figures are of an earlier recipe and its models, see ``docs/experiments/README.md``."""
 MANIFEST = "data/03_primary/manifest.parquet"
 NEEDED = {MANIFEST, "data/06_models/compare/retrain/class-0-seed-0", "data/03_primary/images"}
 NEEDED |= {f"data/06_models/{name}" for name in ("base", "classifier")}
 NEEDED |= {f"data/06_models/fashion_mnist/{name}" for name in ("base", "classifier")}
+ICONS = ("data/03_primary/icons/images", "data/06_models/icons/base", "data/06_models/icons/classifier")
 
 
 def md5_of(path):
@@ -67,7 +68,8 @@ def test_every_stage_is_locked(project):
     assert set(stages_in(project / "dvc.lock")) == set(stages_in(project / "dvc.yaml"))
     assert set(stages_in(project / "benchmarks/dvc.lock")) == {"retrain", "table"}
     assert set(stages_in(project / "conf/fashion_mnist/dvc.lock")) == {"prepare", "pretrain"}
-    assert set(locked(project)) >= NEEDED
+    assert set(stages_in(project / "conf/icons/dvc.lock")) == {"prepare", "pretrain"}
+    assert set(locked(project)) >= {*NEEDED, *ICONS}
 
 
 def test_the_stages_agree(project):
@@ -146,12 +148,17 @@ def test_a_corrupted_object_of_the_cache_is_fetched_anew(own, make):
 
 
 def test_the_store_is_small(project):
-    """15 MB for the digits and their words, 12 MB for Fashion-MNIST."""
-    sizes = {file: file.stat().st_size for file in (project / "reference_store").rglob("*")}
-    models = project / "data/06_models/fashion_mnist"
-    fashion = sum(file.stat().st_size for file in models.rglob("*") if file.is_file())
+    """15 MB for the digits and their words, 12 MB for Fashion-MNIST, 3 MB for the icons."""
+
+    def size(*places):
+        files = [file for place in places for file in (project / place).rglob("*")]
+        return sum(file.stat().st_size for file in files if file.is_file())
+
+    fashion = size("data/06_models/fashion_mnist")
+    icons = size("data/03_primary/icons", "data/06_models/icons")
     assert fashion < 12e6
-    assert sum(sizes.values()) - fashion < 15e6
+    assert icons < 3e6
+    assert size("reference_store") - fashion - icons < 15e6
 
 
 def test_nothing_is_left_to_do(own):

@@ -68,7 +68,7 @@ def test_both_ends_of_the_interval_count(metrics, audit, figure, gate, status, m
     [
         *(("fid", v, {"at_most": 100}) for v in (None, math.nan, math.inf)),
         *(("fid", v, of("base", "ratio", at_most=2)) for v in (None, math.nan, math.inf)),
-        ("forget_accuracy", math.nan, {"at_most": 1}),
+        ("forget_accuracy", math.nan, {"at_most": 0.99}),
         ("forget_samples", 20, {"at_most": 0.05}),
     ],
 )
@@ -102,7 +102,7 @@ def test_without_a_retrained_model_what_is_held_against_it_is_not_checked(metric
 
 
 def test_a_figure_whose_gate_was_deleted_or_is_null_is_listed(metrics):
-    found = check(metrics, recall=Gate(at_least=0), retain_accuracy=None)
+    found = check(metrics, recall=Gate(at_least=0.1), retain_accuracy=None)
     assert set(found) == {"recall", *LIMITS}
     for name in ("fid", "retain_accuracy"):
         why = f"no limit in gates.limits.{name}"
@@ -243,6 +243,9 @@ def test_every_figure_can_be_had(metrics, audit):
         ("fid", {"at_most": 1, "by": "distance"}, "by: distance: set of"),
         ("fid", {"at_least": 1, "by": "distance", "of": "base"}, "by: distance: set at_most"),
         ("fid", {"at_most": 1, "of": "retrained"}, "fid: of: retrained: only audits measure the retrained"),
+        ("forget_accuracy", {"at_most": 5}, "forget_accuracy: a share is between 0 and 1, so this gate"),
+        ("retain_accuracy", {"at_least": 0}, "a share is between 0 and 1, so this gate would always be held"),
+        ("retain_accuracy", {"at_least": -1, "of": "base"}, "so this gate would always be held"),
         ("fidd", {"at_most": 1}, "unknown figure 'fidd', did you mean 'fid'.: choose from forget_accuracy, "),
     ],
 )

@@ -13,6 +13,7 @@ TRAIN = "train it with `kedro run --pipeline=pretrain`"
         ("", "base_model", {}, f"run `dvc pull 'the place'`, or {TRAIN}"),
         ("tiny_text_to_image/", "images", {}, "run `make pull-words`, or make it with `kedro run --pipe"),
         ("fashion_mnist/", "base_model", {}, f"run `make fashion-mnist`, or {TRAIN}"),
+        ("icons/", "base_model", {}, f"run `make icons`, or {TRAIN}"),
         ("image_folder/", "classifier", {}, TRAIN),
         ("nudity/", "base_model", PRETRAINED, "get it with `kedro run --pipeline=load`"),
         ("", "base_model", {"base": "esd"}, "run the pipeline that writes it, or leave out the parameter b"),

@@ -5,6 +5,7 @@ import pytest
 import yaml
 from kedro.framework.cli.utils import _split_params
 
+from erasediff_pipeline.cli import check_params
 from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.hooks.checks import CheckInputs
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
@@ -25,6 +26,7 @@ class Context:
 
 def settings(typed):
     """The parameters of a run that is typed so."""
+    check_params(typed)
     hook = CheckInputs()
     hook.after_context_created(Context(_split_params(None, None, typed)))
     return hook.parameters
@@ -78,6 +80,9 @@ BY_NUMBER = {
     "1e1": refused("forget", "10.0", "number or the name of a class"),
     "true": refused("forget", "True", "number or the name of a class"),
     "null": refused("forget", "exactly one of classes, ids_file and prompts"),
+    "3 ²": refused("forget.classes", "'²'", "no names", f"{DIGITS}"),
+    "010": refused("forget.classes", "'010' is 8 in YAML", "without the leading zero"),
+    "3:5": refused("forget.classes", "'3:5' is 185 in YAML", "with spaces between"),
     "": refused("forget"),
     "two": refused("forget.classes", "'two'", "no names", f"{DIGITS}"),
     "٣": [3],
@@ -156,6 +161,11 @@ def test_a_request_in_a_file(digits, written):
 SETTINGS = {
     "seed=-1": refused("seed", "-1", "greater than or equal to 0"),
     "seed=zero": refused("seed", "'zero'", "integer"),
+    "seed=true": refused("seed", "True", "expected a number"),
+    "seed=18446744073709551616": refused("seed", "less than 4294967296"),
+    "seed=1,seed=2": refused("'seed' occurs 2 times", "each key once"),
+    "seed=1,unlearn.steps=5, seed=2": refused("'seed' occurs 2 times", "each key once"),
+    "seed=0777": refused("seed", "'0777' is 511 in YAML", "without the leading zero"),
     "seed=1.5": refused("seed", "1.5", "integer"),
     "sed=1": refused("sed", "unknown parameter, did you mean 'seed'?"),
     "base=../base": refused("base", "'../base'"),
@@ -167,6 +177,10 @@ SETTINGS = {
     "unlearn.steps=ten": refused("unlearn.steps", "'ten'", "integer"),
     "unlearn.steps=1e2": 100,
     "unlearn.steps=100": 100,
+    "unlearn.steps=007": 7,
+    "unlearn.steps=1_000": 1000,
+    "unlearn.steps=true": refused("unlearn.steps", "True", "expected a number"),
+    "unlearn.learning_rate=yes": refused("unlearn.learning_rate", "True", "expected a number"),
     "unlearn.steps=100.5": refused("unlearn.steps", "100.5", "integer"),
     "unlearn.step=3": refused("unlearn.step", "unknown parameter", "steps"),
     "unlearn.steps.more=3": refused("unlearn.steps", "more", "integer"),
@@ -213,6 +227,7 @@ SETTINGS = {
     "classifier.architecture=vit": refused("classifier.architecture", "'vit'", "'cnn'"),
     "gates.enforce=2": refused("gates.enforce", "2", "bool"),
     "gates.limits=none": refused("gates.limits", "'none'"),
+    "gates.limits.forget_accuracy.at_most=5": refused("gates.limits", "share", "always be held"),
     "gates.limits.fidd.at_most=1": refused("gates.limits", "'fidd', did you mean 'fid'?"),
     "audit.samples=0": refused("audit.samples", "0"),
     "audit.model=../x": refused("audit.model", "'../x'"),

@@ -2,18 +2,26 @@
 
 import re
 from numbers import Integral
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, field_validator
 
 ModelFolder = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
 """Name of a model's folder below ``data/06_models``."""
 
 
 class Settings(BaseModel):
-    """Immutable; unknown keys, NaN and infinity are errors."""
+    """Immutable; unknown keys, NaN, infinity, and true or false for a number are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        allowed = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and not {allowed, *get_args(allowed)}.isdisjoint({int, float}):
+            raise ValueError("expected a number")
+        return value
 
 
 def as_list(value: Any) -> Any:

@@ -37,6 +37,14 @@ class Gate(Settings):
             raise ValueError("by: distance: set at_most, not at_least")
         return self
 
+    def limits_a_share(self) -> bool:
+        """Whether some share, or difference of two, misses it."""
+        if self.by == "ratio":
+            return True
+        if self.at_most is not None:
+            return self.at_most < 1
+        return self.at_least is not None and self.at_least > (0 if self.of is None else -1)
+
 
 LIMITS: dict[str, Gate | None] = {
     "forget_accuracy": Gate(at_most=0.05),
@@ -81,4 +89,6 @@ class GateSettings(Settings):
                 raise ValueError(
                     f"{name}: of: retrained: only audits measure the retrained model: use base or null"
                 )
+            if gate is not None and METRICS[name].samples is not None and not gate.limits_a_share():
+                raise ValueError(f"{name}: a share is between 0 and 1, so this gate would always be held")
         return value

@@ -36,7 +36,7 @@ def labels_of_classes(classes: Iterable[int | str], manifest: pd.DataFrame) -> l
     found: list[int] = []
     for asked in classes:
         if isinstance(asked, str) and asked not in labels and len(parts := asked.split()) > 1:
-            found += labels_of_classes([int(part) if part.isdigit() else part for part in parts], manifest)
+            found += labels_of_classes([int(part) if part.isdecimal() else part for part in parts], manifest)
         elif isinstance(asked, int):
             found.append(asked)
         elif asked in labels:

@@ -35,6 +35,7 @@ PULLED = {
     "": "run `dvc pull {place}`, or ",  # without the place, it would stop at a result of one's own
     "tiny_text_to_image/": "run `make pull-words`, or ",
     "fashion_mnist/": "run `make fashion-mnist`, or ",
+    "icons/": "run `make icons`, or ",
 }
 """How to get the reference data and models, by environment."""
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from erasediff_pipeline.config import ClassifierSettings
-from erasediff_pipeline.data.class_names import name_class
+from erasediff_pipeline.data.class_names import name_class, names_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evaluation.classifiers.classifier import class_probabilities, number_of_none
@@ -68,11 +68,6 @@ def classify(classifier: AnyClassifier, data: LabelledImages) -> Answers:
 def unseen_images(images: LabelledImages, manifest: pd.DataFrame) -> LabelledImages:
     """The images of the test split."""
     return images.select((manifest["split"] == "test").to_numpy())
-
-
-def names_of(manifest: pd.DataFrame) -> dict[int, str]:
-    """Names of the classes, by label; empty if they have none."""
-    return dict(zip(manifest["label"], manifest["class"], strict=True)) if "class" in manifest else {}
 
 
 def measure_accuracy(

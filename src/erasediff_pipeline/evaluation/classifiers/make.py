@@ -7,6 +7,7 @@ import pandas as pd
 import torch
 
 from erasediff_pipeline.config import CaptionSettings, ClassifierSettings
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.evaluation.classifiers.accuracy import (
@@ -14,7 +15,6 @@ from erasediff_pipeline.evaluation.classifiers.accuracy import (
     classify,
     describe_limit,
     lowest_accuracy,
-    names_of,
     unseen_images,
 )
 from erasediff_pipeline.evaluation.classifiers.classifier import (
