@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from sqlalchemy.exc import DatabaseError
 
 from erasediff_pipeline.config import SigningSettings
+from erasediff_pipeline.config.files import misread
 from erasediff_pipeline.errors import InvalidParameter, UserError, did_you_mean, hide_credentials
 from erasediff_pipeline.hooks import RollBack
 from erasediff_pipeline.paths import check_root, project_root, relative
@@ -198,13 +199,6 @@ def refuse_option(option: click.Parameter, value: Any) -> None:
             )
 
 
-YAML_NUMBERS = {
-    r"[+-]?0[0-7_]*[0-7]": "write it without the leading zero",
-    r"[+-]?[1-9]\d*(:[0-5]?\d)+": "write numbers with spaces between, as in forget.classes='3 5'",
-}
-"""Forms of a number that YAML reads with another base than 10."""
-
-
 def check_params(text: str) -> None:
     """Refuse ``--params`` of which a part would be lost, or read as another number than it shows.
 
@@ -217,10 +211,11 @@ def check_params(text: str) -> None:
         if count > 1:
             raise InvalidParameter(f"--params={text}: {key!r} occurs {count} times: give each key once")
     for key, _, value in pairs:
-        read = yaml.safe_load(value) if value.strip() else None
-        for form, remedy in YAML_NUMBERS.items():
-            if re.fullmatch(form, value.strip()) and str(read) != value.strip().lstrip("+0"):
-                raise InvalidParameter(f"{key.strip()}: {value.strip()!r} is {read} in YAML: {remedy}")
+        read = yaml.safe_load(value) if value.strip() else ""
+        if read is None and value.strip().lower() not in ("null", "~"):
+            raise InvalidParameter(f"{key.strip()}: {value.strip()!r} is empty in YAML: put it in quotes")
+        if said := misread(value.strip()):
+            raise InvalidParameter(f"{key.strip()}: {said}")
 
 
 def with_checked_options(command: click.Command) -> click.Command:

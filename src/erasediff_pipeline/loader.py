@@ -7,6 +7,7 @@ from typing import Any
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
+from erasediff_pipeline.config.files import check_folder
 from erasediff_pipeline.parameters import fill_in
 
 FORMS = {"classes", "ids_file", "prompts"}
@@ -24,6 +25,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """
 
     def __getitem__(self, key: str) -> Any:
+        assert self._checked
         # Resolvers belong to the process, and Kedro keeps the first: each session needs its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         OmegaConf.register_new_resolver("prompt_list", self._prompt_list, replace=True)
@@ -48,6 +50,13 @@ class ProjectConfigLoader(OmegaConfigLoader):
         OmegaConf.register_new_resolver("parameter", lambda name: known.get(name, "*"), replace=True)
         OmegaConf.register_new_resolver("prompt_list", lambda: "*", replace=True)
         return super().__getitem__("catalog")
+
+    @cached_property
+    def _checked(self) -> bool:
+        """Refuse files that Kedro would misread or skip, once for each run."""
+        for name in (self.base_env, self.env or self.default_run_env):
+            check_folder(Path(self.conf_source) / name, self.config_patterns)
+        return True
 
     def _parents(self) -> list[str]:
         """The environments that this one extends, the most general first."""

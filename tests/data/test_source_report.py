@@ -59,6 +59,15 @@ def test_images_that_are_mostly_the_same_are_named(toy_images, found, caplog, mo
     assert [message.partition(":")[0] for message in warned] == said
 
 
+def test_classes_whose_names_are_alike_are_named(toy_images, found, caplog):
+    manifest = describe_images(toy_images, found, SETTINGS, CaptionSettings(), 0)
+    for found.names in (["Cats", "cats ", "owls"], ["cafe\u0301", "caf\u00e9", "x"]):
+        caplog.clear()
+        report_source(toy_images, manifest, found, SETTINGS)
+        (said,) = [message for message in caplog.messages if "are they one?" in message]
+        assert all(name in said for name in found.names[:2])
+
+
 def test_words_of_other_classes_are_refused(toy_images, found):
     digits = CaptionSettings(words={0: ["zero", "0"], 1: ["one", "1"], 2: ["two", "2"]}, templates=["a {}"])
     said = "captions.words: class 0 is 'cats': expected 'cats' among its words, found 'zero', '0'"

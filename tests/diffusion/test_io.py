@@ -137,6 +137,15 @@ def test_history_travels_with_the_weights(model, tmp_path):
     assert load_model(tmp_path / "b").history == ()
 
 
+def test_the_weights_know_what_the_base_model_was_trained_on(model, tmp_path):
+    for history in ((), REQUESTS):
+        save_model(ModelWithHistory(model.pipeline, history, "abc"), tmp_path / "model")
+        loaded = load_model(tmp_path / "model")
+        assert (loaded.history, loaded.trained_on) == (history, "abc")
+    save_model(model, tmp_path / "model")
+    assert load_model(tmp_path / "model").trained_on is None
+
+
 def test_the_weights_hold_the_hash_of_the_history_in_the_same_bytes_each_time(model, tmp_path):
     for name in ("a", "b"):
         save_model(ModelWithHistory(model.pipeline, REQUESTS), tmp_path / name)

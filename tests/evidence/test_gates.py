@@ -109,6 +109,14 @@ def test_a_figure_whose_gate_was_deleted_or_is_null_is_listed(metrics):
         assert (found[name]["status"], found[name]["why"]) == ("not checked", why)
 
 
+@pytest.mark.parametrize(("before", "status"), [(0.51, "held"), (0.49, "not checked"), (0.0, "not checked")])
+def test_a_base_model_that_never_drew_the_class_has_nothing_to_forget(metrics, before, status):
+    metrics["base"]["forget_accuracy"] = before
+    assert one(metrics, "forget_accuracy", at_most=0.05)["status"] == status
+    metrics["erased"]["forget_accuracy"] = 0.4
+    assert one(metrics, "forget_accuracy", at_most=0.05)["status"] == "failed"
+
+
 def test_what_the_request_does_not_have_is_left_out_by_name(metrics):
     for figure in ("forget_membership_auc", "forget_accuracy_synonyms"):
         assert one(metrics, figure, at_most=0.5)["status"] == "left out"

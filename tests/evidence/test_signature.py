@@ -3,6 +3,8 @@ import json
 import stat
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from erasediff_pipeline.errors import MissingInput, UserError
 from erasediff_pipeline.evidence.signature import BadSignature, make_keys, sign_folder, verify_folder
@@ -108,9 +110,16 @@ def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):
         verify_folder(folder, "{}", tmp_path / "none.pub", "data/model")
 
 
-def test_what_is_no_key_is_refused_without_quoting_it(folder, tmp_path):
-    (tmp_path / "key.pem").write_text("my secret")
+RSA = generate_private_key(65537, 2048).private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+)
+
+
+@pytest.mark.parametrize("content", [b"my secret", b"", RSA, None], ids=["text", "empty", "RSA", "folder"])
+def test_what_is_no_key_is_refused_without_quoting_it(folder, tmp_path, content):
+    key = tmp_path / "key.pem"
+    key.mkdir() if content is None else key.write_bytes(content)
     with pytest.raises(MissingInput) as error:
-        sign_folder(folder, tmp_path / "key.pem", "data/model")
-    assert "expected a PEM file of an elliptic curve key" in error.value.message
+        sign_folder(folder, key, "data/model")
+    assert error.value.message.startswith(f"signing.private_key: {key}: expected a PEM file of an elliptic")
     assert "secret" not in error.value.message

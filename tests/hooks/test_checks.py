@@ -10,6 +10,7 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import node, pipeline
 from kedro_datasets.json import JSONDataset
 
+from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.errors import InvalidParameter, InvalidRequest, MissingInput
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier
@@ -55,6 +56,16 @@ def test_a_request_is_checked_against_what_the_model_has_forgotten(asking):
     check(**asking, forget={"classes": [1]})
     with pytest.raises(InvalidRequest, match="'0': this model has forgotten it before"):
         check(**asking, forget={"classes": [0, 1]})
+
+
+def test_a_base_model_of_another_train_split_is_refused(asking):
+    """Its unseen images may have been training images."""
+    model, manifest = asking["catalog"]["base_model"].pipeline, asking["catalog"]["manifest"]
+    asking["catalog"]["base_model"] = ModelWithHistory(model, trained_on=hash_train_set(manifest))
+    check(**asking)
+    manifest.loc[0, "split"] = "test"
+    with pytest.raises(MissingInput, match=r"^base_model: base_model was trained on other images than"):
+        check(**asking)
 
 
 def test_words_and_model_must_fit(asking):

@@ -1,6 +1,7 @@
 """Files and folders as users have them: lists of images, class folders, captions, prompts, manifests."""
 
 import json
+import os
 import zlib
 
 import numpy as np
@@ -65,6 +66,11 @@ IDS = {
     b"file\nzebra\n": refused("'zebra'", "not in the manifest's `file` column"),
     b"file\nCATS/IMG_2.JPG\n": refused("'CATS/IMG_2.JPG'", "not in the manifest's `file` column"),
     b"file\n/etc/passwd\n": refused("'/etc/passwd'", "not in the manifest"),
+    b"sep=;\r\nid;class\r\n2;cats\r\n": [2],
+    b'"sep=,"\nid\n2\n': [2],
+    b"id,file\n2,cats/IMG_2.jpg\n": [2],
+    b"id,file\n2,cats/IMG_3.jpg\n": refused("line 2", "`id` is '000002'", "that of '000003'", "leave out"),
+    b"id,file\n2,zebra.jpg\n": refused("'zebra.jpg'", "not in the manifest's `file` column"),
     b"id\n2,3\n": refused("line 2", "2 fields, but the header has 1", "one row on each line"),
     b"id\n2 3\n": refused("'2 3'", "not in the manifest"),
     b"id\n2;3\n": refused("'2;3'", "not in the manifest"),
@@ -287,6 +293,7 @@ PIXELS = {
     "opaque": (solid("RGBA", (200, 0, 0, 255)), (200, 0, 0)),
     "grey, half transparent": (solid("LA", (0, 128)), (127, 127, 127)),
     "16 bits": (raw(GREY16), (155, 155, 155)),
+    "a PGM of 16 bits": (raw(np.full((8, 8), 40_000, np.int32), format="PPM"), (155, 155, 155)),
     "a JPEG of a printer's colours": (solid("CMYK", (0, 255, 255, 0), format="JPEG"), None),
     "a WebP called .png": (renamed("WEBP"), None),
     "a GIF called .png": (renamed("GIF"), (200, 0, 0)),
@@ -305,6 +312,7 @@ PIXELS = {
     "more pixels than memory": (bomb, SKIPPED),
     "a broken link": (lambda f: f.symlink_to("nowhere"), SKIPPED),
     "a folder called so": (lambda f: f.mkdir(), SKIPPED),
+    "a named pipe": (os.mkfifo, SKIPPED),
 }
 """A file called ``a.png`` → its colour, None for any; or it is skipped and named."""
 

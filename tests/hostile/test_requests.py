@@ -82,7 +82,7 @@ BY_NUMBER = {
     "null": refused("forget", "exactly one of classes, ids_file and prompts"),
     "3 ²": refused("forget.classes", "'²'", "no names", f"{DIGITS}"),
     "010": refused("forget.classes", "'010' is 8 in YAML", "without the leading zero"),
-    "3:5": refused("forget.classes", "'3:5' is 185 in YAML", "with spaces between"),
+    "3:5": refused("forget.classes", "'3:5' is 185 in YAML", "in quotes as '3 5'"),
     "": refused("forget"),
     "two": refused("forget.classes", "'two'", "no names", f"{DIGITS}"),
     "٣": [3],
@@ -119,6 +119,44 @@ BY_NAME = {
 @pytest.mark.parametrize("typed", BY_NAME)
 def test_classes_by_name(icons, typed):
     check(lambda: classes_of(icons, typed), BY_NAME[typed])
+
+
+NAMED = {
+    ("1", "2", "3"): {
+        "3": [2],
+        "0": [0],
+        "1": refused("forget.classes: 1", "another one this name", "1 is '2'", "rename the folders"),
+        "'2'": refused("forget.classes: 2", "another one this name", "rename the folders"),
+        "02": refused("forget.classes: 2", "another one this name", "rename the folders"),
+    },
+    ("01", "02", "03"): {
+        "03": [2],
+        "2": refused("forget.classes: 2", "another one this name", "rename the folders"),
+        "7": refused("forget.classes", "[7] not in the data"),
+    },
+    ("0", "1", "10", "2"): {"0": [0], "10": [2], "2": refused("2 is '10'", "rename the folders")},
+    ("1001", "2002"): {"1001": [0], "2002 ": [1], "1": [1], "3003": refused("[3003] not in the data")},
+    ("cats ", "dogs"): {"cats": [0], "'cats '": [0], "1": [1]},
+    ("cafe\u0301", "tea"): {"caf\u00e9": [0], "cafe\u0301": [0], "cafe": refused("'cafe' is no class")},
+    ("no", "yes"): {
+        "'yes'": [1],
+        "yes": refused("forget.classes", "True", "number or the name of a class", "needs quotes"),
+    },
+    ("#1", "&a", "b"): {
+        "'#1'": [0],
+        "#1": refused("forget.classes: '#1' is empty in YAML", "in quotes"),
+        "&a": refused("forget.classes: '&a' is empty in YAML", "in quotes"),
+        "~": refused("forget", "exactly one of"),
+    },
+}
+"""Names of the classes → what is typed, and what is forgotten."""
+
+
+@pytest.mark.parametrize(("names", "typed"), [(n, t) for n, rows in NAMED.items() for t in rows])
+def test_names_that_are_numbers_or_are_written_in_several_ways(names, typed):
+    rows = manifest(len(names))
+    named = rows.assign(**{"class": [names[label] for label in rows["label"]]})
+    check(lambda: classes_of(named, typed), NAMED[names][typed])
 
 
 IN_A_FILE = {

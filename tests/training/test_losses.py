@@ -3,7 +3,9 @@ import copy
 import numpy as np
 import pytest
 import torch
+from torch.nn.functional import mse_loss
 
+from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.training.losses import indifference, training_loss
 from erasediff_pipeline.training.method import TrainingData
 from tests.helpers.by_hand import NULL, Weights, batches, flat, generator
@@ -45,6 +47,17 @@ def test_the_retain_loss_holds_what_was_forgotten_before(linear_model):
     assert held > 0.05
 
 
+def test_a_teacher_says_what_forgotten_conditions_draw_instead(linear_model):
+    """Under one input the predictions differ by b_c − b_i alone."""
+    model, (_, retain) = linear_model(), batches(0)
+    before, instead = torch.zeros(6, dtype=torch.int64), torch.full((6,), 2)
+    held = retain._replace(forgotten_before=before)
+    loss = training_loss(model, held, 0.0, generator(), copy.deepcopy(model), instead)
+    bias = Weights(model).bias
+    assert loss.item() == pytest.approx(((bias[0] - bias[2]) ** 2).mean(), rel=1e-5)
+    assert training_loss(model, held, 0.0, generator(), copy.deepcopy(model), before).item() == 0
+
+
 def test_a_model_that_is_its_own_teacher_has_nothing_to_learn(linear_model):
     model, (_, retain) = linear_model(), batches(0)
     loss = training_loss(model, retain, 0.0, generator(), copy.deepcopy(model))
@@ -80,21 +93,24 @@ def test_without_a_condition_the_teacher_is_followed_under_the_retained_ones(lin
 
 
 @torch.no_grad()
-def left_of(model, condition, images):
-    """How much the condition says beside the null condition."""
+def distance_to(model, condition, other, images):
+    """How far a condition is from another one, for these images."""
     x0 = model.encode(images.tensors()[0])
-    return indifference(model, x0, torch.full((len(x0),), condition), generator()).item()
+    noised = noise_batch(model, x0, generator())
+    conditions = (model.condition(torch.full((len(x0),), number)) for number in (condition, other))
+    first, second = (model.denoise(noised.x_t, noised.t, c) for c in conditions)
+    return mse_loss(first, second).item()
 
 
-@pytest.mark.parametrize("method", ["erasediff", "finetune"])
-def test_an_earlier_condition_stays_forgotten(unet_model, toy_images, method):
-    """With the same training that does not know of the earlier request as negative control."""
+@pytest.mark.parametrize(("method", "instead"), [("erasediff", 2), ("finetune", 3)])
+def test_an_earlier_condition_stays_forgotten(unet_model, toy_images, method, instead):
+    """It becomes the next retained class or the null condition, 3; the control does not know of it."""
     retain, forget = (toy_images.select(toy_images.labels == label) for label in (2, 0))
     left = {}
     for before in ((), (1,)):
         model = unet_model()
         run(method, model, TrainingData(retain, forget, before), steps=30)
-        left[before] = left_of(model, 1, retain)
+        left[before] = distance_to(model, 1, instead, retain)
     assert left[(1,)] < 0.5 * left[()]
 
 

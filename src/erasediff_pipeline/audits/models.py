@@ -83,7 +83,8 @@ def check_erased_model(
     if start != given:
         raise InvalidRequest(
             f"base: {base!r} has the weights {given}, but {settings.model!r} was made from {start}: set base "
-            "to the model that it was made from, or run its pipeline again"
+            f"to the model that it was made from, or, since a run with base={settings.model} overwrites that "
+            "model, run its pipeline again from a copy"
         )
     answered = [entry.forget_sha256 for entry in erased.history][-1:]
     asked, measured_request = bench.task.request, Request.model_validate(metrics["forget"])

@@ -1,6 +1,5 @@
 """The base class of all settings, and types that several of them use."""
 
-import re
 from numbers import Integral
 from typing import Annotated, Any, get_args
 
@@ -35,12 +34,14 @@ def as_words(value: Any) -> Any:
 
 
 def as_class(value: Any) -> int | str:
-    """A number, also if it was typed as text; else the name of a class."""
-    if isinstance(value, str) and (text := value.strip()):
-        return int(text) if re.fullmatch(r"[+-]?\d+", text) else text
+    """The number or the name of a class."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
     if isinstance(value, Integral) and not isinstance(value, bool):
         return int(value)
-    raise ValueError("expected the number or the name of a class")
+    raise ValueError(
+        "expected the number or the name of a class; a name that YAML reads as something else needs quotes"
+    )
 
 
 ClassName = Annotated[int | str, PlainValidator(as_class)]

@@ -1,6 +1,7 @@
 """CSV files that a user writes: read strictly, so that no field is taken for another."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -41,12 +42,14 @@ def read_rows(path: str | Path, where: str, columns: Sequence[str], refuse: type
         raise refuse(f"{where} is not UTF-8 (byte {error.start}): save it as CSV in UTF-8") from None
     except OSError as error:
         raise refuse(f"{where} cannot be read: {error.strerror}") from None
+    told = re.fullmatch(r'"?sep=(.)"?', lines[0].strip()) if lines else None  # Excel's own way to say it
     first = next((line for line in lines if line.strip()), "")
-    reader = csv.reader(lines, delimiter=max(SEPARATORS, key=first.count), strict=True)
+    separator = told[1] if told else max(SEPARATORS, key=first.count)
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     rows, starts, begin = [], [], 1
     try:
         for fields in reader:
-            if any(field.strip() for field in fields):
+            if any(field.strip() for field in fields) and not (told and reader.line_num == 1):
                 rows.append(fields)
                 starts.append(begin)
             begin = reader.line_num + 1

@@ -56,6 +56,8 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         for file, label in show_progress(files, "read images", unit="image"):
             name = file.relative_to(root).as_posix()
             try:
+                if file.exists() and not file.is_file():  # a named pipe would be waited for
+                    raise ValueError("no file")
                 with Image.open(file, formats=FORMATS) as image:
                     pixels = fit_image(image, settings)
                     size = f"{image.width}×{image.height}"
@@ -109,10 +111,11 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
         InvalidParameter: The image is larger than ``side``, and ``fit`` is ``pad``.
         ValueError: Its pixels have 32 bits: nothing says which number is white.
     """
+    sixteen = image.mode.startswith("I;16") or (image.format, image.mode) == ("PPM", "I")
     image = ImageOps.exif_transpose(image)
-    if image.mode in ("I", "F"):
+    if image.mode in ("I", "F") and not sixteen:
         raise ValueError(f"pixels of 32 bits (mode {image.mode}): convert the image to 8 or 16 bits")
-    if image.mode.startswith("I;16"):  # which Pillow would clip at 255
+    if sixteen:  # which Pillow would clip at 255
         image = image.convert("I").point(lambda level: level / 257).convert("L")
     if image.has_transparency_data:
         image = image.convert("RGBA")

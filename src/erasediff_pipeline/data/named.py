@@ -1,12 +1,14 @@
 """What a request names, found in the manifest: classes by number or name, images by id or file."""
 
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 import pandas as pd
 
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.data.csv_files import read_rows
 from erasediff_pipeline.errors import InvalidRequest, did_you_mean
 
@@ -29,29 +31,43 @@ def labels_of_classes(classes: Iterable[int | str], manifest: pd.DataFrame) -> l
         manifest: One row per image; ``class`` has the names, if the source has any.
 
     Raises:
-        InvalidRequest: A name is unknown.
+        InvalidRequest: A name is unknown, or a number is the label of one class and the name of another.
     """
-    named = manifest.get(["label", "class"], pd.DataFrame(columns=["label", "class"])).drop_duplicates()
-    labels = dict(zip(named["class"], named["label"].astype(int), strict=True))
-    found: list[int] = []
-    for asked in classes:
-        if isinstance(asked, str) and asked not in labels and len(parts := asked.split()) > 1:
-            found += labels_of_classes([int(part) if part.isdecimal() else part for part in parts], manifest)
-        elif isinstance(asked, int):
-            found.append(asked)
-        elif asked in labels:
-            found.append(labels[asked])
-        elif labels:
-            known = ", ".join(labels)
+    names = {_plain(name): label for label, name in names_of(manifest).items()}
+    parts = [part for asked in classes for part in _split(str(asked), names)]
+    return [_label_of(part, names, sorted(manifest["label"].unique().tolist())) for part in parts]
+
+
+def _plain(name: str) -> str:
+    """A name without spaces around it; é is one character, however the file system writes it."""
+    return unicodedata.normalize("NFC", name).strip()
+
+
+def _split(asked: str, names: Mapping[str, int]) -> list[str]:
+    return [_plain(asked)] if _plain(asked) in names else asked.split()
+
+
+def _label_of(asked: str, names: Mapping[str, int], numbers: list[int]) -> int:
+    if re.fullmatch(r"[+-]?\d+", asked):
+        number = int(asked)
+        named = [label for name, label in names.items() if name.isdecimal() and int(name) == number]
+        if number in numbers and [number] != named != []:
+            known = ", ".join(f"{label} is {name!r}" for name, label in names.items())
             raise InvalidRequest(
-                f"forget.classes: {asked!r} is no class{did_you_mean(asked, labels)}: choose from {known}"
+                f"forget.classes: {asked}: a class has this number, and another one this name ({known}): "
+                "rename the folders, for example to class_1, and run `kedro run --pipeline=prepare`"
             )
-        else:
-            numbers = sorted(int(label) for label in manifest["label"].unique())
-            raise InvalidRequest(
-                f"forget.classes: {asked!r}: the classes of this source have no names: choose from {numbers}"
-            )
-    return found
+        return number if number in numbers or len(named) != 1 else named[0]
+    if asked in names:
+        return names[asked]
+    if names:
+        known = ", ".join(names)
+        raise InvalidRequest(
+            f"forget.classes: {asked!r} is no class{did_you_mean(asked, names)}: choose from {known}"
+        )
+    raise InvalidRequest(
+        f"forget.classes: {asked!r}: the classes of this source have no names: choose from {numbers}"
+    )
 
 
 def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
@@ -70,6 +86,14 @@ def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
     table = read_rows(path, where, (), InvalidRequest)
     if "id" in table:
         ids = _match_ids(table["id"].str.strip(), manifest, where)
+        if "file" in table and "file" in manifest:
+            files = _match_files(table["file"].str.strip(), manifest, where)
+            for line, by_id, by_file in zip(table.index, ids, files, strict=True):
+                if by_id != by_file:
+                    raise InvalidRequest(
+                        f"{where}, line {line}: `id` is {by_id!r}, but `file` is that of {by_file!r}: leave "
+                        "out one of the columns"
+                    )
     elif "file" in table and "file" in manifest:
         ids = _match_files(table["file"].str.strip(), manifest, where)
     elif "file" in table:

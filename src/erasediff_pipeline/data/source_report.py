@@ -1,6 +1,7 @@
 """``source.json``: contents of a source."""
 
 import logging
+import unicodedata
 from typing import Any
 
 import pandas as pd
@@ -37,6 +38,8 @@ def report_source(
     ]
     for row in classes:
         logger.info("class %(label)d is %(name)r: %(train)d images to train on, %(test)d unseen", row)
+    for alike in _alike(found.names):
+        logger.warning("the classes %s differ only in how their names are written: are they one?", alike)
     constant = sum(int(image.min() == image.max()) for image in images.images)
     copies = int(manifest["sha256"].duplicated().sum())
     for count, what in ((constant, "have a single colour"), (copies, "are copies of others")):
@@ -54,3 +57,11 @@ def report_source(
         "sizes": dict(found.sizes.most_common()),
         "skipped": found.skipped,
     }
+
+
+def _alike(names: list[str]) -> list[list[str]]:
+    """Names that are equal but for upper and lower case, spaces around them, or the form of é."""
+    same: dict[str, list[str]] = {}
+    for name in names:
+        same.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), []).append(name)
+    return [found for found in same.values() if len(found) > 1]

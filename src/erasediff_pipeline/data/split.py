@@ -29,6 +29,11 @@ def hash_set(rows: pd.DataFrame) -> str:
     return digest.hexdigest()
 
 
+def hash_train_set(manifest: pd.DataFrame) -> str:
+    """SHA-256 of the images that a base model is trained on, see ``hash_set``."""
+    return hash_set(manifest[manifest["split"] == "train"])
+
+
 @dataclass(frozen=True)
 class Split:
     """The training images, divided: forget ∪ retain = train, forget ∩ retain = ∅."""

@@ -2,11 +2,13 @@
 
 import shlex
 
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
@@ -55,6 +57,25 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
             f"{images.shape} of {expected}: run `dvc pull --force {shlex.quote(where)}`, or "
             "`kedro run --pipeline=pretrain`, or "
             "fix source.side and source.rgb"
+        )
+
+
+def check_train_set(trained_on: str | None, where: str, manifest: pd.DataFrame) -> None:
+    """Refuse a base model that was trained on other images than the train split: it may know unseen ones.
+
+    Args:
+        trained_on: SHA-256 of its training images, see ``hash_train_set``; None is accepted.
+        where: Its place, for the message.
+        manifest: One row per image.
+
+    Raises:
+        MissingInput: The hashes differ.
+    """
+    if trained_on is not None and trained_on != hash_train_set(manifest):
+        raise MissingInput(
+            f"base_model: {where} was trained on other images than those of the train split in the manifest: "
+            "restore the data, for example with the seed and the source of before in `kedro run "
+            "--pipeline=prepare`, or train it again with `kedro run --pipeline=pretrain`"
         )
 
 

@@ -25,6 +25,8 @@ HISTORY = "request_history.json"
 """What the model has forgotten, one entry per request; saved beside the weights."""
 HISTORY_SHA256 = "request_history_sha256"
 """Key in the metadata of the U-Net's safetensors: the SHA-256 of that file."""
+TRAINED_ON = "train_set_sha256"
+"""Key in the same place: the SHA-256 of the images that the base model was trained on."""
 CARD = "README.md"
 NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
 """The checker would hide images that the evaluation must see."""
@@ -39,6 +41,9 @@ class ModelWithHistory:
     pipeline: DiffusionPipeline
     history: tuple[AnsweredRequest, ...] = ()
     """Oldest first; empty for a base model."""
+
+    trained_on: str | None = None
+    """SHA-256 of the training images of the base model, see ``hash_train_set``; None if nobody knows them."""
 
 
 def load_model(folder: Path) -> ModelWithHistory:
@@ -61,7 +66,9 @@ def load_model(folder: Path) -> ModelWithHistory:
     except Exception as error:  # diffusers, transformers and safetensors raise many kinds
         said = in_one_line(error)
         raise MissingInput(f"{folder}: cannot be loaded: {said}: restore it, or download it again") from error
-    return ModelWithHistory(pipeline, _read_history(folder))
+    noted = [_read_metadata(file) for file in sorted(folder.glob("unet/*.safetensors"))]
+    trained_on = next((found[TRAINED_ON] for found in noted if TRAINED_ON in found), None)
+    return ModelWithHistory(pipeline, _read_history(folder, noted), trained_on)
 
 
 def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> None:
@@ -75,12 +82,15 @@ def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> Non
     pipeline = copy.deepcopy(model.pipeline).to(torch.float16) if half else model.pipeline
     with atomic_directory(folder) as fresh:
         save_reproducibly(pipeline, fresh)
+        noted = {} if model.trained_on is None else {TRAINED_ON: model.trained_on}
         if model.history:
             entries = [entry.to_json() for entry in model.history]
             content = (json.dumps(entries, indent=2, sort_keys=True) + "\n").encode()
             (fresh / HISTORY).write_bytes(content)
+            noted[HISTORY_SHA256] = hashlib.sha256(content).hexdigest()
+        if noted:
             for file in (fresh / "unet").glob("*.safetensors"):
-                _add_metadata(file, HISTORY_SHA256, hashlib.sha256(content).hexdigest())
+                add_metadata(file, noted)
 
 
 def save_reproducibly(model: Any, folder: Path) -> None:
@@ -119,11 +129,11 @@ def _weights(folder: Path) -> list[str]:
     return [] if whole else names
 
 
-def _read_history(folder: Path) -> tuple[AnsweredRequest, ...]:
-    """Read the history; models of earlier versions have no hash of it in their weights."""
+def _read_history(folder: Path, noted: list[dict[str, str]]) -> tuple[AnsweredRequest, ...]:
+    """Read the history; ``noted`` is the metadata of the weights: in earlier versions without its hash."""
     file, card = folder / HISTORY, folder / CARD
     remedy = "restore the file, which says what the model has forgotten, or make the model again"
-    bound = {_read_metadata(weights).get(HISTORY_SHA256) for weights in folder.glob("unet/*.safetensors")}
+    bound = {found.get(HISTORY_SHA256) for found in noted}
     if not file.exists():
         named = card.exists() and HISTORY in card.read_text(errors="replace")
         if named or bound - {None}:
@@ -150,14 +160,14 @@ def _read_metadata(file: Path) -> dict[str, str]:
         return {}
 
 
-def _add_metadata(file: Path, key: str, value: str) -> None:
+def add_metadata(file: Path, noted: dict[str, str]) -> None:
     """Add to the metadata of a safetensors file; the tensors are copied as they are.
 
     ``safetensors`` would read all of them, and write the metadata in any order.
     """
     with file.open("rb") as source, atomic_file(file) as fresh, fresh.open("wb") as target:
         header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
-        header["__metadata__"] = {**header.get("__metadata__", {}), key: value}
+        header["__metadata__"] = {**header.get("__metadata__", {}), **noted}
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)  # keeps the tensors aligned
         target.write(len(text).to_bytes(8, "little") + text)

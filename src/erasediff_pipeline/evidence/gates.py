@@ -17,6 +17,8 @@ from erasediff_pipeline.evidence.intervals import Estimate, difference, distance
 HELD, FAILED, UNDECIDED = "held", "failed", "undecided"
 NOT_CHECKED, LEFT_OUT = "not checked", "left out"
 NOT_AUDITED = "not audited yet"
+DRAWN = 0.5
+"""Least forget accuracy of the base model: who never drew the class has not forgotten it."""
 COMPARISONS = {"difference": difference, "distance": distance, "ratio": ratio}
 Figures = dict[str, dict[str, Estimate]]
 """Figures by name, for each model (``base``, ``erased``, ``retrained``)."""
@@ -103,7 +105,12 @@ def _check_gate(
         if audit and gate.of == "retrained":
             in_pairs = beyond_retrained(audit).get((name, gate.by))
         found = in_pairs or COMPARISONS[gate.by](found, other)
-    return _compare(gate, found, METRICS[name])
+    outcome = _compare(gate, found, METRICS[name])
+    before = figures["base"].get(name)
+    if name.startswith("forget_accuracy") and outcome["status"] == HELD and before and before.value < DRAWN:
+        why = f"the base model draws the class in only {before.value:.2f} of its samples: pretrain it longer"
+        return {"status": NOT_CHECKED, "why": why}
+    return outcome
 
 
 def _compare_with_zero(gate: Gate, found: Estimate, other: Estimate) -> dict[str, Any]:

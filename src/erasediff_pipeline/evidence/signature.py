@@ -92,7 +92,7 @@ def sign_folder(folder: Path, private_key: Path, name: str) -> str:
         )
     try:
         signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
-    except (ValueError, TypeError):  # its message may quote what is in the file
+    except (ValueError, TypeError, AttributeError, OSError):  # its message may quote what is in the file
         raise MissingInput(
             f"signing.private_key: {private_key}: expected a PEM file of an elliptic curve key "
             "without password"

@@ -12,7 +12,7 @@ from erasediff_pipeline.audits.checks import check_neighbours
 from erasediff_pipeline.config.explain import explain_validation
 from erasediff_pipeline.data.manifest import check_manifest
 from erasediff_pipeline.data.split import split_by_request
-from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
+from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_train_set, check_works
 from erasediff_pipeline.diffusion.pipelines import wrap
 from erasediff_pipeline.diffusion.pretrained import check_named, find_pretrained
 from erasediff_pipeline.diffusion.sampling import check_sampler
@@ -85,6 +85,8 @@ class CheckInputs:
             check_sampler(model, parameters.sampling)
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
+            if "manifest" in inputs:
+                check_train_set(base.trained_on, where, catalog.load("manifest"))
         if classifier is not None:
             check_classifier(classifier, parameters.captions)
             if catalog.exists("images") and catalog.exists("manifest"):  # `prompts` has a judge alone

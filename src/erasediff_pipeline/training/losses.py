@@ -14,6 +14,7 @@ def training_loss(
     condition_dropout: float,
     generator: Generator,
     teacher: DiffusionModel | None = None,
+    instead: Tensor | None = None,
 ) -> Tensor:
     """The denoising loss with conditions dropped at random (arXiv 2207.12598, algorithm 1).
 
@@ -26,6 +27,9 @@ def training_loss(
         condition_dropout: Probability of the null condition, in [0, 1].
         generator: On the CPU.
         teacher: If given, its predictions are the target, see ``teach``.
+        instead: If given with a teacher, a retained condition for each of ``batch.forgotten_before``, ``[N]``
+            int64, whose prediction those are taught. Where it is what they draw already, the gradient is
+            zero until the model moves; the null condition is not, so ``indifference`` would move the model.
 
     Returns:
         A scalar.
@@ -37,7 +41,11 @@ def training_loss(
     loss = denoising_loss(model, noised, drop_condition(model, c, condition_dropout, generator))
     if batch.forgotten_before is None:
         return loss
-    return loss + indifference(model, batch.x0, model.condition(batch.forgotten_before), generator)
+    before = model.condition(batch.forgotten_before)
+    if teacher is None or instead is None:
+        return loss + indifference(model, batch.x0, before, generator)
+    taught = teach(teacher, noise_batch(model, batch.x0, generator), instead)
+    return loss + denoising_loss(model, taught, before)
 
 
 @torch.no_grad()

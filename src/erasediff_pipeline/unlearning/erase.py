@@ -72,5 +72,5 @@ def erase(
         )
         place = workspace.checkpoint(method)
         history, cost = train(model, built, data, settings, seed, place, on_log, store, machine)
-    erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered))
+    erased = ModelWithHistory(model.to_pipeline(), (*start.history, answered), start.trained_on)
     return Erased(erased, pd.DataFrame(history), asdict(cost))

@@ -145,13 +145,13 @@ class EraseDiff:
     """The constrained step; the module's docstring states the objective."""
 
     name, pipeline, parameters = "erasediff", "unlearn", "unlearn"
-    version = 2
+    version = 3
     settings_class: type[EraseDiffSettings] = EraseDiffSettings
 
     def __init__(self, settings: EraseDiffSettings):
         self.settings = settings
         self.subset = settings.subset
-        self.retained_classes = torch.empty(0, dtype=torch.int64)
+        self.among = self.retained_classes = torch.empty(0, dtype=torch.int64)
         self.anchor = -1
         self.teacher: DiffusionModel | None = None
         self.target = settings.forget_target
@@ -172,6 +172,7 @@ class EraseDiff:
         setting = f"{self.parameters}.forget_target: '{self.target}'"
         if self.settings.retain_loss == "distillation":
             self.teacher = copy.deepcopy(model).requires_grad_(False).eval()
+        self.among = torch.tensor(data.retain.classes)
         self.anchor = -1 if data.anchor is None else data.anchor
         if self.target == "anchor_prompt" and data.anchor is None:
             raise InvalidRequest(
@@ -205,7 +206,15 @@ class EraseDiff:
         settings = self.settings
         parameters = list(model.trainable(settings.subset).values())
 
-        retain_loss = training_loss(model, retain_batch, settings.condition_dropout, generator, self.teacher)
+        before = retain_batch.forgotten_before
+        retain_loss = training_loss(
+            model,
+            retain_batch,
+            settings.condition_dropout,
+            generator,
+            self.teacher,
+            None if before is None else next_class(before.cpu(), self.among),
+        )
         g_retain = gradients_of(model, retain_loss, parameters)
 
         forget = self.noise_with_target(model, forget_batch, generator)

@@ -43,7 +43,7 @@ class RobustEraseDiff(EraseDiff):
     """The constrained step under shifted embeddings; the module's docstring states the objective."""
 
     name = pipeline = parameters = "erasediff_robust"
-    version = 2
+    version = 3
     settings_class = RobustEraseDiffSettings
 
     def __init__(self, settings: RobustEraseDiffSettings):

@@ -11,6 +11,7 @@ from erasediff_pipeline.config import (
     PretrainSettings,
 )
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.evaluation.classifiers.accuracy import check_judge
 from erasediff_pipeline.evaluation.classifiers.make import make_classifier
@@ -25,7 +26,8 @@ WORDS = CaptionSettings(words={0: ["tench"], 1: ["church"]}, templates=["{}"])
 def noise():
     """Ten images of noise and their manifest, the last four unseen."""
     pixels = np.random.default_rng(0).integers(256, size=(10, 3, 16, 16), dtype=np.uint8)
-    manifest = pd.DataFrame({"split": ["train"] * 6 + ["test"] * 4})
+    names = list("abcdefghij")
+    manifest = pd.DataFrame({"id": names, "sha256": names, "split": ["train"] * 6 + ["test"] * 4})
     return LabelledImages(pixels, np.arange(10) % 2), manifest
 
 
@@ -45,7 +47,9 @@ def test_the_models_scheduler_says_whether_estimates_are_clipped(noise, tmp_path
     images, manifest = noise
     denoiser = DenoiserSettings(channels=(8, 8), thresholding=thresholding)
     settings = (denoiser, PretrainSettings(steps=1, batch_size=2), 0, MachineSettings(), Workspace(tmp_path))
-    pipeline = train_base_model(images, manifest, *settings, on_log=lambda *_: None).pipeline
+    trained = train_base_model(images, manifest, *settings, on_log=lambda *_: None)
+    assert trained.trained_on == hash_train_set(manifest)
+    pipeline = trained.pipeline
     sampler = DPMSolverMultistepScheduler.from_config(pipeline.scheduler.config)
     assert sampler.config.thresholding is thresholding
     assert sampler.config.sample_max_value == 1

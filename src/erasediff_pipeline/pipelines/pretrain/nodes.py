@@ -4,6 +4,7 @@ import pandas as pd
 
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.diffusion.checks import check_works
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import wrap
@@ -40,4 +41,4 @@ def train_base_model(
     if denoiser.pretrained is not None:
         return load_base_model(denoiser)
     trained = pretrain(train_images, manifest, denoiser, settings, seed, machine, workspace, on_log)
-    return ModelWithHistory(trained)
+    return ModelWithHistory(trained, trained_on=hash_train_set(manifest))
