@@ -14,6 +14,7 @@ from kedro.config import MissingConfigException
 from kedro.framework.cli.utils import env_option
 from kedro.framework.project import configure_project
 from kedro.io import DatasetError
+from mlflow.exceptions import MlflowException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -165,6 +166,20 @@ def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypat
         "--env=fashon_mnist: conf/fashon_mnist does not exist, did you mean 'fashion_mnist'?: "
         "choose from base, fashion_mnist"
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("MLFLOW_RUN_ID", "deadbeef", "MLFLOW_RUN_ID: deadbeef: no run deadbeef: `unset MLFLOW_RUN_ID`"),
+        ("MLFLOW_TRACKING_URI", "file:x", "MLFLOW_TRACKING_URI: file:x: no run deadbeef"),
+        ("MLFLOW_EXPERIMENT_NAME", "another", "no run deadbeef"),
+    ],
+)
+def test_the_variable_that_misleads_mlflow_is_named(monkeypatch, name, value, said):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv(name, value)
+    assert explain(MlflowException("no run\ndeadbeef")) == said
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``kedro run``, which shows a user's error as one line instead of a traceback; ``keys``; ``versions``."""
 
 import functools
+import os
 import re
 import shlex
 import socket
@@ -90,8 +91,10 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
         if isinstance(cause, DatabaseError):
             return " ".join(f"MLflow's store: {cause.orig}".split())
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
+    if isinstance(error, MlflowException):
+        return _explain_mlflow(" ".join(str(error).split()))
     # A DatasetError names the file, also if one of the others is its cause.
-    if isinstance(error, DatasetError | MlflowException | SafetensorError):
+    if isinstance(error, DatasetError | SafetensorError):
         return " ".join(str(error).split())
     if isinstance(error, ValueError) and str(error).startswith(tuple(KNOWN)):
         return _explain_name(" ".join(str(error).split()), asked)
@@ -103,6 +106,15 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
         driver = shlex.quote(DRIVERS[error.name])
         return f"MLFLOW_TRACKING_URI: its database needs a driver: pip install {driver}"
     return None
+
+
+def _explain_mlflow(said: str) -> str:
+    """Add the variable that made MLflow look there, if there is one."""
+    for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        if (value := os.environ.get(name)) and value in said:
+            return f"{name}: {value}: {said}: `unset {name}`"
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    return f"MLFLOW_TRACKING_URI: {uri}: {said}" if uri else said
 
 
 def _explain_name(said: str, asked: Iterable[str]) -> str:

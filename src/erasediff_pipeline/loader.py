@@ -7,7 +7,7 @@ from typing import Any
 from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
-from erasediff_pipeline.config.files import check_folder
+from erasediff_pipeline.config.files import check_environment, check_folder
 from erasediff_pipeline.parameters import fill_in
 
 FORMS = {"classes", "ids_file", "prompts"}
@@ -56,6 +56,9 @@ class ProjectConfigLoader(OmegaConfigLoader):
         """Refuse files that Kedro would misread or skip, once for each run."""
         for name in (self.base_env, self.env or self.default_run_env):
             check_folder(Path(self.conf_source) / name, self.config_patterns)
+        own = Path(self.conf_source) / (self.env or self.default_run_env)
+        if own.is_dir() and own.name not in (self.base_env, self.default_run_env):
+            check_environment(own)
         return True
 
     def _parents(self) -> list[str]:

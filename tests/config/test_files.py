@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from erasediff_pipeline.config.files import check_file, check_folder, misread
+from erasediff_pipeline.config.files import check_environment, check_file, check_folder, misread
 from erasediff_pipeline.errors import InvalidParameter
 from tests.helpers.project import ROOT
 from tests.helpers.refusals import check, refused
@@ -65,6 +65,31 @@ def test_a_name(tmp_path, name):
     check(lambda: check_folder(tmp_path, KINDS) or TAKEN, NAMES[name])
 
 
+ENVIRONMENTS = {
+    "environment: mine/\n": TAKEN,
+    "environment: ''\n": TAKEN,
+    "environment: mine/\nextends: icons\n": TAKEN,
+    None: refused("globals.yml: environment: None", "expected 'mine/'", "replace the data and results"),
+    "": refused("environment: None", "expected 'mine/'"),
+    "extends: icons\n": refused("environment: None", "expected 'mine/'"),
+    "environment: mine\n": refused("environment: 'mine'", "expected 'mine/'"),
+    "environment: icons/\n": refused("environment: 'icons/'", "expected 'mine/'"),
+    "environment: null\n": refused("environment: None", "expected 'mine/'"),
+    "environment: ../mine/\n": refused("environment: '../mine/'", "expected 'mine/'"),
+    "environment: '*/'\n": refused("environment: '*/'", "expected 'mine/'"),
+    "environment: mine/\nextends: [icons]\n": refused("extends: ['icons']", "one environment's name"),
+}
+"""``globals.yml`` of the environment ``mine`` → whether it is used."""
+
+
+@pytest.mark.parametrize("content", ENVIRONMENTS)
+def test_an_environment_of_ones_own(tmp_path, content):
+    (tmp_path / "mine").mkdir()
+    if content is not None:
+        (tmp_path / "mine/globals.yml").write_text(content)
+    check(lambda: check_environment(tmp_path / "mine") or TAKEN, ENVIRONMENTS[content])
+
+
 def test_a_file_is_checked_if_it_is_read(tmp_path):
     (tmp_path / "parameters").mkdir()
     for name in ("notes.yml", "parameters/mine.yml"):
@@ -76,6 +101,8 @@ def test_a_file_is_checked_if_it_is_read(tmp_path):
 def test_the_projects_own_files_are_fine():
     for folder in (ROOT / "conf").glob("*/"):
         check_folder(folder, KINDS)
+        if folder.name not in ("base", "local"):
+            check_environment(folder)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,28 @@ def check_folder(folder: Path, kinds: Iterable[str]) -> None:
             raise InvalidParameter(f"{relative(file)} is not read: name it {name}")
 
 
+def check_environment(folder: Path) -> None:
+    """Refuse an environment whose data and results would replace those of another one.
+
+    Args:
+        folder: Of the environment, as ``conf/icons``; its ``globals.yml`` must have ``environment: icons/``,
+            or an empty one to work on the data of ``conf/base``.
+
+    Raises:
+        InvalidParameter: It says something else, or ``extends`` is no name.
+    """
+    file = folder / "globals.yml"
+    said = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
+    place = said.get("environment")
+    if place not in (f"{folder.name}/", ""):
+        raise InvalidParameter(
+            f"{relative(file)}: environment: {place!r}: expected '{folder.name}/', or '' to use and replace "
+            "the data and results of conf/base"
+        )
+    if not isinstance(parent := said.get("extends", ""), str):
+        raise InvalidParameter(f"{relative(file)}: extends: {parent!r}: expected one environment's name")
+
+
 def check_file(file: Path) -> None:
     """Refuse a file of YAML that has a fault.
 

@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,10 @@ from erasediff_pipeline.progress import show_progress
 
 FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """Formats that Pillow may read, independent of file names; not EPS, which would start Ghostscript."""
-SYSTEM = ("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")
+SYSTEM = (
+    *("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"),
+    *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
+)
 """What operating systems leave in folders, beside hidden files."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file; a broken chunk of a PNG is a ``SyntaxError``."""
@@ -37,7 +41,8 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
         files, and captions if there is a ``metadata.csv`` or ``metadata.jsonl``.
 
     Raises:
-        MissingInput: The folder does not exist, has no class, or a class has no image.
+        MissingInput: The folder does not exist, has no class, or a class has no image; or the name of a class
+            or file is no text.
         InvalidParameter: The metadata is not what ``read_captions`` expects.
     """
     if settings.path is None:
@@ -87,6 +92,8 @@ def _entries(folder: Path, root: Path, found: Found) -> list[Path]:
     """What is in a folder, in alphabetical order, without what a user did not put there."""
     kept = []
     for entry in sorted(folder.iterdir()):
+        if any(unicodedata.category(character) in ("Cc", "Cs") for character in entry.name):
+            raise MissingInput(f"source.path: {str(entry)!r}: the name is no text in UTF-8: rename it")
         if entry.name.startswith(".") or entry.name in SYSTEM:
             found.skipped[entry.relative_to(root).as_posix()] = "hidden, or of the operating system"
         else:

@@ -92,7 +92,7 @@ def _draw_split(data: LabelledImages, test_fraction: float, seed: int) -> list[s
     if counts.min() < 2:
         raise MissingInput(
             f"source: class {labels[counts.argmin()]} has one image: expected at least 2, one of them "
-            "for the test split"
+            "for the test split; classes count from 0, in alphabetical order"
         )
     test_images = ceil(test_fraction * len(data))  # as scikit-learn rounds
     if test_images > len(data) - len(labels):

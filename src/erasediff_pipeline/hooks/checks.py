@@ -1,5 +1,7 @@
 """Check what a run needs before it begins."""
 
+import logging
+import os
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -28,6 +30,7 @@ from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
 
+logger = logging.getLogger(__name__)
 OPTIONAL = {"source_report", "audit.folder", "release.model_run"}
 """Inputs that a run does without, or makes itself: without ``source_report`` classes have only numbers."""
 
@@ -46,6 +49,8 @@ class CheckInputs:
         except ValidationError as error:
             raise InvalidParameter(explain_validation(error, Parameters)) from None
         choose_kernels(self.parameters.machine)
+        if (name := os.environ.get("KEDRO_ENV")) and name == context.env:
+            logger.warning("KEDRO_ENV=%s chooses the environment of this run", name)
         self.environment = context.config_loader["globals"]["environment"]
 
     @hook_impl(tryfirst=True)
