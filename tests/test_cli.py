@@ -30,6 +30,7 @@ NO_SPACE = OSError(28, "No space left on device")
 REFUSED = ConnectionRefusedError(111, "Connection refused")
 UNNAMED = socket.gaierror(-3, "Temporary failure in name resolution")
 NO_PIPELINE = ValueError("Failed to find the pipeline named 'x'.\nDid you mean y?")
+STORE = "sqlite:///mlflow.db"
 DENIED = PermissionError(13, "Permission denied", "data/x.csv")
 
 
@@ -59,14 +60,14 @@ def failing(error, *arguments):
         (NO_SPACE, None, "disk: No space left on device"),
         (DatasetError("Failed"), OSError(*NO_SPACE.args, "x"), "x: No space left on device"),
         (DatasetError("Failed\n  while   loading."), None, "Failed while loading."),
-        (FULL, None, "MLflow's store: database or disk is full"),
-        (RuntimeError("mlflow"), FULL, "MLflow's store: database or disk is full"),
+        (FULL, None, f"MLflow's store: database or disk is full: {STORE}"),
+        (RuntimeError("mlflow"), FULL, f"MLflow's store: database or disk is full: {STORE}"),
         # A connection that is not MLflow's
         (requests.ConnectionError("the hub"), REFUSED, "network: Connection refused"),
         (RuntimeError("the hub"), UNNAMED, "network: Temporary failure in name resolution"),
         (NO_PIPELINE, None, "Failed to find the pipeline named 'x'. Did you mean y?"),
         (ValueError("Pipeline does not contain nodes named ['x']."), None, "Pipeline does not contain nodes"),
-        (DAMAGED, None, "MLflow's store: file is not a database"),
+        (DAMAGED, None, f"MLflow's store: file is not a database: {STORE}"),
         (ModuleNotFoundError("No", name="psycopg"), None, "MLFLOW_TRACKING_URI: its database needs a"),
         (KeyError("x"), None, None),
         (ValueError("shapes differ"), None, None),
@@ -74,7 +75,7 @@ def failing(error, *arguments):
     ],
 )
 def test_an_error_from_outside_is_one_line_and_any_other_is_none(monkeypatch, error, cause, line):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", STORE)
     told = explain(raised(error, cause))
     assert told is None if line is None else told.startswith(line)
 
@@ -166,6 +167,12 @@ def test_an_unknown_environment_is_answered_with_the_nearest(tmp_path, monkeypat
         "--env=fashon_mnist: conf/fashon_mnist does not exist, did you mean 'fashion_mnist'?: "
         "choose from base, fashion_mnist"
     )
+
+
+def test_a_command_of_mlflow_gets_the_store(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///my runs.db")
+    said = explain(MlflowException("out of date: run 'mlflow db upgrade <database_uri>'"))
+    assert said.endswith("mlflow db upgrade 'sqlite:///my runs.db''")
 
 
 @pytest.mark.parametrize(

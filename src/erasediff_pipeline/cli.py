@@ -89,7 +89,7 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
             where = "network" if isinstance(cause, NETWORK) else "disk"
             return f"{cause.filename or where}: {cause.strerror}"
         if isinstance(cause, DatabaseError):
-            return " ".join(f"MLflow's store: {cause.orig}".split())
+            return " ".join(f"MLflow's store: {cause.orig}: {tracking_uri()}".split())
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     if isinstance(error, MlflowException):
         return _explain_mlflow(" ".join(str(error).split()))
@@ -113,6 +113,7 @@ def _explain_mlflow(said: str) -> str:
     for name in ("MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         if (value := os.environ.get(name)) and value in said:
             return f"{name}: {value}: {said}: `unset {name}`"
+    said = said.replace("<database_uri>", shlex.quote(tracking_uri()))  # in a command of MLflow
     uri = os.environ.get("MLFLOW_TRACKING_URI")
     return f"MLFLOW_TRACKING_URI: {uri}: {said}" if uri else said
 

@@ -9,12 +9,14 @@ from threading import Thread
 
 import mlflow
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.paths import CHECKOUT
 from erasediff_pipeline.tracking.store import (
     artifact_location,
     check_address,
+    connect_once,
     follow_project,
     separate_credentials,
     tracking_uri,
@@ -143,3 +145,13 @@ def test_a_project_that_was_moved_finds_its_runs_and_writes_below_its_new_place(
     assert [file.path for file in client.list_artifacts(run)] == ["report.html"]
     client.log_text(client.create_run(experiment).info.run_id, "another", "report.html")
     assert not old.exists()
+
+
+def test_a_file_that_cannot_be_opened_is_refused_at_once(tmp_path):
+    """MLflow alone would try for a hundred seconds; a folder that is missing is made by it."""
+    (tmp_path / "mlflow.db").mkdir()
+    with pytest.raises(OperationalError, match="unable to open database file"):
+        connect_once(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    for name in ("new.db", "missing/mlflow.db"):
+        connect_once(f"sqlite:///{tmp_path / name}")
+    connect_once("http://localhost:1")

@@ -123,10 +123,13 @@ def follow_project() -> None:
 
 
 def connect_once(uri: str) -> None:
-    """Connect once to a database server of MLflow's store: MLflow alone would retry silently for 100 seconds.
+    """Connect once to a database of MLflow's store: MLflow alone would retry silently for 100 seconds.
 
     Raises:
-        sqlalchemy.exc.OperationalError: The server does not answer, or the password is wrong.
+        sqlalchemy.exc.OperationalError: The server does not answer, or the password is wrong; or the file
+            cannot be opened.
     """
-    if uri.startswith(("postgresql", "mysql", "mssql")):
+    name = uri.partition("?")[0].removeprefix("sqlite:///")
+    in_a_folder = uri.startswith("sqlite:///") and Path(name).parent.is_dir()  # MLflow makes a missing one
+    if in_a_folder or uri.startswith(("postgresql", "mysql", "mssql")):
         create_sqlalchemy_engine(uri).connect().close()
