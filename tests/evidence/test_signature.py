@@ -1,5 +1,6 @@
 import hashlib
 import json
+import shutil
 import stat
 
 import pytest
@@ -101,6 +102,15 @@ def test_half_a_pair_is_not_left_behind(tmp_path):
 
 def test_only_the_owner_reads_the_private_key(keys):
     assert stat.S_IMODE(keys[0].stat().st_mode) == 0o600
+
+
+def test_a_private_key_that_others_may_read_is_named(folder, keys, tmp_path, caplog):
+    sign_folder(folder, keys[0], "data/model")
+    assert not caplog.messages
+    shutil.copy(keys[0], tmp_path / "open key.pem")
+    (tmp_path / "open key.pem").chmod(0o644)
+    sign_folder(folder, tmp_path / "open key.pem", "data/model")
+    assert f"others may read it: `chmod 600 '{tmp_path / 'open key.pem'}'`" in caplog.text
 
 
 def test_a_key_that_is_not_there_is_named(folder, keys, tmp_path):

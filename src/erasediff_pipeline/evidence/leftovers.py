@@ -107,7 +107,10 @@ def remove_leftovers(data: Path, found: list[Found]) -> None:
     paths = {leftover.path: data.parent / leftover.path for leftover in found}
     for name, path in paths.items():
         if not path.resolve().is_relative_to(data.resolve()):
-            raise UserError(f"{name}: leads outside of {data.name}: nothing is removed")
+            raise UserError(
+                f"{name}: leads outside of {data.name}: nothing is removed: delete what it leads to, "
+                f"{path.resolve()}, and the link yourself"
+            )
     for name, path in paths.items():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
         if path.exists():

@@ -1,6 +1,7 @@
 """Signatures over folders by OpenSSF Model Signing: https://github.com/sigstore/model-transparency"""
 
 import ast
+import logging
 import os
 import re
 import shlex
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from erasediff_pipeline.errors import MissingInput, UserError
 
+logger = logging.getLogger(__name__)
 MISMATCH = "Signature mismatch: "
 DIGEST = re.compile(r"""Digest\(algorithm='(\w+)', digest_value=(b'(?:[^'\\]|\\.)*'|b"(?:[^"\\]|\\.)*")\)""")
 """The library's messages list differences and hashes as Python writes lists and bytes."""
@@ -97,6 +99,9 @@ def sign_folder(folder: Path, private_key: Path, name: str) -> str:
             f"signing.private_key: {private_key}: expected a PEM file of an elliptic curve key "
             "without password"
         ) from None
+    if private_key.stat().st_mode & 0o077:
+        chmod = shlex.join(["chmod", "600", str(private_key)])
+        logger.warning("signing.private_key: others may read it: `%s`", chmod)
     with TemporaryDirectory() as place:
         file = Path(place) / "signature"
         try:
