@@ -1,5 +1,6 @@
 """What the command line says of an error."""
 
+import signal
 import socket
 import sqlite3
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -19,7 +20,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from erasediff_pipeline.cli import cli, explain, with_one_line_errors
+from erasediff_pipeline.cli import cli, explain, interrupted_by, with_one_line_errors
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.loader import ProjectConfigLoader
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS
@@ -136,6 +137,29 @@ def test_an_option_that_would_mix_runs_is_refused(option):
 )
 def test_what_would_be_lost_or_read_as_something_else_is_refused(options, said):
     assert said in refused(*options)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("params: {seed: 1}\n", "expected the key `run`"),
+        ("", "expected the key `run`"),
+        ("run: {params: {seed: 1}}\nrun: {}\n", "line 2: the key 'run' occurs twice"),
+        ("run: {params: {seed: 010}}\n", "line 1: '010' is 8 in YAML"),
+        ("- run\n", "line 1: expected <key>: <value>"),
+    ],
+)
+def test_a_file_of_options_that_is_none_is_refused(tmp_path, content, said):
+    (tmp_path / "run.yml").write_text(content)
+    assert said in refused(f"--config={tmp_path / 'run.yml'}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_a_run_is_like_ctrl_c(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interrupted_by(signal.SIGTERM, signal.SIGHUP):
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
 
 
 def test_an_unknown_folder_of_settings_is_answered_with_the_nearest(tmp_path, monkeypatch):

@@ -4,11 +4,14 @@ import functools
 import os
 import re
 import shlex
+import signal
 import socket
 import ssl
+import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +30,7 @@ from safetensors import SafetensorError
 from sqlalchemy.exc import DatabaseError
 
 from erasediff_pipeline.config import SigningSettings
-from erasediff_pipeline.config.files import misread
+from erasediff_pipeline.config.files import check_file, misread
 from erasediff_pipeline.errors import InvalidParameter, UserError, did_you_mean, hide_credentials
 from erasediff_pipeline.hooks import RollBack
 from erasediff_pipeline.paths import check_root, project_root, relative
@@ -159,6 +162,24 @@ def _in_environment(message: str, environment: str | None) -> str:
     return re.sub(r"\bkedro run (?!--env)", lambda _: f"kedro run --env={shlex.quote(environment)} ", message)
 
 
+@contextmanager
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+    """Make these signals do what Ctrl-C does, so that the earlier result is put back; in the main thread."""
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    earlier = {number: signal.signal(number, interrupt) for number in signals}
+    try:
+        yield
+    finally:
+        for number, handler in earlier.items():
+            signal.signal(number, handler)
+
+
 def with_one_line_errors(command: click.Command) -> click.Command:
     """Make a command end with one line and status 1, whatever the error.
 
@@ -170,7 +191,8 @@ def with_one_line_errors(command: click.Command) -> click.Command:
     @functools.wraps(callback)
     def guarded(*args: Any, **kwargs: Any) -> Any:
         try:
-            return callback(*args, **kwargs)
+            with interrupted_by(signal.SIGTERM, signal.SIGHUP):
+                return callback(*args, **kwargs)
         except UserError as error:
             raise type(error)(_in_environment(error.message, kwargs.get("env"))) from error
         except click.ClickException:
@@ -249,7 +271,14 @@ def with_checked_options(command: click.Command) -> click.Command:
             try:
                 if option.name == "params" and isinstance(value, str):
                     check_params(value)
+                if option.name == "config" and value:
+                    check_file(Path(value))
                 return callback(context, parameter, value) if callback else value
+            except (KeyError, TypeError):
+                raise InvalidParameter(
+                    f"{option.opts[0]}={value}: expected the key `run`, and below it options of `kedro run`, "
+                    "such as params"
+                ) from None
             except yaml.YAMLError as error:
                 said = getattr(error, "problem", None) or "not YAML"
                 raise InvalidParameter(
@@ -261,7 +290,7 @@ def with_checked_options(command: click.Command) -> click.Command:
 
     command.parse_args = parse_once  # type: ignore[method-assign, assignment]
     for option in command.params:
-        if option.name in {*REFUSED, "conf_source", "params"}:
+        if option.name in {*REFUSED, "conf_source", "params", "config"}:
             option.callback = checked(option, option.callback)
     return command
 
