@@ -11,7 +11,7 @@ REFERENCE := data/03_primary/images data/03_primary/manifest.parquet data/06_mod
 # Compiled on all cores; pip would use one. A few files are for another Python version and do not compile.
 PIP_INSTALL := pip install --quiet --disable-pip-version-check --no-compile
 COMPILE := python -m compileall -qq --workers 0 -x '/tests/' $(VENV)/lib || true
-TABLES := sweep several sequence images compare-digits audits words compare-words fashion-table
+TABLES := sweep several sequence images compare-digits audits words compare-words fashion-table own-images
 
 .PHONY: unlearn test lint setup setup-dev pull ui viz docs compare keys $(TABLES) tune recipe guidance pull-words fashion-mnist icons benchmark \
 	clean help
@@ -78,6 +78,7 @@ compare-digits:  ## table: every method on every digit, hours; continues where i
 audits:  ## table: audits of every method on every digit, hours; continues where it stopped
 words:  ## table: every word erased from the small text-to-image model, about 20 minutes
 compare-words:  ## table: every method on the word "three", about an hour; continues where it stopped
+own-images:  ## table: six sets of images, a model trained for each, hours; continues where it stopped
 fashion-table:  ## table: every class of Fashion-MNIST, hours; continues where it stopped
 $(TABLES): setup pull
 	python benchmarks/table.py $@
@@ -96,7 +97,7 @@ pull-words: setup pull  ## data and models of the small text-to-image model
 
 FASHION_MNIST := data/03_primary/fashion_mnist/manifest.parquet
 fashion-mnist fashion-table: REFERENCE += data/06_models/fashion_mnist/base data/06_models/fashion_mnist/classifier
-fashion-table: $(FASHION_MNIST)
+fashion-table own-images: $(FASHION_MNIST)
 $(FASHION_MNIST): | setup
 	kedro run --env=fashion_mnist --pipeline=prepare
 

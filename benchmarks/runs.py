@@ -56,20 +56,22 @@ def read_parameters(environment: str) -> dict[str, Any]:
     return CONFIG_LOADER_CLASS(str(ROOT / "conf"), env=environment, **CONFIG_LOADER_ARGS)["parameters"]
 
 
-def hash_settings(environment: str, sections: tuple[str, ...] = ()) -> dict[str, str]:
+def hash_settings(environment: str, sections: tuple[str, ...] = (), trains: bool = False) -> dict[str, str]:
     """What decides a row beside request and seed: settings of the method, base model and classifier.
 
     Args:
         environment: Name of the Kedro environment.
         sections: More sections of the parameters that decide the row; names of models in them do not count.
+        trains: Each row has a base model and a classifier of its own: they are left out.
 
     Returns:
         A hash for each method, and one for ``base``, the base model.
     """
     parameters = read_parameters(environment)
     weights = ROOT / "data/06_models" / environment
-    base = hash_pipeline(load_model(weights / "base").pipeline)
-    classifier = hash_file(weights / "classifier/diffusion_pytorch_model.safetensors")
+    base = None if trains else hash_pipeline(load_model(weights / "base").pipeline)
+    judge = weights / "classifier/diffusion_pytorch_model.safetensors"
+    classifier = None if trains else hash_file(judge)
     wording = {k: v for k, v in parameters["forget"].items() if k in ("templates", "anchor_prompt")}
     models = ("model", "methods", "retrained")
     others = [{k: v for k, v in parameters[section].items() if k not in models} for section in sections]

@@ -18,9 +18,10 @@ from runs import ROOT, SWEEP, copy_reference, describe_origin, hash_settings, ma
 from tables.audited import AUDITS
 from tables.compared import DIGITS, ONE_WORD
 from tables.erased import EIGHT_DIGITS, FASHION, SEQUENCE, SEVERAL_DIGITS, SINGLE_IMAGES, WORDS
+from tables.own import OWN
 from tables.spec import Chosen, Table
 
-ALL = (EIGHT_DIGITS, SEVERAL_DIGITS, SEQUENCE, SINGLE_IMAGES, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION)
+ALL = (EIGHT_DIGITS, SEVERAL_DIGITS, SEQUENCE, SINGLE_IMAGES, DIGITS, AUDITS, WORDS, ONE_WORD, FASHION, OWN)
 TABLES = {table.target: table for table in ALL}
 
 
@@ -28,7 +29,7 @@ def fill(table: Table, chosen: Chosen, path: Path) -> None:
     """Run what is missing; write both files after each run."""
     if table.environment == SWEEP:
         copy_reference()
-    settings = hash_settings(table.environment, table.sections)
+    settings = hash_settings(table.environment, table.sections, table.trains)
     rows = read_rows(path, settings, table.method) if table.resumes else pd.DataFrame()
     for cell in tqdm(table.missing(chosen, rows), table.target, unit="run"):
         new = pd.DataFrame(table.run(cell))

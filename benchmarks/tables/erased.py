@@ -84,7 +84,7 @@ def _before_and_after(metrics: dict[str, Any], *names: str) -> dict[str, float |
     return {prefix + name: METRICS[name].read(side) for name in names for prefix, side in sides.items()}
 
 
-def _measured(metrics: dict[str, Any], *forgotten: str) -> dict[str, float | None]:
+def measured(metrics: dict[str, Any], *forgotten: str) -> dict[str, float | None]:
     """What a row keeps: figures before and after, and FID ÷ the base model's with its interval."""
     found = _before_and_after(metrics, *forgotten, *RETAINED)
     found["forgotten_precision"] = METRICS["forgotten_precision"].read(metrics["erased"])
@@ -102,7 +102,7 @@ def _ratios(metrics: dict[str, Any]) -> dict[str, float | None]:
     return found
 
 
-def _body(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]) -> list[str]:
+def body_of(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]) -> list[str]:
     """Means of the ratios of FID, in which the noise of single draws cancels; then every run."""
     guided, plain = (rows[f"{key}_ratio"].mean() for key in INTERVALS)
     ratios = f"{guided:.3f}, without guidance {plain:.3f}; limit for both: 1.05"
@@ -112,7 +112,7 @@ def _body(rows: pd.DataFrame, columns: Sequence[Column], limits: Sequence[Limit]
 
 def _erase_digit(cell: Cell) -> list[dict[str, Any]]:
     metrics, cost = erase("sweep", **{"forget.classes": cell["digit"], "seed": cell["seed"]})
-    figures = _measured(metrics, "forget_accuracy")
+    figures = measured(metrics, "forget_accuracy")
     return [cell | figures | {"unlearn_seconds": cost["wall_seconds"]}]
 
 
@@ -132,13 +132,13 @@ EIGHT_DIGITS = Table(
     f"{TUNED}",
     axes={"digit": REPORTED, "seed": range(3)},
     run=_erase_digit,
-    body=lambda rows: _body(rows.sort_values(["digit", "seed"]), SWEEP_COLUMNS, SWEEP_LIMITS),
+    body=lambda rows: body_of(rows.sort_values(["digit", "seed"]), SWEEP_COLUMNS, SWEEP_LIMITS),
 )
 
 
 def _erase_digits(cell: Cell) -> list[dict[str, Any]]:
     metrics, _ = erase("sweep", **{"forget.classes": cell["digits"]})
-    return [cell | _measured(metrics, "forget_accuracy")]
+    return [cell | measured(metrics, "forget_accuracy")]
 
 
 SEVERAL_COLUMNS = (
@@ -155,7 +155,7 @@ SEVERAL_DIGITS = Table(
     f"{TUNED}",
     axes={"digits": ["0 7", "3 5", "0 5 8", "2 4 7", "0 2 4 6 8", "2 3 5 6 7"]},
     run=_erase_digits,
-    body=lambda rows: _body(rows, SEVERAL_COLUMNS, SWEEP_LIMITS),
+    body=lambda rows: body_of(rows, SEVERAL_COLUMNS, SWEEP_LIMITS),
 )
 
 
@@ -205,21 +205,21 @@ SINGLE_IMAGES = Table(
     f"saw them. {TUNED}",
     axes={"ids_file": ["docs/example_ids.csv", "benchmarks/ids_of_all_digits.csv"]},
     run=_erase_images,
-    body=lambda rows: _body(rows, IMAGES_COLUMNS, IMAGES_LIMITS),
+    body=lambda rows: body_of(rows, IMAGES_COLUMNS, IMAGES_LIMITS),
     sections=("audit",),
 )
 
 
 def _erase_word(cell: Cell) -> list[dict[str, Any]]:
     metrics, cost = erase("tiny_text_to_image", **{"forget.prompts": cell["word"]})
-    figures = _measured(metrics, *BY_WORD)
+    figures = measured(metrics, *BY_WORD)
     return [cell | figures | {"unlearn_seconds": cost["wall_seconds"]}]
 
 
 def _words_body(rows: pd.DataFrame) -> list[str]:
     lowest = rows[[f"base_{name}" for name in BY_WORD]].min().min()
     return [
-        *_body(rows, WORD_COLUMNS, WORD_LIMITS),
+        *body_of(rows, WORD_COLUMNS, WORD_LIMITS),
         "",
         f"The base model's forget accuracies are at least {lowest:.3f}.",
     ]
@@ -260,7 +260,7 @@ def _erase_class(cell: Cell) -> list[dict[str, Any]]:
     started = time.monotonic()
     metrics, _ = erase("fashion_mnist", **{"forget.classes": cell["label"]})
     seconds = round(time.monotonic() - started)
-    figures = _measured(metrics, "forget_accuracy")
+    figures = measured(metrics, "forget_accuracy")
     return [cell | {"class": names[cell["label"]]} | figures | {"run_seconds": seconds}]
 
 
@@ -286,7 +286,7 @@ FASHION = Table(
     "says how much the FID varies with the seed.",
     axes={"label": range(10)},
     run=_erase_class,
-    body=lambda rows: _body(rows.sort_values("label"), FASHION_COLUMNS, FASHION_LIMITS),
+    body=lambda rows: body_of(rows.sort_values("label"), FASHION_COLUMNS, FASHION_LIMITS),
 )
 
 

@@ -54,6 +54,8 @@ class Table:
     """Column that names the method of a row; None if all rows are EraseDiff's."""
     sections: tuple[str, ...] = ()
     """Sections of the parameters that decide the figures, beside those of the method."""
+    trains: bool = False
+    """Whether each run trains a base model and a classifier of its own."""
     resumes: bool = True
     """Whether the rows of an earlier call are kept."""
 

@@ -37,7 +37,10 @@ def of_today(name):
     return pytest.param(name, marks=pytest.mark.xfail(earlier, raises=KeyError, strict=True, reason=reason))
 
 
-@pytest.mark.parametrize("target", [of_today(name) for name, spec in TABLES.items() if spec.resumes])
+MADE = [name for name, spec in TABLES.items() if spec.resumes and (PAGES / f"{spec.file}.csv").exists()]
+
+
+@pytest.mark.parametrize("target", [of_today(name) for name in MADE])
 def test_a_committed_page_follows_from_its_csv(target):
     spec = TABLES[target]
     assert render(spec, committed(spec.file)) == (PAGES / f"{spec.file}.md").read_text()
