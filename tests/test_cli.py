@@ -132,6 +132,7 @@ def test_an_option_that_would_mix_runs_is_refused(option):
         (["--params=forget.classes=3", "--params=seed=1"], "--params: given 2 times, expected once: put"),
         (["--pipeline=prepare", "-p", "unlearn"], "--pipeline: given 2 times, expected once"),
         (["--params=forget.classes=3,forget.classes=4"], "'forget.classes' occurs 2 times: give each"),
+        (["--params=gates.limits={}"], "gates.limits: '{}' changes nothing: leave it out"),
         (["--params=forget.classes=010"], "forget.classes: '010' is 8 in YAML: write it without the leading"),
     ],
 )
@@ -147,11 +148,22 @@ def test_what_would_be_lost_or_read_as_something_else_is_refused(options, said):
         ("run: {params: {seed: 1}}\nrun: {}\n", "line 2: the key 'run' occurs twice"),
         ("run: {params: {seed: 010}}\n", "line 1: '010' is 8 in YAML"),
         ("- run\n", "line 1: expected <key>: <value>"),
+        ("run: {parms: {seed: 1}}\n", "run: 'parms' is no option of `kedro run`, did you mean 'params'?"),
+        ("run: [params]\n", "expected the key `run`"),
+        (None, "does not exist: expected a file as docs/example_classes.yml"),
     ],
 )
 def test_a_file_of_options_that_is_none_is_refused(tmp_path, content, said):
-    (tmp_path / "run.yml").write_text(content)
+    if content is not None:
+        (tmp_path / "run.yml").write_text(content)
     assert said in refused(f"--config={tmp_path / 'run.yml'}")
+
+
+def test_parameters_of_a_file_are_not_replaced_by_those_of_the_command_line(tmp_path):
+    (tmp_path / "run.yml").write_text("run: {params: {forget: {classes: [3]}}}\n")
+    both = [f"--config={tmp_path / 'run.yml'}", "--params=seed=1"]
+    for options in (both, both[::-1]):
+        assert "write all of them in one place" in refused(*options)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -249,8 +249,40 @@ def check_params(text: str) -> None:
         read = yaml.safe_load(value) if value.strip() else ""
         if read is None and value.strip().lower() not in ("null", "~"):
             raise InvalidParameter(f"{key.strip()}: {value.strip()!r} is empty in YAML: put it in quotes")
+        if read == {}:
+            raise InvalidParameter(f"{key.strip()}: {value.strip()!r} changes nothing: leave it out")
         if said := misread(value.strip()):
             raise InvalidParameter(f"{key.strip()}: {said}")
+
+
+def check_config(path: str, known: list[str], has_params: bool) -> None:
+    """Refuse a file of options that Kedro would not take, or of which a part would be lost.
+
+    Args:
+        path: ``--config``.
+        known: Names of the options of ``kedro run``.
+        has_params: Whether ``--params`` is given, too.
+
+    Raises:
+        InvalidParameter: The file is no good, lacks the key ``run``, has an unknown option below it, or both
+            have parameters.
+    """
+    if not Path(path).is_file():
+        raise InvalidParameter(f"--config={path} does not exist: expected a file as docs/example_classes.yml")
+    check_file(Path(path))
+    options = (yaml.safe_load(Path(path).read_text()) or {}).get("run")
+    if not isinstance(options, dict):
+        raise InvalidParameter(
+            f"--config={path}: expected the key `run`, and below it options of `kedro run`, such as params"
+        )
+    for name in options:
+        if name not in known:
+            near = did_you_mean(str(name), known)
+            raise InvalidParameter(f"--config={path}: run: {name!r} is no option of `kedro run`{near}")
+    if has_params and options.get("params"):
+        raise InvalidParameter(
+            f"--params: it would replace the parameters of --config={path}: write all of them in one place"
+        )
 
 
 def with_checked_options(command: click.Command) -> click.Command:
@@ -258,11 +290,13 @@ def with_checked_options(command: click.Command) -> click.Command:
     parse = command.parse_args
 
     def parse_once(context: click.Context, arguments: list[str]) -> list[str]:
-        _, _, order = command.make_parser(context).parse_args(list(arguments))
+        given, _, order = command.make_parser(context).parse_args(list(arguments))
         for option, count in Counter(order).items():
             if count > 1:
                 how = ": put commas between its parameters" if option.name == "params" else ""
                 raise InvalidParameter(f"{option.opts[0]}: given {count} times, expected once{how}")
+        if given.get("config"):
+            check_config(given["config"], [str(option.name) for option in command.params], "params" in given)
         return parse(context, arguments)
 
     def checked(option: click.Parameter, callback: Any) -> Any:
@@ -271,14 +305,7 @@ def with_checked_options(command: click.Command) -> click.Command:
             try:
                 if option.name == "params" and isinstance(value, str):
                     check_params(value)
-                if option.name == "config" and value:
-                    check_file(Path(value))
                 return callback(context, parameter, value) if callback else value
-            except (KeyError, TypeError):
-                raise InvalidParameter(
-                    f"{option.opts[0]}={value}: expected the key `run`, and below it options of `kedro run`, "
-                    "such as params"
-                ) from None
             except yaml.YAMLError as error:
                 said = getattr(error, "problem", None) or "not YAML"
                 raise InvalidParameter(
@@ -290,7 +317,7 @@ def with_checked_options(command: click.Command) -> click.Command:
 
     command.parse_args = parse_once  # type: ignore[method-assign, assignment]
     for option in command.params:
-        if option.name in {*REFUSED, "conf_source", "params", "config"}:
+        if option.name in {*REFUSED, "conf_source", "params"}:
             option.callback = checked(option, option.callback)
     return command
 

@@ -1,5 +1,7 @@
 """Paths of the project."""
 
+import codecs
+import locale
 import os
 import shutil
 from pathlib import Path
@@ -37,6 +39,18 @@ def check_root() -> None:
             f"{project_root()}: MLflow or Kedro take {' and '.join(found)} in the name of a folder for "
             "something else: move the project to another folder"
         )
+
+
+def check_encoding() -> None:
+    """Refuse a locale in which files of text would not be written as UTF-8.
+
+    Raises:
+        UserError: Names its encoding.
+    """
+    encoding = codecs.lookup(locale.getpreferredencoding()).name
+    if encoding != "utf-8":
+        wrong = f"files would be written as {encoding}, not UTF-8"
+        raise UserError(f"LC_ALL or LANG: {wrong}: `export PYTHONUTF8=1`")
 
 
 def check_writable(path: Path) -> None:

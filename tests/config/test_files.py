@@ -98,6 +98,14 @@ def test_a_file_is_checked_if_it_is_read(tmp_path):
         check_folder(tmp_path, KINDS)
 
 
+def test_a_file_that_nobody_reads_is_named(tmp_path, caplog):
+    for name in ("forget.yml", "dvc.yaml"):
+        (tmp_path / name).touch()
+    check_folder(tmp_path, KINDS)
+    (said,) = caplog.messages
+    assert said.endswith("forget.yml is not read: names begin with catalog, credentials, globals, parameters")
+
+
 def test_the_projects_own_files_are_fine():
     for folder in (ROOT / "conf").glob("*/"):
         check_folder(folder, KINDS)

@@ -398,3 +398,19 @@ FOLDERS = {
 def test_a_folder_of_the_project(tmp_path, monkeypatch, name):
     monkeypatch.setattr(paths, "project_root", lambda: tmp_path / name / "project")
     check(lambda: paths.check_root() or TAKEN, FOLDERS[name])
+
+
+ENCODINGS = {
+    "UTF-8": TAKEN,
+    "utf8": TAKEN,
+    "ANSI_X3.4-1968": refused("LC_ALL or LANG", "ascii, not UTF-8", "`export PYTHONUTF8=1`"),
+    "ISO-8859-1": refused("LC_ALL or LANG", "iso8859-1, not UTF-8"),
+    "cp1252": refused("LC_ALL or LANG", "cp1252, not UTF-8"),
+}
+"""Encoding of the locale → whether a run begins."""
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_locale(monkeypatch, encoding):
+    monkeypatch.setattr(paths.locale, "getpreferredencoding", lambda: encoding)
+    check(lambda: paths.check_encoding() or TAKEN, ENCODINGS[encoding])

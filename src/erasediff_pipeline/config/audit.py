@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
+from erasediff_pipeline.config.base import ModelFolder, Settings, as_names
 from erasediff_pipeline.config.training import TrainingSettings
 
 
@@ -57,7 +57,7 @@ class AuditSettings(Settings):
     """Audit the retrained model, too: it is the reference. It is trained once, as in ``compare``, and
     kept."""
 
-    methods: Annotated[list[str], BeforeValidator(as_list)] = Field(default_factory=list)
+    methods: Annotated[list[str], BeforeValidator(as_names)] = Field(default_factory=list)
     """Other methods to audit; ``all`` is every method. They are trained as in ``compare``, and kept."""
 
     samples: int = Field(100, ge=10)

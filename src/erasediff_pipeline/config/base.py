@@ -28,6 +28,11 @@ def as_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple | dict) or value is None else [value]
 
 
+def as_names(value: Any) -> Any:
+    """Turn one text with spaces into a list of names, as in ``--params='compare.methods=esd salun'``."""
+    return value.split() if isinstance(value, str) else as_list(value)
+
+
 def as_words(value: Any) -> Any:
     """Turn one word into a list of one, and ``3``, which the command line reads as a number, into "3"."""
     return [str(v) if isinstance(v, int) else v for v in as_list(value)] if value is not None else None

@@ -4,13 +4,13 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from erasediff_pipeline.config.base import Settings, as_list
+from erasediff_pipeline.config.base import Settings, as_names
 
 
 class CompareSettings(Settings):
     """Compare methods on one request."""
 
-    methods: Annotated[list[str] | None, BeforeValidator(as_list)] = Field(None, min_length=1)
+    methods: Annotated[list[str] | None, BeforeValidator(as_names)] = Field(None, min_length=1)
     """Methods to compare; null is every method. The distance to the retrained models needs ``retrain``."""
 
     seeds: int = Field(1, ge=1)

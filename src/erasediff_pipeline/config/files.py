@@ -1,5 +1,6 @@
 """Check the files of settings before Kedro reads them: what it would refuse unclearly, skip, or misread."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -10,6 +11,9 @@ import yaml
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.paths import relative
 
+logger = logging.getLogger(__name__)
+OTHERS = ("dvc.yaml", "mlflow.yml", "logging.yml")
+"""Files of other programs."""
 NUMBERS = {
     r"[+-]?0[0-7_]*[0-7]": "write it without the leading zero",
     r"[+-]?[1-9]\d*(:[0-5]?\d)+": "write a list as [3, 5], or in quotes as '3 5'",
@@ -42,6 +46,8 @@ def check_folder(folder: Path, kinds: Iterable[str]) -> None:
         elif near := get_close_matches(file.stem.lower(), known, n=1):
             name = f"{near[0]}.yml or {near[0]}_<…>.yml"
             raise InvalidParameter(f"{relative(file)} is not read: name it {name}")
+        elif file.name not in OTHERS:
+            logger.warning("%s is not read: names begin with %s", relative(file), ", ".join(known))
 
 
 def check_environment(folder: Path) -> None:

@@ -21,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "PPM", "BMP", "TIFF", "WEBP", "GIF")
 """Formats that Pillow may read, independent of file names; not EPS, which would start Ghostscript."""
 SYSTEM = (
     *("__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini"),
-    *("$RECYCLE.BIN", "System Volume Information", "lost+found"),
+    *("$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__"),
 )
 """What operating systems leave in folders, beside hidden files."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)

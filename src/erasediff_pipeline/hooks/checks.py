@@ -25,7 +25,7 @@ from erasediff_pipeline.evaluation.classifiers.pretrained import check_classifie
 from erasediff_pipeline.hooks.datasets import file_of, place_of
 from erasediff_pipeline.hooks.remedies import find_remedy
 from erasediff_pipeline.parameters import Parameters
-from erasediff_pipeline.paths import check_root, check_writable
+from erasediff_pipeline.paths import check_encoding, check_root, check_writable
 from erasediff_pipeline.ranks import explain_leftovers
 from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
@@ -42,6 +42,7 @@ class CheckInputs:
     def after_context_created(self, context: KedroContext) -> None:
         """Validate the project's place and all parameters, and that this process knows of the others."""
         check_root()
+        check_encoding()
         if leftovers := explain_leftovers():
             raise InvalidParameter(leftovers)
         try:

@@ -6,6 +6,7 @@ from typing import Any
 from erasediff_pipeline.config import ReleaseSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evidence.leftovers import Place, find_leftovers, remove_leftovers
 from erasediff_pipeline.evidence.recorded import check_run, hash_model
 from erasediff_pipeline.workspace import Workspace
@@ -26,8 +27,11 @@ def release_model(
         ``release.json``: model, its requests, and a row each of ``removed`` and ``kept``.
 
     Raises:
-        MissingInput: The model is not the one that its run recorded; one that was pulled has no ``run.json``.
+        MissingInput: The model has no history, or is not the one that its run recorded; one that was pulled
+            has no ``run.json``.
     """
+    if not erased_model.history:
+        raise MissingInput(f"release.model: {settings.model!r} has forgotten nothing: name an erased model")
     if run:
         check_run(run, hash_model(erased_model), f"release.model: {settings.model!r}")
     found = find_leftovers(workspace.data, workspace.environment, settings.model, places)
