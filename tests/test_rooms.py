@@ -26,7 +26,7 @@ ROOMS = [
     {"pipelines"},
     {"pipeline_registry", "loader"},
     {"hooks"},
-    {"cli", "settings"},
+    {"cli", "options", "settings"},
 ]
 """From the lowest to the highest; those of one line may import each other."""
 LEVELS = {room: level for level, rooms in enumerate(ROOMS) for room in rooms}

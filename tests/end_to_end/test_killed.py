@@ -8,7 +8,8 @@ import pytest
 
 from tests.helpers.project import QUICK, copy_clone, hash_tree, wait_until
 
-UNLEARN = ["--pipeline=unlearn", f"--params={QUICK},unlearn.steps=20,unlearn.checkpoint_every=1"]
+LONGER = QUICK.replace("unlearn.steps=2", "unlearn.steps=20")
+UNLEARN = ["--pipeline=unlearn", f"--params={LONGER},unlearn.checkpoint_every=1"]
 PRETRAIN = [
     "--pipeline=pretrain",
     "--to-outputs=base_model",

@@ -163,6 +163,7 @@ PARSED = {
     "dvc repro conf/icons/dvc.yaml",
     "kedro run --env=icons --pipeline=unlearn --params=forget.classes=faces",
     "kedro run --pipeline=audit --params=forget.classes=7",
+    "cp -r data/06_models/erasediff data/06_models/first",
     "kedro run --pipeline=unlearn --params=base=first,forget.classes=1",
     "kedro run --pipeline=audit --params=audit.model=salun",
     # a git or DVC command on what other tests hold equal

@@ -58,14 +58,20 @@ def test_a_request_is_checked_against_what_the_model_has_forgotten(asking):
         check(**asking, forget={"classes": [0, 1]})
 
 
-def test_a_base_model_of_another_train_split_is_refused(asking):
-    """Its unseen images may have been training images."""
+def test_a_base_model_of_another_train_split_is_doubted(asking, tmp_path, caplog):
+    """Its unseen images may have been training images; of single images, it may never have seen one."""
     model, manifest = asking["catalog"]["base_model"].pipeline, asking["catalog"]["manifest"]
     asking["catalog"]["base_model"] = ModelWithHistory(model, trained_on=hash_train_set(manifest))
-    check(**asking)
+    (tmp_path / "ids.csv").write_text("id\nc\n")
+    by_ids = {"ids_file": str(tmp_path / "ids.csv"), "classes": None}
+    for forget in ({"classes": [1]}, by_ids):
+        check(**asking, forget=forget)
+    assert not caplog.messages
     manifest.loc[0, "split"] = "test"
-    with pytest.raises(MissingInput, match=r"^base_model: base_model was trained on other images than"):
-        check(**asking)
+    check(**asking, forget={"classes": [1]})
+    assert caplog.messages[0].startswith("base_model: base_model was trained on other images than those of")
+    with pytest.raises(MissingInput, match=r"^base_model: base_model was trained on .*: restore the data"):
+        check(**asking, forget=by_ids)
 
 
 def test_words_and_model_must_fit(asking):

@@ -5,9 +5,9 @@ import pytest
 import yaml
 from kedro.framework.cli.utils import _split_params
 
-from erasediff_pipeline.cli import check_params
 from erasediff_pipeline.data.split import split_by_request
 from erasediff_pipeline.hooks.checks import CheckInputs
+from erasediff_pipeline.options import check_params
 from erasediff_pipeline.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 from tests.helpers.project import ROOT
 from tests.helpers.refusals import check, refused

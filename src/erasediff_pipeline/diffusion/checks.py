@@ -1,5 +1,6 @@
 """Whether a base model works, and fits the data."""
 
+import logging
 import shlex
 
 import pandas as pd
@@ -12,6 +13,8 @@ from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
+
+logger = logging.getLogger(__name__)
 
 
 def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings) -> None:
@@ -60,23 +63,30 @@ def check_shape(model: DiffusionModel, where: str, images: LabelledImages) -> No
         )
 
 
-def check_train_set(trained_on: str | None, where: str, manifest: pd.DataFrame) -> None:
-    """Refuse a base model that was trained on other images than the train split: it may know unseen ones.
+def check_train_set(trained_on: str | None, where: str, manifest: pd.DataFrame, by_ids: bool) -> None:
+    """Doubt a base model that was trained on other images than the train split: it may know unseen ones.
+
+    That may be right, for a part of its images, or for images that it has drawn itself. But only a model that
+    was trained on single images can forget them.
 
     Args:
         trained_on: SHA-256 of its training images, see ``hash_train_set``; None is accepted.
         where: Its place, for the message.
         manifest: One row per image.
+        by_ids: Whether single images are to be forgotten.
 
     Raises:
-        MissingInput: The hashes differ.
+        MissingInput: The hashes differ, and ``by_ids``.
     """
-    if trained_on is not None and trained_on != hash_train_set(manifest):
+    if trained_on is None or trained_on == hash_train_set(manifest):
+        return
+    said = f"base_model: {where} was trained on other images than those of the train split in the manifest"
+    if by_ids:
         raise MissingInput(
-            f"base_model: {where} was trained on other images than those of the train split in the manifest: "
-            "restore the data, for example with the seed and the source of before in `kedro run "
+            f"{said}: restore the data, for example with the seed and the source of before in `kedro run "
             "--pipeline=prepare`, or train it again with `kedro run --pipeline=pretrain`"
         )
+    logger.warning("%s: images that are called unseen here may be among them", said)
 
 
 PREDICTIONS = ("epsilon", "v_prediction", "sample")

@@ -92,7 +92,8 @@ class CheckInputs:
             if "images" in inputs:
                 check_shape(model, where, catalog.load("images"))
             if "manifest" in inputs:
-                check_train_set(base.trained_on, where, catalog.load("manifest"))
+                by_ids = parameters.forget.ids_file is not None
+                check_train_set(base.trained_on, where, catalog.load("manifest"), by_ids)
         if classifier is not None:
             check_classifier(classifier, parameters.captions)
             if catalog.exists("images") and catalog.exists("manifest"):  # `prompts` has a judge alone

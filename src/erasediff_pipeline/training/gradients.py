@@ -130,3 +130,9 @@ def _part_gradients(
     # Dropout draws from the global generator: tie it to the step as well.
     torch.manual_seed(derive_seed(seed, method.name, "global", *stream))
     return method.gradients(model, forget, retain, make_generator(seed, method.name, "noise", *stream))
+
+
+def dot(left: list[Tensor], right: list[Tensor]) -> float:
+    """Inner product of two lists of tensors, each taken as one long vector."""
+    products = [(x * y).sum() for x, y in zip(left, right, strict=True)]
+    return float(torch.stack(products).double().sum())  # read once: each reading waits for the GPU

@@ -34,7 +34,7 @@ from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised, noise_batch
 from erasediff_pipeline.errors import InvalidRequest
-from erasediff_pipeline.training.gradients import gradients_of
+from erasediff_pipeline.training.gradients import dot, gradients_of
 from erasediff_pipeline.training.losses import training_loss
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
@@ -72,12 +72,6 @@ def find_lambda(
     if control == "cosine":
         return max(a - inner / (retain_norm * forget_norm + EPSILON), 0.0)
     return max((a - inner) / (forget_norm**2 + EPSILON), 0.0)  # in this order NaN stays NaN
-
-
-def _dot(left: list[Tensor], right: list[Tensor]) -> float:
-    """Inner product of two lists of tensors, each taken as one long vector."""
-    products = [(x * y).sum() for x, y in zip(left, right, strict=True)]
-    return float(torch.stack(products).double().sum())  # read once: each reading waits for the GPU
 
 
 Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
@@ -206,15 +200,9 @@ class EraseDiff:
         settings = self.settings
         parameters = list(model.trainable(settings.subset).values())
 
-        before = retain_batch.forgotten_before
-        retain_loss = training_loss(
-            model,
-            retain_batch,
-            settings.condition_dropout,
-            generator,
-            self.teacher,
-            None if before is None else next_class(before.cpu(), self.among),
-        )
+        before, dropout = retain_batch.forgotten_before, settings.condition_dropout
+        instead = None if before is None else next_class(before.cpu(), self.among)
+        retain_loss = training_loss(model, retain_batch, dropout, generator, self.teacher, instead)
         g_retain = gradients_of(model, retain_loss, parameters)
 
         forget = self.noise_with_target(model, forget_batch, generator)
@@ -222,7 +210,7 @@ class EraseDiff:
         forget_loss = self.forget_loss(model, forget, predict)
         g_forget = gradients_of(model, forget_loss, parameters)
 
-        inner = _dot(g_retain, g_forget)
+        inner = dot(g_retain, g_forget)
         retain_norm, forget_norm = float(get_total_norm(g_retain)), float(get_total_norm(g_forget))
         eta = ETA[settings.control] if settings.eta is None else settings.eta
         bounds: dict[str, Callable[[], float]] = {  # a; only the one in use is computed
