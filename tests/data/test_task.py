@@ -67,6 +67,15 @@ def test_an_anchor_may_be_a_retained_prompt():
     assert task.conditions["label"][task.anchor] == 0
 
 
+def test_without_an_anchor_no_prompt_is_added():
+    """The empty prompt draws every class, the forgotten one too: it is an anchor only if it is named."""
+    task = task_of(ForgetRequest(prompts=["dog"], templates=["a {}"]))
+    assert task.anchor is None
+    assert "" not in roles(task)
+    named = task_of(ForgetRequest(prompts=["dog"], templates=["a {}"], anchor_prompt=""))
+    assert named.conditions["prompt"][named.anchor] == ""
+
+
 def test_forget_images_are_under_the_prompts_of_the_request():
     task = task_of(ForgetRequest(prompts=["dog"], templates=["a {}", "my {}"]))
     for forget in (task.forget, task.forget_of(1)):

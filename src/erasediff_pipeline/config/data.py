@@ -63,8 +63,9 @@ class ForgetRequest(Settings):
     """Sentences to erase the words of ``prompts`` in; the others of ``captions.templates`` are measured, not
     erased."""
 
-    anchor_prompt: str = ""
-    """Prompt that takes the place of the words under ``forget_target: anchor_prompt``; may be empty."""
+    anchor_prompt: str | None = None
+    """Prompt that takes the place of the words; may be empty. Null: the next class does, or what the method
+    has for it."""
 
     @model_validator(mode="after")
     def _exactly_one_form(self) -> "ForgetRequest":
