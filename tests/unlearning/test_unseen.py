@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.diffusion.objective import noise_batch
-from erasediff_pipeline.unlearning.unseen import LEVELS, as_unseen, unseen_factors
+from erasediff_pipeline.unlearning.unseen import LEVELS, as_unseen, draw_timesteps, unseen_factors
 from tests.helpers.by_hand import batches, generator, images_of
 
 SEED, BATCH = 0, 50
@@ -33,12 +33,33 @@ def test_each_level_measures_its_own_timesteps(toy_model):
     """A model that fails on unseen images (bright ones) only in the second level."""
 
     def predict(model, x_t, t, c):
-        return (((t >= 100) & (t < 200) & (c == 1)) * 3.0).view(-1, 1, 1, 1).expand_as(x_t)
+        return (((t >= 25) & (t < 50) & (c == 1)) * 3.0).view(-1, 1, 1, 1).expand_as(x_t)
 
     model = toy_model(predict)
     images = [images_of([label] * 100, shape=(1, 8, 8)) for label in (0, 1)]
     factors = unseen_factors(model, *images, SEED, BATCH)
     np.testing.assert_allclose(factors, [1, 10**0.5, *[1] * (LEVELS - 2)], rtol=0.05)
+
+
+def test_timesteps_are_drawn_where_the_model_knows_its_images():
+    """Of levels with s − 1 of 0.01 and 0.02, the second has four times the chance; few are elsewhere."""
+    factors = torch.ones(LEVELS)
+    factors[2], factors[5] = 1.01, 1.02
+    t = draw_timesteps(factors, 20_000, 1000, generator())
+    counts = torch.bincount(t * LEVELS // 1000, minlength=LEVELS)
+    assert counts[5] / counts[2] == pytest.approx(4, rel=0.1)
+    assert 0 < counts.sum() - counts[2] - counts[5] < 0.1 * 20_000
+    of_level = t[t * LEVELS // 1000 == 5]
+    assert (of_level.min(), of_level.max()) == (125, 149)
+    assert torch.bincount(of_level - 125).min() > 0.8 * len(of_level) / 25
+
+
+def test_a_model_that_knows_nothing_by_heart_gets_every_timestep():
+    t = draw_timesteps(torch.ones(LEVELS), 20_000, 1000, generator())
+    counts = torch.bincount(t, minlength=1000)
+    assert (t.min(), t.max()) == (0, 999)
+    assert counts.float().mean() == 20
+    assert draw_timesteps(torch.ones(LEVELS), 50, 10, generator()).max() < 10
 
 
 def test_the_target_scales_the_error_of_the_base_model(linear_model):

@@ -24,7 +24,11 @@ class Noised(NamedTuple):
 
 
 def noise_batch(
-    model: DiffusionModel, x0: Tensor, generator: Generator, draw: Callable[..., Tensor] = torch.randn
+    model: DiffusionModel,
+    x0: Tensor,
+    generator: Generator,
+    draw: Callable[..., Tensor] = torch.randn,
+    t: Tensor | None = None,
 ) -> Noised:
     """Noise each image at a timestep of its own (arXiv 2006.11239, algorithm 1).
 
@@ -33,8 +37,10 @@ def noise_batch(
         x0: ``[N, …]`` float.
         generator: Source of timesteps, uniform in [0, T), and noise.
         draw: Draws the noise.
+        t: Timesteps, ``[N]`` int64; drawn if not given.
     """
-    t = torch.randint(model.timesteps, (len(x0),), generator=generator, device=generator.device)
+    if t is None:
+        t = torch.randint(model.timesteps, (len(x0),), generator=generator, device=generator.device)
     eps = draw(x0.shape, generator=generator, device=generator.device)
     t, eps = t.to(x0.device), eps.to(x0.device)
     return Noised(model.noise(x0, t, eps), t, model.target(x0, t, eps))

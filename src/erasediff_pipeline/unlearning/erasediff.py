@@ -39,7 +39,7 @@ from erasediff_pipeline.training.losses import training_loss
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
-from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, unseen_factors
+from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_timesteps, unseen_factors
 
 EPSILON = 1e-12
 """Keeps λ finite if the forget gradient vanishes."""
@@ -241,9 +241,11 @@ class EraseDiff:
         """Noise the forget batch at its own timesteps; its target is the forget target."""
         if self.target == "uniform_noise":
             return noise_batch(model, batch.x0, generator, torch.rand)
-        noised = noise_batch(model, batch.x0, generator)
         if self.base is not None:
+            t = draw_timesteps(self.factors, len(batch.labels), model.timesteps, generator)
+            noised = noise_batch(model, batch.x0, generator, t=t)
             return as_unseen(self.base, noised, batch.labels, self.factors)
+        noised = noise_batch(model, batch.x0, generator)
         if self.target == "null":  # not the teacher's: it still draws what is forgotten
             c = model.null_condition(len(batch.labels))
             return noised._replace(target=model.denoise(noised.x_t, noised.t, c).float())

@@ -1,19 +1,21 @@
 """What a diffusion model would predict for an image that it has never seen, from its own predictions."""
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised
 from erasediff_pipeline.seeding import make_generator
 
-LEVELS = 10
-"""Ranges of timesteps, of equal length, in which the losses are compared."""
+LEVELS = 40
+"""Ranges of timesteps, of equal length, in which the losses are compared: they change fast at small t."""
 IMAGES = 2048
 """Images of each set to measure at each level, at most."""
 
-WEIGHT = 10.0
+FLOOR = 1e-6
+"""What a level without any difference adds to its chance: (s − 1)² is about 1e-3 at the largest."""
+WEIGHT = 30.0
 """Weight of the forget loss with this target. The target differs from the base model's prediction by a few
 percent of its error, so the loss is far smaller than for another class. Chosen on the digits, see
 docs/experiments/single-images.md."""
@@ -58,6 +60,27 @@ def _losses(model: DiffusionModel, images: LabelledImages, seed: int, batch_size
             error = model.denoise(model.noise(x0, t, eps), t, c).float() - model.target(x0, t, eps)
             total[level] += error.square().flatten(1).mean(dim=1).sum()
     return total / len(rows)
+
+
+def draw_timesteps(factors: Tensor, count: int, timesteps: int, generator: Generator) -> Tensor:
+    """Draw timesteps for forget images where the model knows its images by heart.
+
+    Elsewhere the target is what the model predicts anyway. A level is drawn with a probability that grows
+    with (s − 1)²; all are alike if no s is above 1. Within a level, timesteps are uniform.
+
+    Args:
+        factors: From ``unseen_factors``.
+        count: N.
+        timesteps: T.
+        generator: On the CPU.
+
+    Returns:
+        ``[N]`` int64 in [0, T).
+    """
+    chances = (factors.cpu() - 1).square() + FLOOR
+    level = torch.multinomial(chances, count, replacement=True, generator=generator)
+    low, high = level * timesteps // LEVELS, (level + 1) * timesteps // LEVELS
+    return low + (torch.rand(count, generator=generator) * (high - low)).long()
 
 
 @torch.no_grad()
