@@ -7,7 +7,7 @@ import torch
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.unseen import as_unseen, draw_timesteps
+from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_timesteps
 from tests.helpers.by_hand import DATA, RETAINED, Step, batches, flat, generator, images_of, noise_in, push
 from tests.helpers.runs import prepared, weights_of
 
@@ -206,7 +206,7 @@ def test_the_loss_of_unseen_has_its_weight(linear_model):
     noised = method.noise_with_target(model, forget, generator())
     error = model.denoise(noised.x_t, noised.t, forget.labels) - noised.target
     found = method.forget_loss(model, noised, method.predictor(model, forget, generator()))
-    assert float(found) == pytest.approx(10 * float(error.square().mean()), rel=1e-5)
+    assert float(found) == pytest.approx(WEIGHT * float(error.square().mean()), rel=1e-5)
 
 
 def test_unseen_needs_a_request_by_ids_and_unseen_images(linear_model):
