@@ -146,7 +146,9 @@ def render(rows: pd.DataFrame, before: dict[int, dict[str, float]]) -> str:
             loss = f"**{loss}**" if row["objective"] == found["objective"].min() else loss
             tried = ", ".join(f"{name} {value:g}" for name, value in json.loads(row["tried"]).items())
             cells.append([f"`{method}`", tried, *(f"{row[n]:.3f}" for n in names), loss])
-    origin = describe_origin("make tune", rows)
+    missing = [f"`{method}`" for method in SPACES if (rows["method"] == method).sum() < TRIES]
+    unfinished = f" Unfinished, tries missing: {', '.join(missing)}." if missing else ""
+    origin = describe_origin("make tune", rows) + unfinished
     return "\n".join(["# Tuning", "", f"{origin} {TEXT}", "", *markdown(head, cells, (0, 1))]) + "\n"
 
 
