@@ -71,7 +71,7 @@ keys: setup  ## key pair that signs a model and its evidence, in conf/local
 	kedro keys
 
 sweep:  ## table: eight digits × three seeds, about an hour; continues where it stopped
-several:  ## table: two, three and five digits at once, about 10 minutes; continues where it stopped
+several:  ## table: two, three and five digits at once; continues where it stopped
 sequence:  ## table: five requests in a row, about 6 minutes
 images:  ## table: lists of single images, beside a retrained model; continues where it stopped
 compare-digits:  ## table: every method on every digit, hours; continues where it stopped
@@ -105,7 +105,7 @@ fashion-mnist: setup pull $(FASHION_MNIST)  ## erase a class of Fashion-MNIST, a
 	kedro run --env=fashion_mnist --pipeline=unlearn
 
 icons guidance: REFERENCE += $(addprefix data/,03_primary/icons/images 03_primary/icons/manifest.parquet 06_models/icons/base 06_models/icons/classifier)
-icons: setup pull  ## erase flags and hands from the model of colour icons, about 3 minutes
+icons: setup pull  ## erase flags from the model of colour icons
 	kedro run --env=icons --pipeline=unlearn
 
 benchmark: setup pull  ## time and memory as ratios; use an idle machine

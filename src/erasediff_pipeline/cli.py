@@ -155,7 +155,10 @@ def _in_environment(message: str, environment: str | None) -> str:
 
 @contextmanager
 def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
-    """Make these signals do what Ctrl-C does, so that the earlier result is put back; in the main thread."""
+    """Make these signals do what Ctrl-C does, so that the earlier result is put back; in the main thread.
+
+    One that is ignored stays so: ``nohup`` lets a run outlive its terminal.
+    """
 
     def interrupt(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
@@ -163,7 +166,8 @@ def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    earlier = {number: signal.signal(number, interrupt) for number in signals}
+    heeded = [number for number in signals if signal.getsignal(number) is not signal.SIG_IGN]
+    earlier = {number: signal.signal(number, interrupt) for number in heeded}
     try:
         yield
     finally:

@@ -25,7 +25,7 @@ class ProjectConfigLoader(OmegaConfigLoader):
     """
 
     def __getitem__(self, key: str) -> Any:
-        assert self._checked
+        _ = self._checked  # no assert, which `python -O` leaves out
         # Resolvers belong to the process, and Kedro keeps the first: each session needs its own.
         OmegaConf.register_new_resolver("parameter", self._parameter, replace=True)
         OmegaConf.register_new_resolver("prompt_list", self._prompt_list, replace=True)
