@@ -12,8 +12,9 @@ from matplotlib.figure import Figure
 
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, SamplingSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.models.ddpm import Ddpm
 from erasediff_pipeline.diffusion.sampling import draw_samples
+from erasediff_pipeline.diffusion.small.ddpm import build_class_conditional
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from measured import Measured
@@ -24,7 +25,7 @@ SIDES, WIDER = (8, 16, 32), (1, 2, 4)
 """Side in pixels; factors of the channels, which make ×1, ×4, ×16 parameters."""
 
 
-def build(denoiser: DenoiserSettings, shape: tuple[int, int, int]) -> tuple[ClassConditional, TrainingData]:
+def build(denoiser: DenoiserSettings, shape: tuple[int, int, int]) -> tuple[Ddpm, TrainingData]:
     """A model with random weights, and random images of ten classes, of which the first is forgotten."""
     torch.manual_seed(0)
     model = build_class_conditional(denoiser, shape, 10)

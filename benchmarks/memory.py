@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from torch import Tensor
 from tqdm import tqdm
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from erasediff_pipeline.config import TextEncoderSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
-from erasediff_pipeline.diffusion.text_to_image import SUBSETS, TextToImage
+from erasediff_pipeline.diffusion.models.stable_diffusion import SUBSETS, StableDiffusion
+from erasediff_pipeline.diffusion.small.stable_diffusion import train_tokenizer
 from erasediff_pipeline.training.method import TrainingData
 from erasediff_pipeline.unlearning.erasediff import EraseDiff, EraseDiffSettings
 from runs import ROOT, describe_origin, made_by, markdown
@@ -45,7 +45,7 @@ STEPS, IMAGES = 7, 16
 Rows = list[dict[str, Any]]
 
 
-def build_stable_diffusion() -> TextToImage:
+def build_stable_diffusion() -> StableDiffusion:
     """Stable Diffusion 1.4 as its repository configures it, with random weights."""
     text = CLIPTextConfig(
         vocab_size=49408,
@@ -69,10 +69,14 @@ def build_stable_diffusion() -> TextToImage:
     unet = UNet2DConditionModel(sample_size=64, cross_attention_dim=768, attention_head_dim=8)
     tokenizer = train_tokenizer(PROMPTS, TextEncoderSettings(context_length=77))
     scheduler = DDPMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    return TextToImage(unet, vae, CLIPTextModel(text), tokenizer, scheduler, PROMPTS)
+    parts = (vae, CLIPTextModel(text), tokenizer, unet, scheduler)
+    pipeline = StableDiffusionPipeline(*parts, None, None, requires_safety_checker=False)
+    return StableDiffusion(pipeline, PROMPTS)
 
 
-def measure(model: TextToImage, data: TrainingData, subset: str, way: str, batch_size: int) -> dict[str, Any]:
+def measure(
+    model: StableDiffusion, data: TrainingData, subset: str, way: str, batch_size: int
+) -> dict[str, Any]:
     """Peak memory and seconds of a step."""
     settings = EraseDiffSettings(subset=subset, batch_size=batch_size, steps=STEPS, **WAYS[way])
     seconds, cost = time_steps(model, EraseDiff(settings), data, settings)
@@ -90,7 +94,7 @@ def measure(model: TextToImage, data: TrainingData, subset: str, way: str, batch
     }
 
 
-def measure_autoencoder(model: TextToImage, images: Tensor) -> Rows:
+def measure_autoencoder(model: StableDiffusion, images: Tensor) -> Rows:
     """Images to latents before the steps, and back after them."""
     rows = []
     latents = model.encode(images)

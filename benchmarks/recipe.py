@@ -125,9 +125,9 @@ class Yardstick:
         unseen = (manifest["split"] == "test") & (manifest["label"] != self.digit)
         images, labels = self.bench.images.select(np.flatnonzero(unseen)).tensors()
         base, model = (model_of(p, self.task.prompts).eval() for p in (self.bench.base.pipeline, pipeline))
-        low, high = (round(part * base.timesteps) for part in (EARLY, LATE))
-        t = torch.randint(low, high, (len(images),), generator=generator)
-        x_t = base.noise(base.encode(images), t, torch.randn(images.shape, generator=generator))
+        low, high = (round(part * len(base.process.times)) for part in (EARLY, LATE))
+        t = base.process.times[torch.randint(low, high, (len(images),), generator=generator)]
+        x_t = base.process.noise(base.encode(images), t, torch.randn(images.shape, generator=generator))
         c = base.condition(labels)
         return float(1e5 * mse_loss(model.denoise(x_t, t, c), base.denoise(x_t, t, c)))
 

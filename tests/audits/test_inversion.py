@@ -21,7 +21,7 @@ def test_it_finds_the_embedding_that_denoises_best_and_the_weights_stay(linear_m
     with torch.no_grad():
         model.weight.zero_()
     before, found = {name: p.clone() for name, p in model.named_parameters()}, []
-    measure = lambda attack: found.append(attack.embedding.detach()) or 0.25  # noqa: E731
+    measure = lambda attack: found.append(attack.embedding["table 0"].detach().clone()) or 0.25  # noqa: E731
     table = invert(model, images, RETAINED, measure, SETTINGS, 0, tmp_path / "checkpoint")
     assert table["start"].tolist() == ["own", "random 1", "random 2", DOUBLED]
     assert (table["forget_accuracy"] == 0.25).all()
@@ -37,7 +37,7 @@ def test_it_finds_the_embedding_that_denoises_best_and_the_weights_stay(linear_m
 def test_the_best_start_runs_again_with_twice_the_steps(linear_model, images, tmp_path):
     """The second is the best; each is measured once."""
     model, shares, seen = linear_model(shape=(1, 8, 8)), iter([0.1, 0.4, 0.2, 0.9]), []
-    measure = lambda attack: seen.append(attack.embedding.detach()) or next(shares)  # noqa: E731
+    measure = lambda attack: seen.append(attack.embedding["table 0"].detach().clone()) or next(shares)  # noqa: E731
     few = SETTINGS.model_copy(update={"steps": 1, "schedule": "constant"})
     table = invert(model, images, RETAINED, measure, few, 0, tmp_path / "checkpoint")
     assert table["forget_accuracy"].tolist() == [0.1, 0.4, 0.2, 0.9]
@@ -47,7 +47,8 @@ def test_the_best_start_runs_again_with_twice_the_steps(linear_model, images, tm
 
 def test_starts_repeat_and_differ(linear_model, images):
     model = linear_model(shape=(1, 8, 8))
-    first, again, other = (_list_starts(model, images, RETAINED, 2, seed) for seed in (0, 0, 1))
+    starts = (_list_starts(model, images, RETAINED, 2, seed) for seed in (0, 0, 1))
+    first, again, other = ({name: e["table 0"] for name, e in found.items()} for found in starts)
     assert torch.equal(first["own"], model.bias[1])
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["random 1"], first["random 2"])

@@ -3,10 +3,18 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from diffusers import DDIMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    DDIMScheduler,
+    DDPMScheduler,
+    EDMEulerScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+)
 
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.diffusion.checks import check_condition, check_shape, check_works
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
+from erasediff_pipeline.diffusion.process import VariancePreserving
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 
@@ -40,16 +48,16 @@ def test_words_and_the_condition_of_the_model_must_fit(unet_model, text_model):
 @pytest.mark.parametrize("prediction", ["epsilon", "v_prediction", "sample"])
 def test_a_model_that_works_is_accepted(unet_model, text_model, prediction):
     model = unet_model()
-    model.scheduler.register_to_config(prediction_type=prediction)
-    check_works(model, "base")
-    model.scheduler = DDIMScheduler.from_config(model.scheduler.config)
-    check_works(model, "base")
+    model.process.own.register_to_config(prediction_type=prediction)
+    for scheduler in (DDPMScheduler, DDIMScheduler, EulerDiscreteScheduler):
+        by(scheduler)(model)
+        check_works(model, "base")
     check_works(text_model([]), "base")
 
 
 def by(scheduler):
     def change(model):
-        model.scheduler = scheduler.from_config(model.scheduler.config)
+        model.process = VariancePreserving(scheduler.from_config(model.process.own.config))
 
     return change
 
@@ -74,9 +82,12 @@ def set_config(part, **values):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (by(EulerDiscreteScheduler), "scheduler EulerDiscreteScheduler: noise with a spread of"),
+        (by(EDMEulerScheduler), "scheduler EDMEulerScheduler: expected one that adds noise as DDPM does"),
         (by(FlowMatchEulerDiscreteScheduler), "prediction_type None: expected one of epsilon"),
-        (set_config("scheduler", prediction_type="flow_prediction"), "prediction_type 'flow_prediction'"),
+        (
+            lambda model: model.process.own.register_to_config(prediction_type="flow_prediction"),
+            "prediction_type 'flow_prediction'",
+        ),
         (set_config("unet", sample_size=None), "sample_size: null: write the height"),
         (fill(float("nan")), "is not finite: restore the weights"),
         (fill(float("inf")), "is not finite: restore the weights"),
@@ -112,7 +123,8 @@ def test_each_part_of_a_text_to_image_model_is_tried(text_model, part, said):
 
 def test_parts_of_different_models_are_one_line(text_model):
     model = text_model([])
-    model.token_ids = model.token_ids + 10_000
+    model.pipeline.tokenizer.add_tokens(["number"])  # a token that the text encoder has not
+    model = StableDiffusion(model.pipeline, ["number"])
     with pytest.raises(MissingInput, match=r"data/base: its parts do not fit: .*: take all from one"):
         check_works(model, "data/base")
 

@@ -2,9 +2,10 @@ import copy
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler
+from diffusers import DDPMPipeline
 
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional
+from erasediff_pipeline.diffusion.models.ddpm import Ddpm
+from erasediff_pipeline.diffusion.process import VariancePreserving
 from erasediff_pipeline.hashing import hash_weights
 
 
@@ -22,7 +23,8 @@ def test_evaluations_count_the_images_of_a_model_and_its_copies(unet_model):
 
 
 def test_call_is_denoise(unet_model):
-    model, x_t, t, c = unet_model(), torch.randn(2, 1, 8, 8), torch.tensor([3, 900]), torch.tensor([0, 3])
+    model, x_t, t = unet_model(), torch.randn(2, 1, 8, 8), torch.tensor([3, 900])
+    c = model.condition(torch.tensor([0, 3]))
     assert torch.equal(model(x_t, t, c), model.denoise(x_t, t, c))
 
 
@@ -62,7 +64,7 @@ def test_what_is_left_is_initialised_as_a_fresh_model(unet_model):
 def test_fingerprint_is_of_the_content_wherever_the_model_lay(unet_model, tmp_path):
     model = unet_model()
     model.to_pipeline().save_pretrained(tmp_path)
-    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
+    loaded = Ddpm(DDPMPipeline.from_pretrained(tmp_path))
     assert loaded.fingerprint() == model.fingerprint() != unet_model(seed=1).fingerprint()
 
 
@@ -70,6 +72,6 @@ def test_fingerprint_tells_dropout_and_noise_schedule_apart(unet_model):
     """The weights alone do not: both decide what a training makes of them."""
     plain, dropout, schedule = unet_model(), unet_model(dropout=0.5), unet_model()
     dropout.load_state_dict(plain.state_dict())
-    schedule.scheduler = DDPMScheduler.from_config(plain.scheduler.config, beta_end=0.05)
+    schedule.process = VariancePreserving(schedule.process.own, beta_end=0.05)
     assert hash_weights(plain) == hash_weights(dropout) == hash_weights(schedule)
     assert len({model.fingerprint() for model in (plain, dropout, schedule)}) == 3

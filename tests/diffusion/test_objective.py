@@ -55,7 +55,7 @@ def test_loss_is_zero_for_the_right_prediction_and_one_for_none(toy_model, zero_
 @pytest.mark.parametrize("probability", [0.0, 0.1, 0.5, 1.0])
 def test_condition_is_dropped_at_its_rate(zero_model, probability):
     c = torch.arange(30_000) % 3
-    kept = drop_condition(zero_model, c, probability, generator())
+    kept = drop_condition(zero_model, zero_model.condition(c), probability, generator())["label"]
     dropped = kept == 3
     assert float(dropped.float().mean()) == pytest.approx(probability, abs=0.01)
     assert torch.equal(kept[~dropped], c[~dropped])

@@ -5,10 +5,10 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler, DPMSolverMultistepScheduler
 
 from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.process import VariancePreserving
 from erasediff_pipeline.diffusion.sampling import (
     SCHEDULERS,
     check_sampler,
-    guided_prediction,
     stream_samples,
 )
 from erasediff_pipeline.errors import InvalidParameter
@@ -45,7 +45,7 @@ def test_guidance_is_equation_6_in_one_call(linear_model, scale):
     """Without guidance the null condition is not evaluated."""
     model = linear_model()
     x_t, t, c = torch.randn(5, 1, 2, 2), torch.randint(1000, (5,)), torch.tensor([0, 1, 2, 0, 1])
-    guided = guided_prediction(model, x_t, t, c, scale)
+    guided = model.guided(x_t, t, model.condition(c), scale)
     (call,) = model.calls
     null, times = torch.full((5,), 3), 2 if scale else 1
     for asked, expected in zip(call[:3], ([x_t, x_t], [t, t], [c, null]), strict=True):
@@ -119,7 +119,7 @@ def test_dpm_solver_clips_where_the_model_says_so(point_mass, monkeypatch, thres
 
     monkeypatch.setattr(DPMSolverMultistepScheduler, "_threshold_sample", note)
     model = point_mass()
-    model.scheduler = DDPMScheduler.from_config(model.scheduler.config, thresholding=thresholding)
+    model.process = VariancePreserving(model.process.own, thresholding=thresholding)
     images = draw(model, [0, 1], steps=6, guidance_scale=0)
     assert seen == [1] * clipped
     expected = model.decode(point_mass.x_star[:2])
@@ -170,7 +170,7 @@ def test_sampling_turns_dropout_off(unet_model):
 def test_a_sampler_that_cannot_use_the_noise_schedule_is_refused(unet_model):
     """Karras' noise levels fall between the timesteps of a cosine schedule."""
     cosine = unet_model()
-    cosine.scheduler = DDPMScheduler(beta_schedule="squaredcos_cap_v2")
+    cosine.process = VariancePreserving(DDPMScheduler(beta_schedule="squaredcos_cap_v2"))
     for sampler in SCHEDULERS:
         check_sampler(unet_model(), SamplingSettings(sampler=sampler, steps=15))
         if sampler != "sde_dpm_solver":
@@ -178,6 +178,6 @@ def test_a_sampler_that_cannot_use_the_noise_schedule_is_refused(unet_model):
     with pytest.raises(InvalidParameter, match="'sde_dpm_solver', in 15 steps, cannot use the noise sch"):
         check_sampler(cosine, SamplingSettings(sampler="sde_dpm_solver", steps=15))
     short = unet_model()
-    short.scheduler = DDPMScheduler(num_train_timesteps=100)
+    short.process = VariancePreserving(DDPMScheduler(num_train_timesteps=100))
     with pytest.raises(InvalidParameter, match="steps: 200: the model has 100 timesteps"):
         check_sampler(short, SamplingSettings(steps=200))

@@ -12,7 +12,7 @@ import torch
 from diffusers import DDPMPipeline
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
+from erasediff_pipeline.diffusion.small.ddpm import build_class_conditional
 from tests.helpers import project as helpers
 from tests.helpers.project import BIN, QUICK, assert_one_line, hash_tree, held, kedro_run, kept
 from tests.helpers.servers import free_port

@@ -13,7 +13,7 @@ from PIL import Image
 from transformers import CLIPTextConfig, CLIPTextModel
 
 from erasediff_pipeline.config import TextEncoderSettings
-from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
+from erasediff_pipeline.diffusion.small.stable_diffusion import train_tokenizer
 from tests.helpers.project import copy_clone, read_json
 
 THINNER = {"unet": (32, 64, 64, 64), "vae": (32, 32, 32, 32), "text_layers": 2, "side": 64}

@@ -9,8 +9,8 @@ from diffusers import StableDiffusionPipeline
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.io import load_model
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
 from erasediff_pipeline.diffusion.sampling import stream_samples
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
 from erasediff_pipeline.evaluation.classifiers.classifier import Classifier, class_probabilities
 from tests.helpers.project import QUICK, copy_clone, hash_tree, read_json
 from tests.helpers.servers import pointed_to
@@ -34,7 +34,7 @@ def test_the_reference_model_draws_what_it_is_asked_for(project):
     judge = Classifier.from_pretrained(place(project, "06_models", "classifier"), local_files_only=True)
     words = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     prompts = [f"the number {word}" for word in words] + [f"a handwritten {digit}" for digit in range(10)]
-    numbers, model = torch.arange(20).repeat(6), TextToImage.from_pipeline(pipeline, prompts)
+    numbers, model = torch.arange(20).repeat(6), StableDiffusion(pipeline, prompts)
     samples = torch.cat(list(stream_samples(model, numbers, 0, SamplingSettings(guidance_scale=2.0))))
     shown = class_probabilities(judge, samples).argmax(dim=1)
     assert (shown == numbers % 10).double().mean() > 0.97

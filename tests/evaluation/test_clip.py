@@ -3,7 +3,7 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPProcessor
 
 from erasediff_pipeline.config import TextEncoderSettings
-from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer
+from erasediff_pipeline.diffusion.small.stable_diffusion import train_tokenizer
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evaluation.clip import load_clip
 

@@ -7,7 +7,7 @@ import pytest
 from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional
+from erasediff_pipeline.diffusion.models.ddpm import Ddpm
 from erasediff_pipeline.diffusion.sampling import guided_prediction
 from erasediff_pipeline.evaluation.measure import (
     Drawn,
@@ -23,8 +23,8 @@ from tests.helpers.tasks import toy_manifest, toy_task
 @pytest.fixture
 def denoise():
     """It remembers how it was called."""
-    original = ClassConditional.denoise
-    with patch.object(ClassConditional, "denoise", autospec=True, side_effect=original) as watched:
+    original = Ddpm.denoise
+    with patch.object(Ddpm, "denoise", autospec=True, side_effect=original) as watched:
         yield watched
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, StableDiffusionPipeline
 
 from erasediff_pipeline.config import (
     CaptionSettings,
@@ -34,8 +34,8 @@ ROWS = pd.DataFrame({"case_number": range(4, 9), "prompt": SENTENCES, "seed": ra
 @pytest.fixture(scope="module")
 def pipeline(text_model):
     model = text_model(["a cat", "a dog"])
-    model.own_scheduler = DDIMScheduler.from_config(model.scheduler.config)
-    return model.to_pipeline()
+    scheduler = DDIMScheduler.from_config(model.process.scheduler.config)
+    return StableDiffusionPipeline(**{**model.to_pipeline().components, "scheduler": scheduler})
 
 
 @pytest.fixture(scope="module")

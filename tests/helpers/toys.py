@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from tensordict import TensorDict
 from torch import nn
 from torch.nn.functional import linear
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
+from erasediff_pipeline.diffusion.process import VariancePreserving
+from erasediff_pipeline.diffusion.small.ddpm import build_class_conditional
+from erasediff_pipeline.diffusion.small.stable_diffusion import build_text_to_image
 
 
 class Call(NamedTuple):
@@ -28,14 +30,31 @@ class Call(NamedTuple):
     grad: bool
 
 
+class WatchedProcess(VariancePreserving):
+    """Remembers the images that were noised."""
+
+    def __init__(self, scheduler):
+        super().__init__(scheduler)
+        self.noised = []
+
+    def noise(self, x0, t, eps):
+        self.noised.append(x0.clone())
+        return super().noise(x0, t, eps)
+
+
+def labels_in(c):
+    """The labels of conditions, or labels as they are."""
+    return c["label"] if isinstance(c, TensorDict) else c
+
+
 class ToyModel(DiffusionModel):
     """A diffusion model whose denoiser is any function; it remembers what it was asked."""
 
     def __init__(self, predict, parameters, shape, classes, **scheduler):
         super().__init__()
-        self.predict, self.shape, self.classes = predict, shape, classes
-        self.scheduler = DDPMScheduler(**scheduler)
-        self.calls, self.noised = [], []
+        self.of, self.shape, self.classes = predict, shape, classes
+        self.process = WatchedProcess(DDPMScheduler(**scheduler))
+        self.calls = []
         for name, value in parameters.items():
             self.register_parameter(name, nn.Parameter(value))
 
@@ -45,18 +64,19 @@ class ToyModel(DiffusionModel):
     def decode(self, x0):
         return ((x0.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
-    def noise(self, x0, t, eps):
-        self.noised.append(x0.clone())
-        return super().noise(x0, t, eps)
+    @property
+    def noised(self):
+        return self.process.noised
 
     def condition(self, labels):
-        return labels
+        return TensorDict({"label": labels}, [len(labels)])
 
     def null_condition(self, n):
-        return torch.full((n,), self.classes, device=self.device)
+        return self.condition(torch.full((n,), self.classes, device=self.device))
 
     def denoise(self, x_t, t, c):
-        return self.record(x_t, t, c, self.predict(self, x_t, t, c))
+        c = labels_in(c)
+        return self.record(x_t, t, c, self.of(self, x_t, t, c))
 
     def record(self, x_t, t, c, prediction):
         self.count(len(x_t))
@@ -66,21 +86,23 @@ class ToyModel(DiffusionModel):
     def trainable(self, subset):
         return {name: p for name, p in self.named_parameters() if subset == "full" or name == "bias"}
 
-    embed_condition = denoise_embedded = to_pipeline = None
+    embed_condition = denoise_embedded = to_pipeline = predict = None
     sample_shape = image_shape = property(lambda self: self.shape)
+    denoiser = property(lambda self: self)
 
 
 class LinearModel(ToyModel):
     """ε(x_t, t, c) = W·x_t + b_c; b_c is the embedding of c."""
 
     def embed_condition(self, c):
-        return self.bias[c]
+        return TensorDict({"table 0": self.bias[labels_in(c)]}, [len(c)])
 
     def denoise(self, x_t, t, c):
-        return self.denoise_embedded(x_t, t, self.bias[c], c)
+        return self.denoise_embedded(x_t, t, self.embed_condition(c), labels_in(c))
 
     def denoise_embedded(self, x_t, t, e, c=None):
         """Without a condition, recorded as asked under the one that lies nearest."""
+        e = e["table 0"]
         c = torch.cdist(e.detach(), self.bias.detach()).argmin(dim=1) if c is None else c
         return self.record(x_t, t, c, (linear(x_t.flatten(1), self.weight) + e).view_as(x_t))
 
@@ -135,7 +157,7 @@ def text_model(prompts, seed=0, **options):
     parts = {"autoencoder": {"channels": (8, 8)}, "text_encoder": text_encoder}
     settings = DenoiserSettings(channels=(8, 16), text_to_image=parts)
     built = build_text_to_image(settings, (3, 16, 16), sorted({*prompts, "a photo of the number 3"}))
-    return TextToImage.from_pipeline(built.to_pipeline(), prompts, **options)
+    return StableDiffusion(built.to_pipeline(), prompts, **options)
 
 
 unet_model = factory(build_toy_unet)

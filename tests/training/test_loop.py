@@ -9,7 +9,7 @@ from diffusers.training_utils import EMAModel
 from pydantic import ValidationError
 
 from erasediff_pipeline.config import MachineSettings, PretrainSettings
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
 from erasediff_pipeline.errors import UserError
 from erasediff_pipeline.training import checkpoint as checkpoints
 from erasediff_pipeline.training import loop
@@ -344,7 +344,7 @@ def test_every_method_is_prepared_and_trained_with_memory_saved(text_model, monk
         twice.append(model.unet.is_gradient_checkpointing)
 
     method = METHODS[name].build
-    monkeypatch.setattr(TextToImage, "denoise", before(TextToImage.denoise, see_batch))
+    monkeypatch.setattr(StableDiffusion, "denoise", before(StableDiffusion.denoise, see_batch))
     monkeypatch.setattr(method, "prepare", before(method.prepare, see_model))
     memory = {"accumulation": 2, "gradient_checkpointing": True, "mixed_precision": "bf16"}
     run(name, model, data, steps=2, **memory)

@@ -3,8 +3,8 @@
 import torch
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
+from erasediff_pipeline.diffusion.small.stable_diffusion import build_text_to_image
 from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.by_hand import images_of
 from tests.helpers.runs import without_class_0
@@ -20,7 +20,7 @@ def peak_of(method, **settings):
     """Bytes, weights included, that two steps of 64 images a set take at most."""
     torch.manual_seed(0)
     pipeline = build_text_to_image(SETTINGS, (3, 16, 16), [*PROMPTS, "a photo of the number 3"]).to_pipeline()
-    model = TextToImage.from_pipeline(pipeline, PROMPTS)
+    model = StableDiffusion(pipeline, PROMPTS)
     images = images_of([0, 1] * 64, (3, 16, 16))
     model.encode(images.tensors()[0])  # once, before training, as prompts are
     model.condition(torch.tensor([0]))

@@ -7,7 +7,7 @@ import torch
 from erasediff_pipeline.diffusion.objective import noise_batch
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
-from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_timesteps
+from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_times
 from tests.helpers.by_hand import DATA, RETAINED, Step, batches, flat, generator, images_of, noise_in, push
 from tests.helpers.runs import prepared, weights_of
 
@@ -195,7 +195,7 @@ def test_by_default_the_request_decides_on_the_target(linear_model, retain_loss)
     push(model)
     noised, g = method.noise_with_target(model, batches(0)[0], generator()), generator()
     x0 = batches(0)[0].x0
-    t = draw_timesteps(method.factors, len(x0), model.timesteps, g)
+    t = draw_times(method.factors, len(x0), model.process.times, g)
     expected = as_unseen(method.base, noise_batch(model, x0, g, t=t), noised.t * 0, method.factors)
     assert torch.equal(noised.target, expected.target)
 

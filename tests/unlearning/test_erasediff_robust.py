@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from tensordict import TensorDict
 
 from erasediff_pipeline.diffusion.objective import Noised
 from tests.helpers.by_hand import DATA, RETAINED, batches, flat, generator
@@ -22,7 +23,7 @@ def shifts(method, model, forget, seed):
 def test_reach_is_the_spread_of_the_retained_conditions(linear_model):
     model = linear_model()
     expected = model.bias[RETAINED].detach().numpy().std(axis=0)
-    np.testing.assert_allclose(build(model).spread.numpy(), expected, rtol=1e-6)
+    np.testing.assert_allclose(build(model).spread["table 0"].numpy(), expected, rtol=1e-6)
 
 
 def test_embeddings_are_drawn_around_the_forgotten_one(linear_model):
@@ -30,7 +31,8 @@ def test_embeddings_are_drawn_around_the_forgotten_one(linear_model):
     model = linear_model()
     method = build(model, radius=2.0, attack_steps=0)
     forget, _ = batches(0)
-    drawn = torch.cat([shifts(method, model, forget, seed) for seed in range(500)]) / (2.0 * method.spread)
+    drawn = torch.cat([shifts(method, model, forget, seed) for seed in range(500)])
+    drawn = drawn / (2.0 * method.spread["table 0"])
     assert drawn.mean().item() == pytest.approx(0, abs=0.03)
     assert drawn.square().mean().item() == pytest.approx(1 / 3, rel=0.05)
     assert len({tuple(row.tolist()) for row in drawn}) == len(drawn)
@@ -52,7 +54,8 @@ def test_attack_steps_down_the_denoising_loss(linear_model, alpha_bar, steps):
     model = linear_model()
     method = build(model, radius=1.5, attack_steps=steps)
     forget, _ = batches(0)
-    found = method.attack(model, forget, forget.labels, torch.zeros(len(forget.x0), 4), generator(5))
+    none = TensorDict({"table 0": torch.zeros(len(forget.x0), 4)}, [len(forget.x0)])
+    found = method.attack(model, forget, model.condition(forget.labels), none, generator(5))["table 0"]
 
     g = generator(5)
     t = torch.randint(0, 1000, (len(forget.x0),), generator=g)
@@ -64,7 +67,7 @@ def test_attack_steps_down_the_denoising_loss(linear_model, alpha_bar, steps):
     for _ in range(steps):
         residual = x_t @ weight.T + bias[0] + delta - eps.flatten(1).numpy()
         losses.append((residual**2).mean())
-        delta -= 1.5 * method.spread.double().numpy() / steps * np.sign(residual.mean(axis=0))
+        delta -= 1.5 * method.spread["table 0"].double().numpy() / steps * np.sign(residual.mean(axis=0))
     np.testing.assert_allclose(found.numpy(), delta, rtol=1e-5)
     assert losses == sorted(losses, reverse=True)
 

@@ -11,7 +11,7 @@ from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.unlearning import erasediff
 from erasediff_pipeline.unlearning.erasediff import find_lambda
-from erasediff_pipeline.unlearning.unseen import LEVELS, draw_timesteps
+from erasediff_pipeline.unlearning.unseen import LEVELS, draw_times
 from tests.helpers.by_hand import flat, generator, images_of
 from tests.helpers.runs import STEPPED, prepared, run, weights_of
 
@@ -92,10 +92,10 @@ def test_latents_can_have_the_error_of_unseen_ones(model, data):
     method = prepared("erasediff", model, data._replace(unseen=data.retain.select(np.arange(3))))
     batch = Batch(torch.randn(5, *model.sample_shape), torch.full((5,), DOG))
     g = generator()
-    before = noise_batch(model, batch.x0, g, t=draw_timesteps(method.factors, 5, model.timesteps, g))
+    before = noise_batch(model, batch.x0, g, t=draw_times(method.factors, 5, model.process.times, g))
     noised = method.noise_with_target(model, batch, generator())
     base = model.denoise(noised.x_t, noised.t, model.condition(batch.labels)).detach()
-    s = method.factors[noised.t * LEVELS // model.timesteps].view(-1, 1, 1, 1)
+    s = method.factors[noised.t * LEVELS // 1000].view(-1, 1, 1, 1)
     torch.testing.assert_close(noised.target - before.target, s * (base - before.target))
     assert method.factors.max() > 1
 

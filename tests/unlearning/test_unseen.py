@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from erasediff_pipeline.diffusion.objective import noise_batch
-from erasediff_pipeline.unlearning.unseen import LEVELS, as_unseen, draw_timesteps, unseen_factors
+from erasediff_pipeline.unlearning.unseen import LEVELS, as_unseen, draw_times, unseen_factors
 from tests.helpers.by_hand import batches, generator, images_of
 
 SEED, BATCH = 0, 50
@@ -45,7 +45,7 @@ def test_timesteps_are_drawn_where_the_model_knows_its_images():
     """Of levels with s − 1 of 0.01 and 0.02, the second has four times the chance; few are elsewhere."""
     factors = torch.ones(LEVELS)
     factors[2], factors[5] = 1.01, 1.02
-    t = draw_timesteps(factors, 20_000, 1000, generator())
+    t = draw_times(factors, 20_000, torch.arange(1000), generator())
     counts = torch.bincount(t * LEVELS // 1000, minlength=LEVELS)
     assert counts[5] / counts[2] == pytest.approx(4, rel=0.1)
     assert 0 < counts.sum() - counts[2] - counts[5] < 0.1 * 20_000
@@ -55,11 +55,11 @@ def test_timesteps_are_drawn_where_the_model_knows_its_images():
 
 
 def test_a_model_that_knows_nothing_by_heart_gets_every_timestep():
-    t = draw_timesteps(torch.ones(LEVELS), 20_000, 1000, generator())
+    t = draw_times(torch.ones(LEVELS), 20_000, torch.arange(1000), generator())
     counts = torch.bincount(t, minlength=1000)
     assert (t.min(), t.max()) == (0, 999)
     assert counts.float().mean() == 20
-    assert draw_timesteps(torch.ones(LEVELS), 50, 10, generator()).max() < 10
+    assert draw_times(torch.ones(LEVELS), 50, torch.arange(10), generator()).max() < 10
 
 
 def test_the_target_scales_the_error_of_the_base_model(linear_model):
@@ -69,6 +69,6 @@ def test_the_target_scales_the_error_of_the_base_model(linear_model):
     base = model.denoise(noised.x_t, noised.t, batch.labels).detach()
     target = as_unseen(model, noised, batch.labels, factors).target
     assert not target.requires_grad
-    s = 1 + noised.t // (model.timesteps // LEVELS) / LEVELS
+    s = 1 + noised.t // (1000 // LEVELS) / LEVELS
     torch.testing.assert_close(target - noised.target, s.view(-1, 1, 1, 1) * (base - noised.target))
     torch.testing.assert_close(as_unseen(model, noised, batch.labels, torch.ones(LEVELS)).target, base)

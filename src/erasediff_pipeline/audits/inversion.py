@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from torch import Tensor
+from tensordict import TensorDict
+from torch import Generator, Tensor
 
 from erasediff_pipeline.config import InversionSettings
 from erasediff_pipeline.data.images import LabelledImages
-from erasediff_pipeline.diffusion.embedded import Embedded, spread_embeddings
+from erasediff_pipeline.diffusion.embedded import Embedded, map_floats, spread_embeddings
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.seeding import derive_seed, make_generator
 from erasediff_pipeline.training.denoising import Denoising
@@ -74,13 +75,17 @@ def invert(
 @torch.no_grad()
 def _list_starts(
     model: DiffusionModel, images: LabelledImages, retained: Tensor, restarts: int, seed: int
-) -> dict[str, Tensor]:
+) -> dict[str, TensorDict]:
     """The embeddings to start from, by name: the forgotten condition's, and random ones."""
     own = model.embed_condition(model.condition(torch.from_numpy(images.labels[:1].copy())))[0]
     table = spread_embeddings(model, retained, torch.from_numpy(images.labels[:1].copy()))
-    mean, std = table.mean(dim=0), table.std(dim=0)
     starts = {"own": own}
     for number in range(1, restarts + 1):
         generator = make_generator(seed, "inversion start", number)
-        starts[f"random {number}"] = mean + std * torch.randn(mean.shape, generator=generator).to(mean.device)
+
+        def draw(_: Tensor, rows: Tensor, generator: Generator = generator) -> Tensor:
+            noise = torch.randn(rows.shape[1:], generator=generator).to(rows.device)
+            return rows.mean(dim=0) + rows.std(dim=0) * noise
+
+        starts[f"random {number}"] = map_floats(draw, own, table)
     return starts

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from erasediff_pipeline.config.base import Settings
 
-Sampler = Literal["dpm_solver", "sde_dpm_solver", "ddim", "ddpm"]
+Sampler = Literal["dpm_solver", "sde_dpm_solver", "ddim", "ddpm", "own"]
 FidBackend = Literal["classifier", "efficientnet_lite0"]
 
 
@@ -15,7 +15,8 @@ class SamplingSettings(Settings):
 
     sampler: Sampler = "dpm_solver"
     """``dpm_solver`` (DPM-Solver++, arXiv 2211.01095), ``sde_dpm_solver`` (its stochastic form at the noise
-    levels of arXiv 2206.00364, equation 5), ``ddim`` (arXiv 2010.02502) or ``ddpm`` (arXiv 2006.11239)."""
+    levels of arXiv 2206.00364, equation 5), ``ddim`` (arXiv 2010.02502), ``ddpm`` (arXiv 2006.11239), or
+    ``own``, the scheduler that the model was saved with. A rectified flow takes the first two and its own."""
 
     steps: int = Field(15, ge=1)
     """Denoising steps for each image; at most ``denoiser.timesteps``."""

@@ -16,6 +16,8 @@ Subset = Literal[
     "noxattn",
     "xlayer",
     "selflayer",
+    "attn",
+    "context",
 ]
 
 
@@ -30,4 +32,4 @@ class MethodSettings(TrainingSettings):
     log_every: int = Field(1, ge=1)
 
     subset: Subset = "full"
-    """Weights that may move, see ``SUBSETS`` of ``diffusion.model`` and of ``diffusion.text_to_image``."""
+    """Weights that may move: one of the ``subsets`` of the model's family, see ``diffusion.models``."""

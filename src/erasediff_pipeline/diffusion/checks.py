@@ -11,7 +11,8 @@ from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.split import hash_train_set
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.family import Family, Latents
+from erasediff_pipeline.diffusion.models.prompted import Prompted
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
 logger = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ def check_condition(model: DiffusionModel, where: str, captions: CaptionSettings
     Raises:
         InvalidParameter: Model and ``captions.words`` do not fit.
     """
-    by_words = isinstance(model, TextToImage)
+    by_words = isinstance(model, Prompted)
     if by_words != bool(captions.words):
         kind = "a text-to-image model: name words" if by_words else "class-conditional: remove the words"
         raise InvalidParameter(
@@ -89,7 +90,6 @@ def check_train_set(trained_on: str | None, where: str, manifest: pd.DataFrame, 
     logger.warning("%s: images that are called unseen here may be among them", said)
 
 
-PREDICTIONS = ("epsilon", "v_prediction", "sample")
 PART = 8
 """Side of the latents that an autoencoder is tried on: any size will do, and a whole image takes seconds."""
 
@@ -105,7 +105,7 @@ def find_damage(network: nn.Module) -> str:
 
 
 @torch.no_grad()
-def check_works(model: DiffusionModel, where: str, name: str = "base_model") -> None:
+def check_works(model: Family, where: str, name: str = "base_model") -> None:
     """Refuse a model that cannot be trained or sampled: its weights, its noise, or its prediction are wrong.
 
     It takes one prediction for one image. A model that has learnt little is not refused, only one whose
@@ -123,30 +123,21 @@ def check_works(model: DiffusionModel, where: str, name: str = "base_model") -> 
     def refuse(what: str) -> MissingInput:
         return MissingInput(f"{name}: {where}: {what}")
 
-    if getattr(model.unet.config, "sample_size", None) is None:
-        raise refuse("sample_size: null: write the height of its samples to unet/config.json")
+    if "sample_size" in model.denoiser.config and model.denoiser.config.sample_size is None:
+        part = model.denoiser_name
+        raise refuse(f"sample_size: null: write the height of its samples to {part}/config.json")
     if damage := find_damage(model):
         raise refuse(damage)
-    scheduler, kind = model.scheduler, type(model.scheduler).__name__
-    predicts = getattr(scheduler.config, "prediction_type", None)
-    if predicts not in PREDICTIONS:
-        raise refuse(f"prediction_type {predicts!r}: expected one of {', '.join(PREDICTIONS)}")
-    like_ddpm = "expected one that adds noise as DDPM does, for example DDPMScheduler"
-    if getattr(scheduler, "alphas_cumprod", None) is None:
-        raise refuse(f"scheduler {kind}: {like_ddpm}")
-    shape = (1, *model.sample_shape)
-    t = torch.tensor([model.timesteps - 1], device=model.device)
-    none, ones = torch.zeros(shape, device=model.device), torch.ones(shape, device=model.device)
-    spread = float(model.noise(none, t, ones).max())
-    if not spread <= 1.001:
-        raise refuse(f"scheduler {kind}: noise with a spread of {spread:.3g} instead of 1: {like_ddpm}")
+    if wrong := model.process.find_fault():
+        raise refuse(wrong)
+    shape, times = (1, *model.sample_shape), model.process.times.to(model.device)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0)).to(model.device)
     try:
         condition = model.null_condition(1)
-        prediction = model.denoise(noise, t // 2, condition)
+        prediction = model.denoise(noise, times[[len(times) // 2]], condition)
         drawn = prediction
-        if isinstance(model, TextToImage):
-            drawn = model.vae.decode(noise[..., :PART, :PART]).sample
+        if isinstance(model, Latents):
+            drawn = model.vae.decode(model.unscale(noise[..., :PART, :PART])).sample
     except (RuntimeError, ValueError, IndexError) as error:
         raise refuse(
             f"its parts do not fit: {' '.join(str(error).split())}: take all from one model"
@@ -155,7 +146,7 @@ def check_works(model: DiffusionModel, where: str, name: str = "base_model") -> 
         raise refuse(f"predicts {tuple(prediction.shape[1:])} for {shape[1:]} (C, H, W)")
     if _says_nothing(prediction):
         raise refuse("predicts the same number everywhere, or one that is not finite: restore the weights")
-    if isinstance(model, TextToImage) and _says_nothing(condition):
+    if isinstance(model, Prompted) and _says_nothing(condition["prompt_embeds"]):
         raise refuse("text_encoder: the same number everywhere, or none that is finite: restore the weights")
     if _says_nothing(drawn):
         raise refuse("vae: draws one colour, or none that is finite: restore the weights")

@@ -1,9 +1,12 @@
 """A model under one trainable embedding, for inversion."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from diffusers import DiffusionPipeline
+from tensordict import TensorDict
+from tensordict.nn import TensorDictParams
 from torch import Tensor, nn
 
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -14,21 +17,17 @@ class Embedded(DiffusionModel):
 
     Args:
         model: The model; it is shared, not copied, and its weights do not change.
-        start: The embedding to start from, ``[…]`` float, one row of ``model.embed_condition``.
+        start: The embedding to start from, one row of ``model.embed_condition``; its floats are trained.
     """
 
-    def __init__(self, model: DiffusionModel, start: Tensor):
+    def __init__(self, model: DiffusionModel, start: TensorDict):
         super().__init__()
-        self.model, self.counter = model, model.counter
-        self.embedding = nn.Parameter(start.detach().clone())
+        self.model, self.counter, self.process = model, model.counter, model.process
+        self.embedding = TensorDictParams(start.detach().clone())
 
     @property
-    def unet(self) -> Any:  # type: ignore[override]
-        return self.model.unet
-
-    @property
-    def scheduler(self) -> Any:  # type: ignore[override]
-        return self.model.scheduler
+    def denoiser(self) -> Any:
+        return self.model.denoiser
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -44,32 +43,46 @@ class Embedded(DiffusionModel):
     def decode(self, x0: Tensor) -> Tensor:
         return self.model.decode(x0)
 
-    def condition(self, labels: Tensor) -> Tensor:
+    def condition(self, labels: Tensor) -> TensorDict:
         """The embedding, N times; ``labels`` only give N."""
-        return self.embedding.expand(len(labels), *self.embedding.shape)
+        return self.embedding.expand(len(labels))
 
-    def null_condition(self, n: int) -> Tensor:
+    def null_condition(self, n: int) -> TensorDict:
         return self.embed_condition(self.model.null_condition(n))
 
-    def embed_condition(self, c: Tensor) -> Tensor:
+    def embed_condition(self, c: TensorDict) -> TensorDict:
         return self.model.embed_condition(c)
 
-    def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+    def denoise(self, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
         return self.model.denoise_embedded(x_t, t, c)
 
-    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
-        return self.denoise(x_t, t, e)
+    predict = denoise
+
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: TensorDict) -> Tensor:
+        return self.model.denoise_embedded(x_t, t, e)
+
+    def embed_guidance(self, c: TensorDict, guidance_scale: float) -> tuple[TensorDict, float]:
+        return self.model.embed_guidance(c, guidance_scale)
+
+    def schedule_options(self, scheduler: Any, steps: int) -> dict[str, Any]:
+        return self.model.schedule_options(scheduler, steps)
 
     def trainable(self, subset: str) -> dict[str, nn.Parameter]:
         """The embedding alone; ``subset`` is not used."""
-        return {"embedding": self.embedding}
+        return dict(self.embedding.named_parameters())
 
     def to_pipeline(self) -> DiffusionPipeline:
         return self.model.to_pipeline()
 
 
+def map_floats(change: Callable[..., Tensor], e: TensorDict, *others: TensorDict) -> TensorDict:
+    """Change the floats of embeddings, each with those of ``others``; masks and counts stay as they are."""
+    names = [name for name, value in e.items() if value.is_floating_point()]
+    return e.copy().update({name: change(*(given[name] for given in (e, *others))) for name in names})
+
+
 @torch.no_grad()
-def spread_embeddings(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> Tensor:
+def spread_embeddings(model: DiffusionModel, retained: Tensor, forgotten: Tensor) -> TensorDict:
     """Embeddings whose spread shows how far apart conditions are: those of the retained ones.
 
     Args:
@@ -79,7 +92,7 @@ def spread_embeddings(model: DiffusionModel, retained: Tensor, forgotten: Tensor
             since one embedding has no spread.
 
     Returns:
-        ``[N, …]`` float, or ``[1 + M, …]``.
+        N embeddings, or 1 + M.
     """
     numbers = retained if len(retained) > 1 else torch.cat([retained, forgotten])
     return model.embed_condition(model.condition(numbers))

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, ModelMixin
+from diffusers import DiffusionPipeline, ModelMixin
+from tensordict import TensorDict
 from torch import Tensor, nn
 
+from erasediff_pipeline.diffusion.process import Process
 from erasediff_pipeline.errors import InvalidParameter, UserError
 from erasediff_pipeline.hashing import hash_weights
 
@@ -90,45 +92,89 @@ def _plain_config(config: Any) -> dict[str, Any]:
 
 
 class DiffusionModel(Trainable):
-    """A denoiser under a condition, and the noise schedule that it was trained with."""
+    """A denoiser under a condition, and the forward process that it was trained with.
 
-    unet: ModelMixin
-    scheduler: DDPMScheduler
+    A condition is a ``TensorDict`` with the batch first: class labels, prompt embeddings, masks, or nothing
+    at all. ``c[rows]``, ``split``, ``expand``, ``cat`` and ``where`` are those of a tensor.
+    """
+
+    denoiser_name = "unet"
+    """Attribute of the denoiser, here and in the pipeline."""
+
+    process: Process
+
+    @property
+    def denoiser(self) -> ModelMixin:
+        """The network that is trained."""
+        return getattr(self, self.denoiser_name)
 
     @abstractmethod
     def decode(self, x0: Tensor) -> Tensor:
         """x0 ``[N, …]`` float → images ``[N, C, H, W]`` uint8."""
 
     @abstractmethod
-    def condition(self, labels: Tensor) -> Tensor:
+    def condition(self, labels: Tensor) -> TensorDict:
         """Numbers of conditions (classes or prompts) ``[N]`` int64 → N conditions."""
 
     @abstractmethod
-    def null_condition(self, n: int) -> Tensor:
+    def null_condition(self, n: int) -> TensorDict:
         """The null condition, n times."""
 
-    @abstractmethod
-    def denoise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """The prediction, ε, v or x0 as the scheduler says; counted in ``evaluations``.
+    def denoise(self, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
+        """The prediction, see ``Process``; counted in ``evaluations``.
 
         Args:
             x_t: Noised batch, ``[N, …]`` float.
-            t: Timesteps, ``[N]`` int64 in [0, T).
+            t: Times, ``[N]``.
             c: N conditions.
 
         Returns:
             Shaped like ``x_t``.
         """
+        self.count(len(x_t))
+        return self.predict(x_t, t, c)
 
     @abstractmethod
-    def embed_condition(self, c: Tensor) -> Tensor:
-        """N conditions → their embeddings, ``[N, …]`` float, the first step of the denoiser."""
+    def predict(self, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
+        """``denoise``, not counted."""
 
-    @abstractmethod
-    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: Tensor) -> Tensor:
+    def guided(self, x_t: Tensor, t: Tensor, c: TensorDict, guidance_scale: float) -> Tensor:
+        """(1 + w)·ε(x_t, c) − w·ε(x_t, ∅), both in one call (arXiv 2207.12598, equation 6).
+
+        Args:
+            x_t: ``[N, …]`` float.
+            t: Times, ``[N]``.
+            c: N conditions.
+            guidance_scale: w; 0 needs no prediction under the null condition ∅.
+
+        Returns:
+            Shaped like ``x_t``.
+        """
+        c, guidance_scale = self.embed_guidance(c, guidance_scale)
+        if guidance_scale == 0:
+            return self.denoise(x_t, t, c)
+        conditions = TensorDict.cat([c, self.null_condition(len(c))])
+        both = self.denoise(torch.cat([x_t, x_t]), torch.cat([t, t]), conditions)
+        conditional, unconditional = both.chunk(2)
+        return (1 + guidance_scale) * conditional - guidance_scale * unconditional
+
+    def embed_guidance(self, c: TensorDict, guidance_scale: float) -> tuple[TensorDict, float]:
+        """Conditions that carry the guidance scale, if the denoiser takes it, and what is left of it."""
+        return c, guidance_scale
+
+    def schedule_options(self, scheduler: Any, steps: int) -> dict[str, Any]:
+        """What ``set_timesteps`` of a sampler takes besides the number of steps."""
+        return {}
+
+    def embed_condition(self, c: TensorDict) -> TensorDict:
+        """N conditions → their embeddings, the first step of the denoiser; floats are what may be changed."""
+        return c
+
+    def denoise_embedded(self, x_t: Tensor, t: Tensor, e: TensorDict) -> Tensor:
         """As ``denoise``, under N embeddings, which need not belong to any condition."""
+        return self.denoise(x_t, t, e)
 
-    def forward(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
         """``denoise``: ``torch.func`` calls this with other weights."""
         return self.denoise(x_t, t, c)
 
@@ -139,9 +185,9 @@ class DiffusionModel(Trainable):
     @property
     def sample_shape(self) -> tuple[int, ...]:
         """Shape of one x0."""
-        side = self.unet.config.sample_size
+        side = self.denoiser.config.sample_size
         height, width = (side, side) if isinstance(side, int) else side
-        return (self.unet.config.in_channels, height, width)
+        return (self.denoiser.config.in_channels, height, width)
 
     @property
     @abstractmethod
@@ -150,62 +196,11 @@ class DiffusionModel(Trainable):
 
     def reinitialise(self, seed: int) -> None:
         """Replace every weight that depends on the data by a random one."""
-        draw_weights(self, seed)
+        draw_weights(self.denoiser, seed)
 
     @property
     def configs(self) -> list[dict[str, Any]]:
-        return [_plain_config(self.scheduler.config), *super().configs]
-
-    @property
-    def timesteps(self) -> int:
-        """T, the length of the forward process."""
-        return int(self.scheduler.config.num_train_timesteps)
-
-    def noise(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Compute x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε (arXiv 2006.11239, equation 4).
-
-        Args:
-            x0: ``[N, …]`` float.
-            t: Timesteps, ``[N]`` int64 in [0, T).
-            eps: ε, standard normal noise, shaped like ``x0``.
-
-        Returns:
-            Shaped like ``x0``.
-        """
-        return self.scheduler.add_noise(x0, eps, t)
-
-    def target(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
-        """Compute the target of the prediction for ``noise(x0, t, eps)``.
-
-        It is ε, x0, or v = √ᾱ_t·ε − √(1 − ᾱ_t)·x0 (arXiv 2202.00512, section 4), as the scheduler says.
-
-        Args:
-            x0: ``[N, …]`` float.
-            t: Timesteps, ``[N]`` int64 in [0, T).
-            eps: ε, shaped like ``x0``.
-
-        Returns:
-            Shaped like ``x0``.
-        """
-        if self.scheduler.config.prediction_type == "v_prediction":
-            return self.scheduler.get_velocity(x0, eps, t)
-        return x0 if self.scheduler.config.prediction_type == "sample" else eps
-
-    def predict_noise(self, x_t: Tensor, t: Tensor, c: Tensor) -> Tensor:
-        """Compute the ε that the prediction stands for; arguments as for ``denoise``.
-
-        ε = √(1 − ᾱ_t)·x_t + √ᾱ_t·v, or (x_t − √ᾱ_t·x0) / √(1 − ᾱ_t), by what the model predicts.
-
-        Returns:
-            Float32, shaped like ``x_t``.
-        """
-        predicted = self.denoise(x_t, t, c).float()
-        if self.scheduler.config.prediction_type == "v_prediction":
-            return self.scheduler.get_velocity(-x_t, predicted, t)
-        if self.scheduler.config.prediction_type == "sample":
-            none = torch.zeros_like(x_t)
-            return (x_t - self.noise(predicted, t, none)) / self.noise(none, t, torch.ones_like(x_t))
-        return predicted
+        return [_plain_config(self.process.scheduler.config), *super().configs]
 
 
 def to_pixels(x0: Tensor) -> Tensor:

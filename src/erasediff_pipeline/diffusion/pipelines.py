@@ -5,18 +5,16 @@ import json
 from collections.abc import Sequence
 
 import torch
-from diffusers import DDPMPipeline, DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional
-from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.family import Family
+from erasediff_pipeline.diffusion.models.prompted import Prompted
+from erasediff_pipeline.diffusion.models.registry import FAMILIES
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.hashing import hash_weights
 
 
-def model_of(
-    pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False
-) -> DiffusionModel:
+def model_of(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False) -> Family:
     """Wrap a loaded pipeline as a model, on a CUDA GPU if there is one.
 
     Args:
@@ -25,28 +23,30 @@ def model_of(
         truncate: Cut prompts that are longer than the text encoder's context, instead of refusing them.
 
     Raises:
-        MissingInput: It is neither a ``DDPMPipeline`` nor a ``StableDiffusionPipeline``, or it has no class
-            embedding.
+        MissingInput: Its class is not in ``FAMILIES``, or the family lacks something in it.
         InvalidRequest: A prompt is too long, or has no token.
     """
     model = wrap(pipeline, prompts, truncate)
     return model.to("cuda") if torch.cuda.is_available() else model
 
 
-def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False) -> DiffusionModel:
+def wrap(pipeline: DiffusionPipeline, prompts: Sequence[str] = (), truncate: bool = False) -> Family:
     """Wrap a loaded pipeline as ``model_of``, but leave the weights on their device.
 
     Raises:
         MissingInput: As ``model_of``.
         InvalidRequest: As ``model_of``.
     """
-    if isinstance(pipeline, StableDiffusionPipeline):
-        return TextToImage.from_pipeline(pipeline, prompts, truncate=truncate)
-    if isinstance(pipeline, DDPMPipeline):
-        return ClassConditional.from_pipeline(pipeline)
-    raise MissingInput(
-        f"the model is a {type(pipeline).__name__}: expected a DDPMPipeline or a StableDiffusionPipeline"
-    )
+    family = FAMILIES.get(type(pipeline))
+    if family is None:
+        known = ", ".join(sorted(kind.__name__ for kind in FAMILIES))
+        raise MissingInput(f"the model is a {type(pipeline).__name__}: expected one of {known}")
+    return family(pipeline, prompts, truncate) if issubclass(family, Prompted) else family(pipeline)
+
+
+def takes_prompts(pipeline: DiffusionPipeline) -> bool:
+    """Whether the conditions of a pipeline are prompts, and not classes."""
+    return issubclass(FAMILIES.get(type(pipeline), Family), Prompted)
 
 
 def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
@@ -55,13 +55,16 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
     Stored results carry this hash, since ``hash_pipeline`` does not see a changed noise schedule.
     """
     parts = [wrap(pipeline).fingerprint()]
-    if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:
-        parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
+    for name in sorted(name for name in pipeline.components if name.startswith("tokenizer")):
+        tokenizer = getattr(pipeline, name)
+        if tokenizer := getattr(tokenizer, "tokenizer", tokenizer):  # a processor has one
+            parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
 def hash_pipeline(pipeline: DiffusionPipeline) -> str:
-    """SHA-256 of the weights: U-Net, and text encoder and autoencoder if any."""
-    names = [name for name in ("unet", "text_encoder", "vae") if getattr(pipeline, name, None) is not None]
-    parts = [hash_weights(getattr(pipeline, name)) for name in names]
-    return parts[0] if len(parts) == 1 else hashlib.sha256(" ".join(parts).encode()).hexdigest()
+    """SHA-256 of the weights: denoiser, and text encoders and autoencoder if any."""
+    family = FAMILIES[type(pipeline)]
+    parts = [getattr(pipeline, name) for name in (family.denoiser_name, *sorted(family.frozen))]
+    hashes = [hash_weights(part) for part in parts if part is not None]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256(" ".join(hashes).encode()).hexdigest()

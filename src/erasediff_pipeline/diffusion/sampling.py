@@ -1,5 +1,6 @@
 """Guided sampling with the schedulers of diffusers, since ``DDPMPipeline`` cannot pass a class."""
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.process import Process
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
@@ -24,31 +26,16 @@ SCHEDULERS = {
 OPTIONS = {"sde_dpm_solver": {"algorithm_type": "sde-dpmsolver++", "use_karras_sigmas": True}}
 STEP_OPTIONS = {"ddim": {"use_clipped_model_output": True}}
 """Where an estimate of the image is clipped, ε must follow: else x_t loses the noise that it should have."""
-STOCHASTIC = {"sde_dpm_solver", "ddpm"}
-"""These draw noise at every step; the others are deterministic and take no generator."""
+OWN = "own"
+"""The sampler that the model was saved with."""
 
 
-def guided_prediction(
-    model: DiffusionModel, x_t: Tensor, t: Tensor, c: Tensor, guidance_scale: float
-) -> Tensor:
-    """(1 + w)·ε(x_t, c) − w·ε(x_t, ∅), both in one call (arXiv 2207.12598, equation 6).
-
-    Args:
-        model: The model.
-        x_t: ``[N, …]`` float.
-        t: Timesteps ``[N]`` int64.
-        c: N conditions.
-        guidance_scale: w; 0 needs no prediction under the null condition ∅.
-
-    Returns:
-        Shaped like ``x_t``.
-    """
-    if guidance_scale == 0:
-        return model.denoise(x_t, t, c)
-    conditions = torch.cat([c, model.null_condition(len(c))])
-    both = model.denoise(torch.cat([x_t, x_t]), torch.cat([t, t]), conditions)
-    conditional, unconditional = both.chunk(2)
-    return (1 + guidance_scale) * conditional - guidance_scale * unconditional
+def build_scheduler(process: Process, sampler: str) -> Any:
+    """A new scheduler for the noise schedule of a process, by the name of ``sampling.sampler``."""
+    if sampler == OWN:
+        return type(process.own).from_config(process.own.config)
+    options = {**OPTIONS.get(sampler, {}), **process.sampler_options}
+    return SCHEDULERS[sampler].from_config(process.scheduler.config, **options)
 
 
 @torch.no_grad()
@@ -72,7 +59,7 @@ def sample_batch(
     c = model.condition(labels)
 
     def predict(x_t: Tensor, t: Tensor) -> Tensor:
-        return guided_prediction(model, x_t, t.expand(len(c)), c, settings.guidance_scale)
+        return model.guided(x_t, t.expand(len(c)), c, settings.guidance_scale)
 
     noise = randn_tensor((len(labels), *model.sample_shape), generators, model.device)
     return model.decode(denoise_in_steps(model, noise, predict, generators, settings)).cpu()
@@ -94,15 +81,16 @@ def denoise_in_steps(
         generators: N generators on the CPU, for samplers that draw noise at every step.
         settings: Sampler and steps.
     """
-    options = OPTIONS.get(settings.sampler, {})
-    scheduler = SCHEDULERS[settings.sampler].from_config(model.scheduler.config, **options)
-    scheduler.set_timesteps(settings.steps, device=noise.device)
-    extra: dict[str, Any] = STEP_OPTIONS.get(settings.sampler, {})
-    if settings.sampler in STOCHASTIC:
-        extra = {"generator": generators}
-    x_t = noise * scheduler.init_noise_sigma
+    scheduler = build_scheduler(model.process, settings.sampler)
+    options = model.schedule_options(scheduler, settings.steps)
+    scheduler.set_timesteps(settings.steps, device=noise.device, **options)
+    extra: dict[str, Any] = dict(STEP_OPTIONS.get(settings.sampler, {}))
+    if "generator" in inspect.signature(scheduler.step).parameters:
+        extra["generator"] = generators  # deterministic ones draw nothing from it
+    x_t = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     for t in scheduler.timesteps:
-        x_t = scheduler.step(predict(x_t, t), t, x_t, **extra).prev_sample
+        scaled = scheduler.scale_model_input(x_t, t) if hasattr(scheduler, "scale_model_input") else x_t
+        x_t = scheduler.step(predict(scaled, t), t, x_t, **extra).prev_sample
     return x_t
 
 
@@ -112,19 +100,19 @@ def check_sampler(model: DiffusionModel, settings: SamplingSettings) -> None:
     Raises:
         InvalidParameter: There are more steps than timesteps, or the sampler fails.
     """
-    if settings.steps > model.timesteps:
+    if settings.steps > (most := len(model.process.times)):
         raise InvalidParameter(
-            f"sampling.steps: {settings.steps}: the model has {model.timesteps} timesteps: use no more steps"
+            f"sampling.steps: {settings.steps}: the model has {most} timesteps: use no more steps"
         )
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn((1, 1, 1, 1), generator=generator)
     try:
         denoise_in_steps(model, noise, lambda x_t, t: torch.zeros_like(x_t), [generator], settings)
     except (IndexError, ValueError) as error:
-        others = ", ".join(name for name in SCHEDULERS if name != settings.sampler)
+        others = ", ".join(name for name in (*SCHEDULERS, OWN) if name != settings.sampler)
         raise InvalidParameter(
             f"sampling.sampler: {settings.sampler!r}, in {settings.steps} steps, cannot use the noise "
-            f"schedule {model.scheduler.config.beta_schedule!r} ({error}): choose one of {others}"
+            f"schedule of the model ({error}): choose one of {others}"
         ) from None
 
 

@@ -1,6 +1,6 @@
 """Checks of a list of prompts before it is drawn."""
 
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.config import (
     CaptionSettings,
@@ -9,7 +9,7 @@ from erasediff_pipeline.config import (
     SamplingSettings,
 )
 from erasediff_pipeline.data.prompt_list import find_images, labels_of, read_prompt_list
-from erasediff_pipeline.diffusion.text_to_image import tokenize
+from erasediff_pipeline.diffusion.pipelines import takes_prompts, wrap
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.features import build_extractor
@@ -33,7 +33,7 @@ def check_prompts(
         evaluation: Backend of ``fid``, and k of precision and recall.
         captions: Words of the classes, for the measure ``objects``.
         seed: Seed of rows without their own.
-        base_model: The base model; a ``StableDiffusionPipeline`` is required.
+        base_model: The base model; one that takes prompts is required.
         classifier: The classifier of the measure ``objects``.
 
     Raises:
@@ -44,14 +44,14 @@ def check_prompts(
     if settings.file is None:
         raise InvalidParameter("prompts.file: null: expected a CSV with a `prompt` column")
     rows = read_prompt_list(settings.file, seed, sampling.guidance_scale, settings.limit)
-    if not isinstance(base_model, StableDiffusionPipeline):
+    if not takes_prompts(base_model):
         raise InvalidParameter(
             f"prompts.file: {settings.file}: base_model is class-conditional; a text-to-image model is "
             "required"
         )
     if "objects" in settings.measures:
         labels_of(rows, captions)
-    tokenize(base_model.tokenizer, list(rows["prompt"]), settings.truncate)
+    wrap(base_model, list(rows["prompt"]), settings.truncate)
     build_measures(settings, classifier, captions)
     real = len(rows) if settings.real is None else len(find_images(settings.real))
     if "fid" in settings.measures:

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from scipy.stats import bootstrap
 from sklearn.metrics import roc_auc_score
+from tensordict import TensorDict
 from torch import Tensor
 
 from erasediff_pipeline.config import EvaluationSettings
@@ -18,9 +19,13 @@ def proximal_errors(
 ) -> Tensor:
     """Compute the error of each image when its own predicted noise is added to it: PIA (arXiv 2305.18355).
 
-    ‖ε_θ(x_t, t, c) − ε₀‖₂ with ε₀ = ε_θ(x0, 0, c) and x_t = √ᾱ_t·x0 + √(1 − ᾱ_t)·ε₀. It takes two evaluations
-    and draws nothing. Images that the model was trained on have small errors. The paper has the 4-norm; the
-    2-norm tells members of the digits' base model a little better.
+    ‖ε_θ(x_t, t, c) − ε₀‖₂ with ε₀ = ε_θ(x0, t₀, c), t₀ the first time, and x_t the image noised by ε₀. It
+    takes two evaluations and draws nothing. Images that the model was trained on have small errors. The paper
+    has the 4-norm; the 2-norm tells members of the digits' base model a little better.
+
+    The paper has no rectified flow. There v = ε − x0 and x_t = x0 + σ·v, so that ε_θ = x_t + (1 − σ)·v_θ
+    (``RectifiedFlow.to_noise``). At t₀, where σ is near 0 and x_t is taken to be x0, ε₀ = x0 + v_θ, as in the
+    paper the noise that the model finds in an image without noise.
 
     Args:
         model: The model; it is left in evaluation mode.
@@ -36,12 +41,18 @@ def proximal_errors(
     for start in range(0, len(data), batch_size):
         images, labels = data.tensors(slice(start, start + batch_size))
         x0, c = model.encode(images), model.condition(labels)
-        first = torch.zeros(len(x0), dtype=torch.int64, device=x0.device)
-        t = first + round(settings.membership_time * (model.timesteps - 1))
-        own = model.predict_noise(x0, first, c)
-        error = model.predict_noise(model.noise(x0, t, own), t, c) - own
+        times = model.process.times.to(x0.device)
+        first = times[:1].expand(len(x0))
+        t = times[[round(settings.membership_time * (len(times) - 1))]].expand(len(x0))
+        own = predict_noise(model, x0, first, c)
+        error = predict_noise(model, model.process.noise(x0, t, own), t, c) - own
         errors.append(error.flatten(1).double().norm(dim=1).cpu())
     return torch.cat(errors)
+
+
+def predict_noise(model: DiffusionModel, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
+    """Compute the ε that the prediction stands for, float32; arguments and shape as for ``denoise``."""
+    return model.process.to_noise(x_t, t, model.denoise(x_t, t, c).float())
 
 
 def membership_interval(

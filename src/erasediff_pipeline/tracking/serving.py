@@ -6,15 +6,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DiffusionPipeline
 from mlflow.models import ModelSignature, set_model
 from mlflow.pyfunc import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, Schema, TensorSpec
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.pipelines import model_of
+from erasediff_pipeline.diffusion.models.family import Labelled
+from erasediff_pipeline.diffusion.pipelines import model_of, takes_prompts
 from erasediff_pipeline.diffusion.sampling import stream_samples
 
 REQUIREMENTS = [
@@ -23,6 +23,7 @@ REQUIREMENTS = [
         "mlflow",
         "torch",
         "diffusers",
+        "tensordict",
         "transformers",
         "numpy",
         "pandas",
@@ -84,11 +85,11 @@ class ErasedModel(PythonModel):
 
     def _conditions(self, model_input: pd.DataFrame) -> tuple[DiffusionModel, list[int]]:
         """The model, and the number of each row's condition."""
-        if isinstance(self.pipeline, StableDiffusionPipeline):
+        if takes_prompts(self.pipeline):
             prompts = list(dict.fromkeys(model_input["prompt"]))
             return model_of(self.pipeline, prompts), [prompts.index(p) for p in model_input["prompt"]]
         model = model_of(self.pipeline)
-        assert isinstance(model, ClassConditional)
+        assert isinstance(model, Labelled)
         highest = model.classes - 1
         labels = [int(label) for label in model_input["label"]]
         if not all(0 <= label <= highest for label in labels):

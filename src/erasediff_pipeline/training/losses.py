@@ -1,6 +1,7 @@
 """Losses that base models and methods share."""
 
 import torch
+from tensordict import TensorDict
 from torch import Generator, Tensor
 
 from erasediff_pipeline.diffusion.model import DiffusionModel
@@ -69,7 +70,7 @@ def teach(teacher: DiffusionModel, noised: Noised, labels: Tensor) -> Noised:
     return noised._replace(target=teacher.denoise(noised.x_t, noised.t, teacher.condition(labels)).float())
 
 
-def indifference(model: DiffusionModel, x0: Tensor, c: Tensor, generator: Generator) -> Tensor:
+def indifference(model: DiffusionModel, x0: Tensor, c: TensorDict, generator: Generator) -> Tensor:
     """E‖ε_θ(x_t, t, c) − sg[ε_θ(x_t, t, ∅)]‖²; sg stops the gradient, ∅ is the null condition.
 
     It pulls a forgotten condition c to the null condition. Without it, c drifts back once its request is

@@ -3,13 +3,14 @@
 import numpy as np
 import pandas as pd
 import torch
-from diffusers import DDPMScheduler, DiffusionPipeline, StableDiffusionPipeline
+from diffusers import DDPMPipeline, DDPMScheduler, DiffusionPipeline, StableDiffusionPipeline
 
 from erasediff_pipeline.config import DenoiserSettings, MachineSettings, PretrainSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, scale_latents
-from erasediff_pipeline.diffusion.class_conditional import build_class_conditional
-from erasediff_pipeline.diffusion.small_text_to_image import build_text_to_image
+from erasediff_pipeline.diffusion.models.ddpm import Ddpm
+from erasediff_pipeline.diffusion.small.ddpm import build_class_conditional
+from erasediff_pipeline.diffusion.small.stable_diffusion import build_text_to_image
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.seeding import derive_seed
 from erasediff_pipeline.training.denoising import Denoising
@@ -60,8 +61,8 @@ def pretrain(
         )
     model = build_class_conditional(denoiser, train_images.shape, max(train_images.classes) + 1)
     if denoiser.thresholding:
-        # Rebuilt: samplers copy only constructor arguments.
-        model.scheduler = DDPMScheduler.from_config(model.scheduler.config, thresholding=True)
+        scheduler = DDPMScheduler.from_config(model.process.scheduler.config, thresholding=True)
+        model = Ddpm(DDPMPipeline(model.unet, scheduler))
     data, place = TrainingData(retain=train_images), workspace.checkpoint("pretrain")
     train(model, Denoising(settings), data, settings, seed, place, on_log, machine=machine)
     return model.to_pipeline()

@@ -26,20 +26,19 @@ from typing import Annotated, Literal
 import torch
 from pydantic import BeforeValidator, Field
 from torch import Generator, Tensor
-from torch.nn.functional import mse_loss
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam
 
 from erasediff_pipeline.config import MethodSettings
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import Noised, noise_batch
+from erasediff_pipeline.diffusion.objective import Noised, noise_batch, squared_error
 from erasediff_pipeline.errors import InvalidRequest
 from erasediff_pipeline.training.gradients import dot, gradients_of
 from erasediff_pipeline.training.losses import training_loss
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
-from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_timesteps, unseen_factors
+from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_times, unseen_factors
 
 EPSILON = 1e-12
 """Keeps λ finite if the forget gradient vanishes."""
@@ -242,7 +241,7 @@ class EraseDiff:
         if self.target == "uniform_noise":
             return noise_batch(model, batch.x0, generator, torch.rand)
         if self.base is not None:
-            t = draw_timesteps(self.factors, len(batch.labels), model.timesteps, generator)
+            t = draw_times(self.factors, len(batch.labels), model.process.times, generator)
             noised = noise_batch(model, batch.x0, generator, t=t)
             return as_unseen(self.base, noised, batch.labels, self.factors)
         noised = noise_batch(model, batch.x0, generator)
@@ -273,7 +272,7 @@ class EraseDiff:
     def forget_loss(self, model: DiffusionModel, forget: Noised, predict: Predict) -> Tensor:
         """L_f, a scalar: the mean squared distance to the target; for ``unseen``, times its ``WEIGHT``."""
         weight = 1.0 if self.base is None else WEIGHT
-        return weight * mse_loss(predict(model, forget).float(), forget.target)
+        return weight * squared_error(model, predict(model, forget), forget)
 
     def value_gap(self, model: DiffusionModel, forget: Noised, predict: Predict) -> float:
         """Compute L_f(θ) − min_k L_f(φ_k); φ_0 = θ, and K steps of Adam on a copy of θ lead to φ_K.

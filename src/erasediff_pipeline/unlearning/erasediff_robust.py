@@ -17,12 +17,12 @@ K = 0 leaves δ out.
 
 import torch
 from pydantic import Field
+from tensordict import TensorDict
 from torch import Generator, Tensor
-from torch.nn.functional import mse_loss
 
-from erasediff_pipeline.diffusion.embedded import spread_embeddings
+from erasediff_pipeline.diffusion.embedded import map_floats, spread_embeddings
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import noise_batch
+from erasediff_pipeline.diffusion.objective import Noised, noise_batch, squared_error
 from erasediff_pipeline.training.gradients import gradients_of
 from erasediff_pipeline.training.method import Batch, TrainingData
 from erasediff_pipeline.training.store import FeatureStore
@@ -49,7 +49,7 @@ class RobustEraseDiff(EraseDiff):
     def __init__(self, settings: RobustEraseDiffSettings):
         super().__init__(settings)
         self.settings: RobustEraseDiffSettings = settings
-        self.spread = torch.empty(0)
+        self.spread: TensorDict
 
     def prepare(self, model: DiffusionModel, data: TrainingData, store: FeatureStore, seed: int) -> None:
         """As ``EraseDiff``; and measure s, the spread of the retained conditions' embeddings."""
@@ -58,42 +58,52 @@ class RobustEraseDiff(EraseDiff):
         table = spread_embeddings(
             model, *(torch.tensor(numbers, dtype=torch.int64) for numbers in (data.retain.classes, forgotten))
         )
-        self.spread = table.std(dim=0, correction=0)
+        self.spread = map_floats(lambda _, rows: rows.std(dim=0, correction=0), table[0], table)
 
     def predictor(self, model: DiffusionModel, batch: Batch, generator: Generator) -> Predict:
         """Return the prediction of L_f for the forget batch: under embeddings around its conditions'."""
         c = model.condition(batch.labels)
-        shape = (len(batch.labels), *self.spread.shape)
         u = torch.rand(len(batch.labels), generator=generator, device=generator.device)
-        z = torch.randn(shape, generator=generator, device=generator.device)
-        shift = (u.view(-1, *[1] * (z.dim() - 1)) * z).to(model.device) * self.settings.radius * self.spread
+
+        def draw(spread: Tensor) -> Tensor:
+            z = torch.randn((len(u), *spread.shape), generator=generator, device=generator.device)
+            scaled = (u.view(-1, *[1] * spread.dim()) * z).to(model.device)
+            return scaled * self.settings.radius * spread
+
+        shift = map_floats(draw, self.spread)
         if self.settings.attack_steps:
-            shift = shift + self.attack(model, batch, c, shift, generator)
-        return lambda model, noised: model.denoise_embedded(
-            noised.x_t, noised.t, model.embed_condition(c) + shift
-        )
+            delta = self.attack(model, batch, c, shift, generator)
+            shift = map_floats(torch.add, shift, delta)
+
+        def predict(model: DiffusionModel, noised: Noised) -> Tensor:
+            e = map_floats(torch.add, model.embed_condition(c), shift)
+            return model.denoise_embedded(noised.x_t, noised.t, e)
+
+        return predict
 
     def attack(
-        self, model: DiffusionModel, batch: Batch, c: Tensor, shift: Tensor, generator: Generator
-    ) -> Tensor:
+        self, model: DiffusionModel, batch: Batch, c: TensorDict, shift: TensorDict, generator: Generator
+    ) -> TensorDict:
         """Find δ, which lowers E‖ε − ε_θ(x_t, t, e)‖² on this batch (arXiv 1706.06083, section 2).
 
         Args:
             model: The model under training; its weights do not change.
             batch: The forget batch of N images.
             c: Its N conditions.
-            shift: The random shifts u·σ·s∘z, ``[N, …]`` float, one embedding per image.
+            shift: The random shifts u·σ·s∘z, one embedding per image.
             generator: On the CPU; source of timesteps and noise.
 
         Returns:
-            δ, float, shaped like one embedding; each element is within ±σ·s.
+            δ, one embedding; each element is within ±σ·s.
         """
-        noised = noise_batch(model, batch.x0, generator)
-        start = model.embed_condition(c).detach() + shift
-        delta = torch.zeros_like(self.spread, requires_grad=True)
+        noised, radius = noise_batch(model, batch.x0, generator), self.settings.radius
+        start = map_floats(torch.add, model.embed_condition(c).detach(), shift)
+        delta = map_floats(lambda spread: torch.zeros_like(spread, requires_grad=True), self.spread)
+        names = [name for name, value in delta.items() if value.requires_grad]
+        inputs, spreads = ([e[name] for name in names] for e in (delta, self.spread))
         for _ in range(self.settings.attack_steps):
-            predicted = model.denoise_embedded(noised.x_t, noised.t, start + delta)
-            (gradient,) = gradients_of(model, mse_loss(predicted.float(), noised.target), [delta])
-            with torch.no_grad():
-                delta -= self.settings.radius * self.spread / self.settings.attack_steps * gradient.sign()
+            predicted = model.denoise_embedded(noised.x_t, noised.t, map_floats(torch.add, start, delta))
+            gradients = gradients_of(model, squared_error(model, predicted, noised), inputs)
+            for value, spread, gradient in zip(inputs, spreads, gradients, strict=True):
+                value.data -= radius * spread / self.settings.attack_steps * gradient.sign()
         return delta.detach()

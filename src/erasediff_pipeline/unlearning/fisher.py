@@ -1,20 +1,26 @@
 """The diagonal of the Fisher information of a diffusion model's weights, estimated by sampling."""
 
 import torch
+from tensordict import TensorDict
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
-from torch.nn.functional import mse_loss
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import Noised, denoising_loss, in_parts, noise_batch
+from erasediff_pipeline.diffusion.objective import (
+    Noised,
+    denoising_loss,
+    in_parts,
+    noise_batch,
+    squared_error,
+)
 from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.order import batch_rows
 from erasediff_pipeline.training.store import Tensors
 
 
-def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
+def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: TensorDict) -> Tensors:
     """Σ over the batch of (∂ℓ_n/∂θ_i)²; ℓ_n is the denoising loss of image n alone.
 
     One call computes the gradients of all images (``torch.func``); memory grows with batch × weights.
@@ -33,16 +39,17 @@ def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Ten
     names = {full: identity[id(p)] for full, p in model.named_parameters() if id(p) in identity}
     weights = {full: chosen[name].detach() for full, name in names.items()}
 
-    def loss(weights: Tensors, x_t: Tensor, t: Tensor, c: Tensor, target: Tensor) -> Tensor:
-        prediction = functional_call(model, weights, (x_t[None], t[None], c[None]))
-        return mse_loss(prediction[0].float(), target)
+    def loss(weights: Tensors, x_t: Tensor, t: Tensor, c: TensorDict, target: Tensor) -> Tensor:
+        image = Noised(x_t[None], t[None], target[None])
+        prediction = functional_call(model, weights, (image.x_t, image.t, c[None]))
+        return squared_error(model, prediction, image)
 
     per_image = vmap(grad(loss), in_dims=(None, 0, 0, 0, 0))(weights, noised.x_t, noised.t, c, noised.target)
     model.count(len(c) - 1)  # vmap calls the model once, with one image, for all of them
     return {names[full]: g.square().sum(dim=0) for full, g in per_image.items()}
 
 
-def _squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: Tensor) -> Tensors:
+def _squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: TensorDict) -> Tensors:
     """The same by plain autograd, image by image: ``torch.func`` cannot compute activations twice."""
     chosen = model.trainable(subset)
     total = {name: torch.zeros_like(parameter) for name, parameter in chosen.items()}
@@ -94,5 +101,5 @@ def estimate_fisher(
         noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))
         for part, c in in_parts(noised, model.condition(labels), parts):
             for name, squares in squares_of(model, subset, part, c).items():
-                total[name] += squares.detach() * (model.timesteps * noised.x_t[0].numel() / drawn)
+                total[name] += squares.detach() * (len(model.process.times) * noised.x_t[0].numel() / drawn)
     return total

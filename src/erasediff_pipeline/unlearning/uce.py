@@ -50,24 +50,25 @@ class Uce:
         """Replace the weights; return ‖W − W*‖ / ‖W*‖ over all of them together as ``weight_change``.
 
         Raises:
-            InvalidRequest: The model is class-conditional, a forgotten prompt is also retained, or the text
-                encoder cannot tell the forgotten prompts from the retained ones.
+            InvalidRequest: The model has no cross-attention to a text, a forgotten prompt is also retained,
+                or the text encoder cannot tell the forgotten prompts from the retained ones.
         """
         refuse_kept_classes(data, self.name)
         assert data.forget is not None
-        forgotten = model.condition(torch.tensor(data.forget.classes))
-        if forgotten.dim() != 3:
+        attended_tokens = getattr(model, "attended_tokens", None)
+        if attended_tokens is None:
             raise InvalidRequest(
-                f"{self.name} edits the attention to a text, but this model is class-conditional: "
-                "use a text-to-image model, or another method"
+                f"{self.name} edits the cross-attention to a text, and this model has none: "
+                "use another method"
             )
-        retained = model.condition(torch.tensor(data.retain.classes)).flatten(0, 1)
+        forgotten, attended = attended_tokens(model.condition(torch.tensor(data.forget.classes)))
+        tokens_kept, kept = attended_tokens(model.condition(torch.tensor(data.retain.classes)))
         anchor = (
             model.null_condition(1) if data.anchor is None else model.condition(torch.tensor([data.anchor]))
         )
-        anchors = anchor.expand_as(forgotten).flatten(0, 1)
-        tokens = forgotten.flatten(0, 1)
-        own = ~_occurs_in(tokens, retained)
+        anchors = attended_tokens(anchor)[0].expand_as(forgotten).flatten(0, 1)
+        tokens, retained = forgotten.flatten(0, 1), tokens_kept[kept]
+        own = attended.flatten() & ~_occurs_in(tokens, retained)
         if not own.any():
             raise InvalidRequest(
                 "forget.prompts: the text encoder cannot tell them from retained prompts: use other prompts"

@@ -29,7 +29,8 @@ def unseen_factors(
 
         s_l = max(1, √(L_unseen,l / L_seen,l)),
 
-    L_l the denoising loss averaged over images, noise and the timesteps t with ⌊LEVELS·t / T⌋ = l.
+    L_l the denoising loss averaged over images, noise and the times at places p with ⌊LEVELS·p / T⌋ = l of
+    the process's grid.
 
     Args:
         model: The base model, in evaluation mode.
@@ -49,38 +50,39 @@ def _losses(model: DiffusionModel, images: LabelledImages, seed: int, batch_size
     """The denoising loss at each level, ``[LEVELS]`` float32."""
     generator = make_generator(seed, "unseen")
     rows = torch.randperm(len(images), generator=generator)[:IMAGES]
-    total = torch.zeros(LEVELS, device=model.device)
+    total, times = torch.zeros(LEVELS, device=model.device), model.process.times
     for part in rows.split(batch_size):
         pixels, labels = images.tensors(part.numpy())
         x0, c = model.encode(pixels), model.condition(labels)
         for level in range(LEVELS):
-            low, high = level * model.timesteps // LEVELS, (level + 1) * model.timesteps // LEVELS
-            t = torch.randint(low, max(high, low + 1), (len(x0),), generator=generator).to(x0.device)
+            low, high = level * len(times) // LEVELS, (level + 1) * len(times) // LEVELS
+            t = times[torch.randint(low, max(high, low + 1), (len(x0),), generator=generator)].to(x0.device)
             eps = torch.randn(x0.shape, generator=generator).to(x0.device)
-            error = model.denoise(model.noise(x0, t, eps), t, c).float() - model.target(x0, t, eps)
+            x_t, target = model.process.noise(x0, t, eps), model.process.target(x0, t, eps)
+            error = model.denoise(x_t, t, c).float() - target
             total[level] += error.square().flatten(1).mean(dim=1).sum()
     return total / len(rows)
 
 
-def draw_timesteps(factors: Tensor, count: int, timesteps: int, generator: Generator) -> Tensor:
-    """Draw timesteps for forget images where the model knows its images by heart.
+def draw_times(factors: Tensor, count: int, times: Tensor, generator: Generator) -> Tensor:
+    """Draw times for forget images where the model knows its images by heart.
 
     Elsewhere the target is what the model predicts anyway. A level is drawn with a probability that grows
-    with (s − 1)²; all are alike if no s is above 1. Within a level, timesteps are uniform.
+    with (s − 1)²; all are alike if no s is above 1. Within a level, places on the grid are uniform.
 
     Args:
         factors: From ``unseen_factors``.
         count: N.
-        timesteps: T.
+        times: The grid of the forward process, ``[T]``.
         generator: On the CPU.
 
     Returns:
-        ``[N]`` int64 in [0, T).
+        ``[N]``, of the grid.
     """
     chances = (factors.cpu() - 1).square() + FLOOR
     level = torch.multinomial(chances, count, replacement=True, generator=generator)
-    low, high = level * timesteps // LEVELS, (level + 1) * timesteps // LEVELS
-    return low + (torch.rand(count, generator=generator) * (high - low)).long()
+    low, high = level * len(times) // LEVELS, (level + 1) * len(times) // LEVELS
+    return times[low + (torch.rand(count, generator=generator) * (high - low)).long()]
 
 
 @torch.no_grad()
@@ -100,7 +102,7 @@ def as_unseen(base: DiffusionModel, noised: Noised, labels: Tensor, factors: Ten
         labels: Numbers of the conditions, ``[N]`` int64.
         factors: From ``unseen_factors``.
     """
-    levels = noised.t * LEVELS // base.timesteps
+    levels = base.process.places(noised.t) * LEVELS // len(base.process.times)
     s = factors[levels].view(-1, *[1] * (noised.x_t.dim() - 1))
     error = base.denoise(noised.x_t, noised.t, base.condition(labels)).float() - noised.target
     return noised._replace(target=noised.target + s * error)

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-from diffusers import StableDiffusionPipeline
 from matplotlib.figure import Figure
 
 from erasediff_pipeline.audits.models import audit_parameters
@@ -25,7 +24,7 @@ from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.data.task import ForgetTask, build_task
 from erasediff_pipeline.diffusion.io import ModelWithHistory
-from erasediff_pipeline.diffusion.pipelines import hash_pipeline
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline, takes_prompts
 from erasediff_pipeline.evaluation import measure
 from erasediff_pipeline.evaluation.classifiers.pretrained import AnyClassifier
 from erasediff_pipeline.evaluation.metrics import Metrics
@@ -211,7 +210,7 @@ def fill_card(method: str) -> Callable:
         workspace: Workspace,
     ) -> str:
         """``README.md`` of the model's folder; the same bytes for the same figures and names."""
-        by_words = isinstance(erased_model.pipeline, StableDiffusionPipeline)
+        by_words = takes_prompts(erased_model.pipeline)
         task = "text-to-image" if by_words else "unconditional-image-generation"
         command = workspace.command(METHODS[method].pipeline)
         request = Request.model_validate(evidence["request"])

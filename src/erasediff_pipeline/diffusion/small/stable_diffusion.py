@@ -4,18 +4,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
-from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from erasediff_pipeline.config import AutoencoderSettings, DenoiserSettings, TextEncoderSettings
-from erasediff_pipeline.diffusion.text_to_image import TextToImage
+from erasediff_pipeline.diffusion.models.stable_diffusion import StableDiffusion
 
 
 def build_text_to_image(
     denoiser: DenoiserSettings, shape: tuple[int, int, int], captions: Sequence[str]
-) -> TextToImage:
+) -> StableDiffusion:
     """A new model, with random weights from torch's global generator.
 
     Args:
@@ -28,11 +28,11 @@ def build_text_to_image(
     assert settings is not None
     tokenizer = train_tokenizer(captions, settings.text_encoder)
     vae = _build_autoencoder(settings.autoencoder, shape)
-    return TextToImage(
-        _build_unet(denoiser, vae, settings.text_encoder.width, shape),
+    pipeline = StableDiffusionPipeline(
         vae,
         _build_text_encoder(settings.text_encoder, tokenizer),
         tokenizer,
+        _build_unet(denoiser, vae, settings.text_encoder.width, shape),
         DDPMScheduler(
             num_train_timesteps=denoiser.timesteps,
             beta_start=denoiser.beta_start,
@@ -41,9 +41,11 @@ def build_text_to_image(
             clip_sample=False,
             steps_offset=1,  # as Stable Diffusion's pipeline requires
         ),
-        sorted(set(captions)),
-        train_text_encoder=True,
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
     )
+    return StableDiffusion(pipeline, sorted(set(captions)), train_text_encoder=True)
 
 
 def train_tokenizer(captions: Sequence[str], settings: TextEncoderSettings) -> CLIPTokenizer:

@@ -8,7 +8,7 @@ import torch
 from erasediff_pipeline.config import DenoiserSettings, TextEncoderSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.autoencoder import Autoencoder, reconstruction_loss, scale_latents
-from erasediff_pipeline.diffusion.small_text_to_image import (
+from erasediff_pipeline.diffusion.small.stable_diffusion import (
     build_text_to_image,
     learn_merges,
     train_tokenizer,
@@ -41,7 +41,7 @@ def test_a_known_word_is_one_token_and_any_other_can_be_written():
 def test_the_same_captions_give_the_same_tokens_in_another_process():
     """The trainer of ``tokenizers`` does not."""
     code = (
-        "from erasediff_pipeline.diffusion.small_text_to_image import train_tokenizer as train;"
+        "from erasediff_pipeline.diffusion.small.stable_diffusion import train_tokenizer as train;"
         "from erasediff_pipeline.config import TextEncoderSettings as Settings;"
         f"print(sorted(train({CAPTIONS!r}, Settings()).get_vocab().items()))"
     )

@@ -5,7 +5,8 @@ import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 
 from erasediff_pipeline.config import DenoiserSettings
-from erasediff_pipeline.diffusion.class_conditional import ClassConditional, build_class_conditional
+from erasediff_pipeline.diffusion.models.ddpm import Ddpm
+from erasediff_pipeline.diffusion.small.ddpm import build_class_conditional
 from erasediff_pipeline.errors import InvalidParameter, MissingInput, UserError
 from erasediff_pipeline.hashing import hash_weights
 
@@ -41,48 +42,49 @@ def test_noising_is_equation_4(model, alpha_bar):
     t = torch.tensor([0, 1, 500, 998, 999])
     a = alpha_bar[t].view(5, 1, 1, 1)
     expected = a.sqrt() * x0.double() + (1 - a).sqrt() * eps.double()
-    torch.testing.assert_close(model.noise(x0, t, eps).double(), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.process.noise(x0, t, eps).double(), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_target_is_the_noise_or_the_velocity(model, alpha_bar):
     x0, eps = torch.randn(2, 2, 1, 8, 8)
     t = torch.tensor([3, 900])
-    assert torch.equal(model.target(x0, t, eps), eps)
-    model = ClassConditional(model.unet, DDPMScheduler(prediction_type="v_prediction"))
+    assert torch.equal(model.process.target(x0, t, eps), eps)
+    model = Ddpm(DDPMPipeline(model.unet, DDPMScheduler(prediction_type="v_prediction")))
     a = alpha_bar[t].view(2, 1, 1, 1)
     v = a.sqrt() * eps.double() - (1 - a).sqrt() * x0.double()
-    torch.testing.assert_close(model.target(x0, t, eps).double(), v, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(model.process.target(x0, t, eps).double(), v, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction", "sample"])
 def test_the_noise_that_a_right_prediction_stands_for(toy_model, kind):
     x0, eps = torch.randn(2, 3, 1, 8, 8)
     t = torch.tensor([0, 50, 999])
-    model = toy_model(lambda model, x_t, t, c: model.target(x0, t, eps), prediction_type=kind)
-    found = model.predict_noise(model.noise(x0, t, eps), t, torch.zeros(3))
+    model = toy_model(lambda model, x_t, t, c: model.process.target(x0, t, eps), prediction_type=kind)
+    x_t = model.process.noise(x0, t, eps)
+    found = model.process.to_noise(x_t, t, model.denoise(x_t, t, torch.zeros(3)))
     torch.testing.assert_close(found, eps, atol=1e-3, rtol=1e-3)
 
 
 def test_condition_reaches_the_denoiser(model):
     x, t = torch.randn(1, 1, 8, 8).expand(4, -1, -1, -1), torch.full((4,), 500)
     with torch.no_grad():
-        predictions = model.denoise(x, t, torch.arange(4))
+        predictions = model.denoise(x, t, model.condition(torch.arange(4)))
     assert all(not torch.allclose(predictions[0], other) for other in predictions[1:])
 
 
 def test_model_without_classes_is_refused():
     with pytest.raises(MissingInput, match="num_class_embeds"):
-        ClassConditional(plain_unet(), DDPMScheduler())
+        Ddpm(DDPMPipeline(plain_unet(), DDPMScheduler()))
 
 
 def test_saved_pipeline_gives_the_same_model(model, tmp_path):
     """Its null condition is the class after the last."""
     model.to_pipeline().save_pretrained(tmp_path, safe_serialization=True)
-    loaded = ClassConditional.from_pipeline(DDPMPipeline.from_pretrained(tmp_path))
+    loaded = Ddpm(DDPMPipeline.from_pretrained(tmp_path))
     assert hash_weights(loaded) == hash_weights(model)
     assert loaded.sample_shape == model.sample_shape == (1, 8, 8)
-    assert (loaded.timesteps, loaded.classes) == (1000, 3)
-    assert loaded.null_condition(2).tolist() == [3, 3]
+    assert (len(loaded.process.times), loaded.classes) == (1000, 3)
+    assert loaded.null_condition(2)["label"].tolist() == [3, 3]
 
 
 def test_full_is_every_parameter_and_attention_and_the_rest_divide_them(model):
@@ -111,7 +113,7 @@ def test_a_subset_that_is_unknown_or_selects_nothing_is_refused(model):
     said = "'everything'.*full, selfattn, noselfattn, notime, class_emb"
     with pytest.raises(InvalidParameter, match=said):
         model.trainable("everything")
-    model = ClassConditional(plain_unet(num_class_embeds=4), DDPMScheduler())
+    model = Ddpm(DDPMPipeline(plain_unet(num_class_embeds=4), DDPMScheduler()))
     with pytest.raises(InvalidParameter, match="'selfattn' selects no parameter"):
         model.trainable("selfattn")
 

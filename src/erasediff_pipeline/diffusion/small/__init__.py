@@ -1,0 +1,1 @@
+"""Small models to train here, built from settings."""
