@@ -28,8 +28,7 @@ HISTORY_SHA256 = "request_history_sha256"
 TRAINED_ON = "train_set_sha256"
 """Key in the same place: the SHA-256 of the images that the base model was trained on."""
 CARD = "README.md"
-NO_SAFETY_CHECKER = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
-"""The checker would hide images that the evaluation must see."""
+SAFETY = ("safety_checker", "feature_extractor", "requires_safety_checker")
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 _Entries = TypeAdapter(Annotated[tuple[AnsweredRequest, ...], Field(min_length=1)])
 
@@ -56,9 +55,7 @@ def load_model(folder: Path) -> ModelWithHistory:
     """
     refuse_pickles(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-    if (folder / "text_encoder").exists():
-        # transformers would keep half precision if the weights are stored so
-        options |= {"torch_dtype": torch.float32, **NO_SAFETY_CHECKER}
+    options |= {"torch_dtype": torch.float32, **dict.fromkeys(_left_out(folder))}
     if variants := {name.split(".")[-2] for name in _weights(folder)} & {"fp16", "bf16"}:
         options["variant"] = min(variants)  # there are no others
     try:
@@ -120,6 +117,15 @@ def refuse_pickles(folder: Path) -> None:
                 f"DiffusionPipeline.from_pretrained({str(folder)!r}, use_safetensors=False)"
                 ".save_pretrained('<new directory>')"
             )
+
+
+def _left_out(folder: Path) -> list[str]:
+    """Parts that the pipeline was saved without, and a safety checker: it hides images that must be seen."""
+    try:
+        index = json.loads((folder / "model_index.json").read_text())
+    except (OSError, ValueError):
+        return []  # diffusers says what is wrong with it
+    return [name for name, part in index.items() if part == [None, None] or name in SAFETY]
 
 
 def _weights(folder: Path) -> list[str]:

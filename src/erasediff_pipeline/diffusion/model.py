@@ -101,6 +101,9 @@ class DiffusionModel(Trainable):
     denoiser_name = "unet"
     """Attribute of the denoiser, here and in the pipeline."""
 
+    takes_vmap = True
+    """Whether ``torch.func.vmap`` works on ``denoise``."""
+
     process: Process
 
     @property

@@ -92,7 +92,7 @@ def estimate_fisher(
     Returns:
         By the names of ``model.trainable(subset)``, float, shaped like the parameters, at least 0.
     """
-    squares_of = _squared_one_by_one if one_by_one else squared_gradients
+    squares_of = _squared_one_by_one if one_by_one or not model.takes_vmap else squared_gradients
     drawn = batches * batch_size
     total = {name: torch.zeros_like(p) for name, p in model.trainable(subset).items()}
     for step in show_progress(range(batches), "fisher", unit="batch"):

@@ -54,6 +54,14 @@ class Family(DiffusionModel):
         """Parts that are trained: a copy of the model has its own."""
         return (self.denoiser_name,)
 
+    def train(self, mode: bool = True) -> Self:
+        """The frozen parts stay in evaluation mode: T5 has dropout, which draws random numbers."""
+        super().train(mode)
+        for name in self.frozen:
+            if name not in self.copied and getattr(self, name) is not None:
+                getattr(self, name).eval()
+        return self
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy with its own trained parts; all others are shared, which saves memory."""
         shared = [self.pipeline, *(getattr(self, name) for name in self.frozen if name not in self.copied)]
@@ -95,7 +103,8 @@ class Pixels(Family):
 class Latents(Family):
     """A model whose x0 are an autoencoder's latents, scaled (and shifted, if its configuration says so).
 
-    Each image is encoded only once; it is recognised by a hash.
+    Each image is encoded only once; it is recognised by a hash. It is encoded alone: beside others its
+    latents would differ in the last bits, and a training that was resumed from one that was not.
     """
 
     frozen: ClassVar[tuple[str, ...]] = ("vae",)
@@ -121,7 +130,7 @@ class Latents(Family):
 
     @property
     def images_at_once(self) -> int:
-        """Number of images that go through the autoencoder together."""
+        """Number of images to decode together."""
         _, height, width = self.image_shape
         return min(16, max(1, PIXELS_AT_ONCE // (height * width)))
 
@@ -140,13 +149,11 @@ class Latents(Family):
         They are the mean of the autoencoder's distribution; its spread is far below the noise of t = 0.
         """
         keys = [hashlib.sha256(image.numpy().tobytes()).digest() for image in images]
-        new = list({key: row for row, key in enumerate(keys) if key not in self.latents}.values())
-        for start in range(0, len(new), self.images_at_once):
-            rows = new[start : start + self.images_at_once]
-            pixels = images[rows].to(self.device, torch.float32) / 127.5 - 1
-            with torch.autocast(self.device.type, enabled=False):  # kept and noised in full precision
-                latents = self.scale(self.vae.encode(pixels).latent_dist.mode())
-            self.latents |= {keys[row]: x0 for row, x0 in zip(rows, latents.cpu(), strict=True)}
+        for key, image in dict(zip(keys, images, strict=True)).items():
+            if key not in self.latents:
+                pixels = image[None].to(self.device, torch.float32) / 127.5 - 1
+                with torch.autocast(self.device.type, enabled=False):  # kept and noised in full precision
+                    self.latents[key] = self.scale(self.vae.encode(pixels).latent_dist.mode())[0].cpu()
         return torch.stack([self.latents[key] for key in keys]).to(self.device)
 
     @torch.no_grad()

@@ -53,8 +53,9 @@ class Flux(Prompted):
         if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
             options["sigmas"] = np.linspace(1.0, 1 / steps, steps)
         if scheduler.config.get("use_dynamic_shifting"):
+            config = self.process.scheduler.config
             names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-            options["mu"] = calculate_shift(height * width // 4, *(scheduler.config[name] for name in names))
+            options["mu"] = calculate_shift(height * width // 4, *(config[name] for name in names))
         return options
 
     def embed_prompts(self, prompts: list[str]) -> TensorDict:

@@ -80,13 +80,13 @@ class Flux2(Prompted):
         return c.copy().set("guidance", scale), 0.0
 
     def predict(self, x_t: Tensor, t: Tensor, c: TensorDict) -> Tensor:
-        text, ids = c["prompt_embeds"], self.pipeline._prepare_latent_ids(x_t).to(x_t.device)
+        text = c["prompt_embeds"]
         packed = self.transformer(
             hidden_states=self.pipeline._pack_latents(x_t),
             timestep=t.to(x_t.dtype) / 1000,
             guidance=c.get("guidance", torch.full((len(c),), GUIDANCE, device=x_t.device)),
             encoder_hidden_states=text,
             txt_ids=self.pipeline._prepare_text_ids(text).to(x_t.device),
-            img_ids=ids,
+            img_ids=self.pipeline._prepare_latent_ids(x_t).to(x_t.device),
         ).sample
-        return self.pipeline._unpack_latents_with_ids(packed, ids)
+        return packed.transpose(1, 2).reshape(x_t.shape)  # the pipeline's own unpacking is not for vmap

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from diffusers.utils import is_bs4_available, is_ftfy_available
 from tensordict import TensorDict
 from torch import Tensor
 
@@ -31,7 +32,7 @@ class PixArtSigma(Prompted):
             prompts,
             do_classifier_free_guidance=False,
             device=self.device,
-            clean_caption=True,
+            clean_caption=is_bs4_available() and is_ftfy_available(),  # as the pipeline itself
             max_sequence_length=TOKENS,
         )
         return TensorDict({"prompt_embeds": embeds, "mask": mask}, [len(prompts)])

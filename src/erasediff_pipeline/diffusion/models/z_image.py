@@ -21,6 +21,7 @@ class ZImage(Prompted):
     """The parts of a ``ZImagePipeline``, whose transformer takes lists and predicts −v at time 1 − σ."""
 
     denoiser_name = "transformer"
+    takes_vmap = False  # its lists have tensors of different lengths
     frozen: ClassVar[tuple[str, ...]] = ("vae", "text_encoder")
     contexts: ClassVar[Contexts] = {"tokenizer": TOKENS}
     subsets: ClassVar[Subsets] = {
@@ -46,8 +47,9 @@ class ZImage(Prompted):
         if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
             options["sigmas"] = get_default_z_image_sigmas(steps)
         if scheduler.config.get("use_dynamic_shifting"):
+            config = self.process.scheduler.config
             names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-            options["mu"] = calculate_shift(height * width // 4, *(scheduler.config[name] for name in names))
+            options["mu"] = calculate_shift(height * width // 4, *(config[name] for name in names))
         return options
 
     def embed_prompts(self, prompts: list[str]) -> TensorDict:
