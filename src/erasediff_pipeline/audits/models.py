@@ -1,5 +1,6 @@
 """The models that an audit examines."""
 
+import json
 import logging
 import shlex
 from collections.abc import Callable
@@ -97,6 +98,31 @@ def check_erased_model(
             f"{asked.in_words()}: run its pipeline for that request, or set forget to the other one"
             f"{command if 'forget.' in parameters else ' in conf/local/parameters.yml'}"
         )
+
+
+def check_same_settings(of_run: dict[str, Any], asked: dict[str, Any], model: str) -> None:
+    """Refuse an audit that draws or measures otherwise than the run whose figures stand beside its own.
+
+    Args:
+        of_run: Parameters in the run's provenance.
+        asked: Those of the audit, as ``settings_of`` gives them.
+        model: ``audit.model``, for the message.
+
+    Raises:
+        InvalidRequest: Seed, sampling or evaluation differ.
+    """
+    for section in ("seed", "sampling", "evaluation"):
+        before, now = of_run.get(section), json.loads(json.dumps(asked.get(section)))
+        if isinstance(now, dict) and isinstance(before, dict):
+            fields = [key for key in now if now[key] != before.get(key) and key != "batch_size"]
+            pairs = [(f"{section}.{key}", before.get(key)) for key in fields]  # batches change rounding only
+        else:
+            pairs = [(section, before)] if now != before else []
+        for key, was in pairs:
+            raise InvalidRequest(
+                f"{key}: the run of audit.model {model!r} had {was}: audit with `{key}={was}`, or run its "
+                "pipeline again"
+            )
 
 
 def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from erasediff_pipeline.config import CaptionSettings, EvaluationSettings
+from erasediff_pipeline.config.data import plain_text
 from erasediff_pipeline.data.captions import prompts_of
 from erasediff_pipeline.data.request import AnsweredRequest, Request, forgotten_classes
 from erasediff_pipeline.errors import InvalidRequest
@@ -50,7 +51,10 @@ def list_conditions(manifest: pd.DataFrame, request: Request, captions: CaptionS
             role = role_of(label, word in named)
             roles |= dict.fromkeys(prompts_of([word], captions.templates), (label, role))
             if word in request.prompts:
-                roles |= dict.fromkeys(prompts_of([word], list(request.templates)), (label, ERASE))
+                erased = prompts_of([word], list(request.templates))
+                plain = set(map(plain_text, erased))  # such a prompt is not new to the text encoder
+                roles = {prompt: role for prompt, role in roles.items() if plain_text(prompt) not in plain}
+                roles |= dict.fromkeys(erased, (label, ERASE))
     for prompt, label in _own_captions(manifest):
         if roles.setdefault(prompt, (label, role_of(label)))[0] != label:
             raise InvalidRequest(

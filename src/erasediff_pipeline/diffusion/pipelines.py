@@ -56,7 +56,7 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
     """
     parts = [wrap(pipeline).fingerprint()]
     if (tokenizer := getattr(pipeline, "tokenizer", None)) is not None:
-        parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
+        parts.append(json.dumps([tokenizer.backend_tokenizer.to_str(), tokenizer.model_max_length]))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 
