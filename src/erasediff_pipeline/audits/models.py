@@ -100,29 +100,23 @@ def check_erased_model(
         )
 
 
-def check_same_settings(of_run: dict[str, Any], asked: dict[str, Any], model: str) -> None:
-    """Refuse an audit that draws or measures otherwise than the run whose figures stand beside its own.
+def name_other_settings(of_run: dict[str, Any], asked: dict[str, Any], model: str) -> None:
+    """Warn of an audit that draws or measures otherwise than the run whose figures stand beside its own.
 
     Args:
         of_run: Parameters in the run's provenance.
         asked: Those of the audit, as ``settings_of`` gives them.
         model: ``audit.model``, for the message.
-
-    Raises:
-        InvalidRequest: Seed, sampling or evaluation differ.
     """
     for section in ("seed", "sampling", "evaluation"):
         before, now = of_run.get(section), json.loads(json.dumps(asked.get(section)))
         if isinstance(now, dict) and isinstance(before, dict):
-            fields = [key for key in now if now[key] != before.get(key) and key != "batch_size"]
-            pairs = [(f"{section}.{key}", before.get(key)) for key in fields]  # batches change rounding only
+            names = [key for key in now if now[key] != before.get(key) and key != "batch_size"]
+            differ = [(f"{section}.{key}", now[key], before.get(key)) for key in names]
         else:
-            pairs = [(section, before)] if now != before else []
-        for key, was in pairs:
-            raise InvalidRequest(
-                f"{key}: the run of audit.model {model!r} had {was}: audit with `{key}={was}`, or run its "
-                "pipeline again"
-            )
+            differ = [(section, now, before)] if now != before else []
+        for key, value, was in differ:
+            logger.warning("%s is %s in this audit, and was %s in the run of %s", key, value, was, model)
 
 
 def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:

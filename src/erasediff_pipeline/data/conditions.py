@@ -53,13 +53,13 @@ def list_conditions(manifest: pd.DataFrame, request: Request, captions: CaptionS
             if word in request.prompts:
                 erased = prompts_of([word], list(request.templates))
                 plain = set(map(plain_text, erased))  # such a prompt is not new to the text encoder
-                roles = {prompt: role for prompt, role in roles.items() if plain_text(prompt) not in plain}
+                roles = {p: role for p, role in roles.items() if p in erased or plain_text(p) not in plain}
                 roles |= dict.fromkeys(erased, (label, ERASE))
     for prompt, label in _own_captions(manifest):
         if roles.setdefault(prompt, (label, role_of(label)))[0] != label:
             raise InvalidRequest(
-                f"metadata.csv: caption {prompt!r} is of class {roles[prompt][0]} and of class {label}: "
-                "give each caption one class"
+                f"caption {prompt!r} is of class {roles[prompt][0]} and of class {label}: give each caption "
+                "one class, in metadata.csv or by captions.words and captions.templates"
             )
     if request.anchor_prompt is not None:
         roles.setdefault(request.anchor_prompt, (-1, ANCHOR))

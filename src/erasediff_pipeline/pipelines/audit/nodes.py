@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from erasediff_pipeline.audits.models import (
     audit_parameters,
     check_erased_model,
-    check_same_settings,
     list_models,
+    name_other_settings,
 )
 from erasediff_pipeline.audits.summaries import collect_audits
 from erasediff_pipeline.audits.tables import Models
@@ -56,7 +56,7 @@ def find_models(
     """Models to audit, if the results are those that their run recorded; missing trials are trained."""
     found = hash_results(metrics, curves, base_samples, erased_samples) | hash_judge(bench.classifier)
     check_run(run, found, f"audit.model: {settings.model!r}")
-    check_same_settings(run["provenance"]["parameters"], settings_of(parameters), settings.model)
+    name_other_settings(run["provenance"]["parameters"], settings_of(parameters), settings.model)
     check_erased_model(bench, erased_model, metrics, run["provenance"], settings, parameters["base"])
     check_run(run, hash_model(erased_model), f"audit.model: {settings.model!r}")
 
