@@ -174,6 +174,5 @@ def test_a_sentence_that_the_text_encoder_reads_as_an_erased_one_is_not_new():
     """CLIP's tokenizer knows no capital letters, and no spaces but one."""
     for template in ("A {}", "a  {} "):
         found = roles(task_of(ForgetRequest(prompts=["dog"], templates=[template])))
-        assert "a dog" not in found
-        assert found[template.replace("{}", "dog")] == "erase"
+        assert found["a dog"] == found[template.replace("{}", "dog")] == "erase"
         assert found["the dog"] == "forget"
