@@ -9,8 +9,7 @@ from erasediff_pipeline.unlearning.registry import METHODS
 from tests.helpers.project import ROOT
 
 MODELS_AND_DATA = {"base_model", "images", "manifest", "classifier"}
-NAMES = {"source_report", "workspace"}
-"""Of the classes; there may be none."""
+PLACES = {"workspace"}
 WRITTEN = {"split", "erased_model", "metrics", "run", "grid", "report"}
 WRITTEN |= {f"{which}_{name}" for which in ("base", "erased") for name in ("samples", "sampled")}
 
@@ -42,7 +41,7 @@ def test_default_needs_no_data_and_makes_everything(pipelines):
 def test_every_method_has_a_whole_chain_of_its_own(pipelines, method):
     chain = pipelines[METHODS[method].pipeline]
     assert {f"{method}.{name}" for name in WRITTEN} <= chain.all_outputs()
-    assert inputs(chain) == MODELS_AND_DATA | NAMES
+    assert inputs(chain) == MODELS_AND_DATA | PLACES
 
 
 def test_every_parameter_that_is_read_exists(pipelines):
@@ -84,7 +83,7 @@ def test_dvc_makes_the_comparison_anew_if_parameters_of_any_method_change():
 
 def test_compare_tries_the_base_model_and_every_method(pipelines):
     compare = pipelines["compare"]
-    assert inputs(compare) == MODELS_AND_DATA | NAMES | {"compare.store"}
+    assert inputs(compare) == MODELS_AND_DATA | PLACES | {"compare.store"}
     assert {f"params:{entry.parameters}" for entry in METHODS.values()} <= compare.inputs()
     made = {f"{name}_trials" for name in ("base", *METHODS)}
     made |= {"trials", "summary", "comparison", "trade_off", "grids", "report"}

@@ -10,7 +10,11 @@ from erasediff_pipeline.settings import HOOKS
     ("hook", "first", "last"),
     [
         ("after_context_created", ["CheckInputs"], ["SyncProcesses"]),
-        ("before_pipeline_run", ["RollBack", "CheckPart", "LoadOnce", "CheckInputs"], ["SyncProcesses"]),
+        (
+            "before_pipeline_run",
+            ["RollBack", "CheckPart", "CheckRead", "LoadOnce", "CheckInputs"],
+            ["SyncProcesses"],
+        ),
         ("on_pipeline_error", ["RollBack"], []),
         ("after_pipeline_run", ["RollBack"], ["ShowSummary", "EnforceGates"]),
     ],

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from erasediff_pipeline.config.metrics import METRICS
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from runs import ROOT, markdown, run_pipeline
 from tables.spec import (
     ENDS,
@@ -253,10 +253,10 @@ WORDS = Table(
 
 
 def _erase_class(cell: Cell) -> list[dict[str, Any]]:
-    source = _reports("fashion_mnist") / "source.json"
-    if not source.exists():
-        sys.exit(f"{source} is missing: run `kedro run --env=fashion_mnist --pipeline=prepare` first")
-    names = names_in(json.loads(source.read_text()))
+    manifest = ROOT / "data/03_primary/fashion_mnist/manifest.parquet"
+    if not manifest.exists():
+        sys.exit(f"{manifest} is missing: run `kedro run --env=fashion_mnist --pipeline=prepare` first")
+    names = names_of(pd.read_parquet(manifest))
     started = time.monotonic()
     metrics, _ = erase("fashion_mnist", **{"forget.classes": cell["label"]})
     seconds = round(time.monotonic() - started)

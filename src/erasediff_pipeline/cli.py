@@ -90,6 +90,9 @@ def explain(error: BaseException, asked: Iterable[str] = ()) -> str | None:
     # A DatasetError names the file, also if one of the others is its cause.
     if isinstance(error, DatasetError | SafetensorError):
         return " ".join(str(error).split())
+    if isinstance(error, ValueError) and str(error).startswith("Duplicate keys found in"):
+        said = " ".join(str(error).split())  # Kedro names both files and the keys
+        return f"{said}: leave each key in one of the files; a backup is read, too"
     if isinstance(error, ValueError) and str(error).startswith(tuple(KNOWN)):
         return _explain_name(" ".join(str(error).split()), asked)
     if isinstance(error, MissingConfigException):

@@ -11,6 +11,7 @@ from erasediff_pipeline.config.files import check_file, misread
 from erasediff_pipeline.errors import InvalidParameter, did_you_mean
 
 REFUSED = {
+    "pipelines": "their checks would be of what is on disk before the run: run one after the other",
     "runner": "nodes that run at the same time would share models and random numbers",
     "is_async": "what is saved from another thread would go to another run of MLflow",
     "only_missing_outputs": "would mix the results of two runs; a stopped training goes on by itself",
@@ -26,6 +27,8 @@ def refuse_option(option: click.Parameter, value: Any) -> None:
         InvalidParameter: It is one of ``REFUSED``, or names a folder of settings that does not exist.
     """
     if value and option.name in REFUSED and str(value).rpartition(".")[2] != "SequentialRunner":
+        if option.name == "pipelines" and len(value) < 2:
+            return
         given = f"={value}" if isinstance(value, str) else ""
         raise InvalidParameter(f"{option.opts[0]}{given}: {REFUSED[option.name]}: leave it out")
     if value and option.name == "conf_source" and "://" not in value:
@@ -49,12 +52,19 @@ def check_params(text: str) -> None:
     for key, count in Counter(keys).items():
         if count > 1:
             raise InvalidParameter(f"--params={text}: {key!r} occurs {count} times: give each key once")
+        if below := [other for other in keys if other.startswith(f"{key}.")]:
+            raise InvalidParameter(f"--params={text}: {key!r} would replace {below[0]!r}: give one of them")
     for key, _, value in pairs:
         read = yaml.safe_load(value) if value.strip() else ""
         if read is None and value.strip().lower() not in ("null", "~"):
             raise InvalidParameter(f"{key.strip()}: {value.strip()!r} is empty in YAML: put it in quotes")
         if read == {}:
-            raise InvalidParameter(f"{key.strip()}: {value.strip()!r} changes nothing: leave it out")
+            quoted = "write a template in quotes: \"'{}'\"" if "templates" in key else "leave it out"
+            raise InvalidParameter(f"{key.strip()}: {value.strip()!r} changes nothing: {quoted}")
+        if " #" in value and value.strip()[0] not in "'\"[{":
+            raise InvalidParameter(
+                f"{key.strip()}: YAML drops what follows ' #' in {value.strip()!r}: put it in quotes"
+            )
         if said := misread(value.strip()):
             raise InvalidParameter(f"{key.strip()}: {said}")
 

@@ -19,6 +19,7 @@ if rank() > 0:  # of several processes, only the first logs
 from erasediff_pipeline.hooks import (
     CheckInputs,
     CheckPart,
+    CheckRead,
     DeclarePlaces,
     EnforceGates,
     FollowFirstProcess,
@@ -36,7 +37,8 @@ separate_credentials()
 # Among hooks with `tryfirst`, the one registered last is called first; with `trylast`, last.
 HOOKS: tuple = (CheckInputs(), LoadOnce(), DeclarePlaces())
 if rank() == 0:
-    HOOKS += (CheckPart(), SyncProcesses(), RollBack(), ShowSummary(), EnforceGates(), TrackRun())
+    HOOKS += (CheckRead(), CheckPart(), SyncProcesses())
+    HOOKS += (RollBack(), ShowSummary(), EnforceGates(), TrackRun())
 else:
     HOOKS += (FollowFirstProcess(),)
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # TrackRun takes its place

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from erasediff_pipeline.audits.models import audit_parameters
+from erasediff_pipeline.audits.models import audit_parameters, name_other_settings
 from erasediff_pipeline.workspace import Workspace
 from tests.helpers.requests import request
 
@@ -32,3 +32,15 @@ AUDIT = "kedro run --env=tiny --pipeline=audit"
 def test_the_command_that_audits_names_environment_model_and_request(model, changes, options):
     parameters = audit_parameters(model, request(**changes))
     assert Workspace(Path("data"), "tiny/").command("audit", parameters) == AUDIT + options
+
+
+def test_settings_that_differ_from_the_runs_are_named(caplog):
+    of_run = {"seed": 1, "sampling": {"steps": 15, "batch_size": 8}, "evaluation": {"max_samples": 9}}
+    asked = {**of_run, "seed": 0, "sampling": {"steps": 3, "batch_size": 4}}
+    name_other_settings(of_run, asked, "esd")
+    assert caplog.messages == [
+        "seed is 0 in this audit, and was 1 in the run of esd",
+        "sampling.steps is 3 in this audit, and was 15 in the run of esd",
+    ]
+    name_other_settings(of_run, of_run, "esd")
+    assert len(caplog.messages) == 2

@@ -77,14 +77,19 @@ ENVIRONMENTS = {
     "environment: null\n": refused("environment: None", "expected 'mine/'"),
     "environment: ../mine/\n": refused("environment: '../mine/'", "expected 'mine/'"),
     "environment: '*/'\n": refused("environment: '*/'", "expected 'mine/'"),
-    "environment: mine/\nextends: [icons]\n": refused("extends: ['icons']", "one environment's name"),
+    "environment: mine/\nextends: [icons]\n": refused("extends: ['icons']", "another environment"),
+    "environment: mine/\nextends: icon\n": refused("extends: 'icon'", "did you mean 'icons'?"),
+    "environment: mine/\nextends: mine\n": refused("extends: 'mine'", "another environment", "icons"),
+    "environment: mine/\nextend: icons\n": refused("'extend' is no key", "did you mean 'extends'?"),
+    "environment: mine/\nExtends: icons\n": refused("'Extends' is no key", "environment or extends"),
 }
 """``globals.yml`` of the environment ``mine`` → whether it is used."""
 
 
 @pytest.mark.parametrize("content", ENVIRONMENTS)
 def test_an_environment_of_ones_own(tmp_path, content):
-    (tmp_path / "mine").mkdir()
+    for name in ("mine", "icons"):
+        (tmp_path / name).mkdir()
     if content is not None:
         (tmp_path / "mine/globals.yml").write_text(content)
     check(lambda: check_environment(tmp_path / "mine") or TAKEN, ENVIRONMENTS[content])
@@ -114,7 +119,11 @@ def test_the_projects_own_files_are_fine():
 
 
 @pytest.mark.parametrize(
-    ("text", "read"), [("10", ""), ("0", ""), ("007", ""), ("-010", "-8"), ("1_0", ""), ("3:5:1", "11101")]
+    ("text", "read"),
+    [
+        *(("10", ""), ("0", ""), ("007", ""), ("-010", "-8"), ("3:5:1", "11101"), ("-3", "")),
+        *(("1_0", "10"), ("1_000", ""), ("+1", "1"), ("0x1F", "31"), ("0b11", "3"), ("cat_1", "")),
+    ],
 )
 def test_numbers_of_another_base(text, read):
     assert misread(text).partition(" is ")[2].partition(" in YAML")[0] == read

@@ -164,7 +164,7 @@ def test_an_image_may_be_laid_on_black_instead(tmp_path):
     expected = np.zeros((6, 6), np.uint8)
     expected[2:4, 1:4] = 9
     np.testing.assert_array_equal(images.images[0, 0], expected)
-    with pytest.raises(InvalidParameter, match=r"'pad': an image has 3×2 pixels, more than source.side 2"):
+    with pytest.raises(InvalidParameter, match=r"'pad': cats/a.png has 3×2 pixels, more than source.side 2"):
         read_folder(of(tmp_path, side=2, fit="pad"))
 
 

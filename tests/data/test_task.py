@@ -160,3 +160,19 @@ def test_what_cannot_be_answered_is_refused(change, asked, said):
     data = MANIFEST.drop(columns="prompt") if change is None else MANIFEST.assign(**change)
     with pytest.raises(InvalidRequest, match=said):
         task_of(asked, manifest=data)
+
+
+def test_an_exact_copy_of_a_training_image_is_not_unseen():
+    """Image 7 is of the test split, of class 1, and image 3 of class 0."""
+    copied = MANIFEST.assign(sha256=[IDS[4] if name == IDS[7] else name for name in IDS])
+    for manifest, forgotten, retained in ((MANIFEST, 1, 2), (copied, 0, 2)):
+        task = task_of(ForgetRequest(classes=[1]), captions=NO_CAPTIONS, manifest=manifest)
+        assert (len(task.unseen()), len(task.unseen_retained())) == (forgotten, retained)
+
+
+def test_a_sentence_that_the_text_encoder_reads_as_an_erased_one_is_not_new():
+    """CLIP's tokenizer knows no capital letters, and no spaces but one."""
+    for template in ("A {}", "a  {} "):
+        found = roles(task_of(ForgetRequest(prompts=["dog"], templates=[template])))
+        assert found["a dog"] == found[template.replace("{}", "dog")] == "erase"
+        assert found["the dog"] == "forget"

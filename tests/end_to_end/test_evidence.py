@@ -146,6 +146,11 @@ def test_what_was_edited_is_no_evidence(own, quick_run, file, pipelines):
         quick_run.refuses(own, f"--pipeline={pipeline}", said=[name])
 
 
+def test_a_file_that_is_not_of_a_model_is_not_signed_with_it(own, quick_run):
+    (own / Path(WEIGHTS).parent / "weights.bin").write_bytes(b"anything")
+    quick_run.refuses(own, "--pipeline=sign", said=["weights.bin is not of a model", "move it"])
+
+
 def test_every_file_of_an_audit_is_recorded(audited):
     folder = audited[0] / AUDITED
     assert {path.name for path in folder.iterdir()} == {

@@ -113,7 +113,6 @@ def test_the_first_missing_input_is_the_model(tmp_path):
         MissingInput, match=r"^base_model: .*base_model is missing: run `dvc pull .*`, or train"
     ):
         check(["images", "base_model"], catalog=missing)
-    check(["source_report"], catalog={"source_report": JSONDataset(filepath=str(tmp_path / "source.json"))})
 
 
 def test_a_training_that_cannot_run_here_is_refused(monkeypatch):

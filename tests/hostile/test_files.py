@@ -54,6 +54,10 @@ IDS = {
     b"id\n2\n\n\n3\n\n": [2, 3],
     b"id,class\n2,cats\n,\n,\n": [2],
     b"id\n2,\n3,,,\n": [2, 3],
+    b"id,label\n2,0\n": [2],
+    b"id,label\n2,1\n": refused("line 2", "label '1'", "'000002' is of '0'", "mend the row"),
+    b"id;class\n2;dogs\n": refused("line 2", "class 'dogs'", "'000002' is of 'cats'", "mend the row"),
+    b"id\n1.000\n": refused("'1.000'", "not in the manifest's `id` column"),
     b"id\n000000\n": [0, 1],
     b"id\n0\n1\n": [0, 1],
     b"id\n2": [2],
@@ -204,8 +208,20 @@ FOLDERS = {
     "a class of texts": (beside("owls/a.txt"), refused("owls has no image", "1 files were skipped")),
     "images one folder deeper": (
         only("train/cats/0.png", "train/dogs/0.png", "val/cats/0.png"),
-        refused("train has no image", "try source.path=", "/train"),
+        refused("the folders train, val are splits, not classes", "try source.path=", "/train"),
     ),
+    "splits without classes": (
+        only("Train/0.png", "test/0.png"),
+        refused("the folders Train, test are splits, not classes", "one folder for each class"),
+    ),
+    "a class whose disk is away": (
+        lambda root: (two_classes(root), (root / "owls").symlink_to(root / "nowhere")),
+        refused("owls is a link to nothing", "mount its target"),
+    ),
+    "a class that is still packed": (beside("owls.zip"), refused("owls.zip is an archive", "unpack it")),
+    "images of no class": (beside("0.png", "readme.txt"), CLASSES),
+    "a name with a space behind it": (only("cats/0.png", "cats /0.png"), refused("one name", "rename one")),
+    "é in two forms": (only("caf\u00e9/0.png", "cafe\u0301/0.png"), refused("the form of é", "rename one")),
     "style and object": (
         only("Cubism/Cats/0.jpg", "Cubism/Dogs/0.jpg", "Pop/Cats/0.jpg"),
         refused("Cubism has no image", "try source.path="),
@@ -412,6 +428,10 @@ def test_captions_in_a_file(tmp_path, what):
 WORDS = {
     "of these classes": ({0: ["cat"], 1: ["dog"]}, ["a cat", "a dog"]),
     "with the class among synonyms": ({0: ["kitten", "cats"], 1: ["dogs"]}, ["a cats", "a dogs", "a kitten"]),
+    "that contain the other class": (
+        {0: ["wildcats"], 1: ["dog"]},
+        refused("captions.words: class 0 is 'cats'", "'wildcats'"),
+    ),
     "of more classes": ({0: ["cat"], 1: ["dog"], 2: ["fox"]}, ["a cat", "a dog"]),
     "of the digits": ({0: ["zero"], 1: ["one"]}, refused("captions.words: class 0 is 'cats'", "'zero'")),
     "of classes in another order": ({0: ["dog"], 1: ["cat"]}, refused("class 0 is 'cats'", "'dog'")),

@@ -23,6 +23,7 @@ from erasediff_pipeline.evidence.recorded import (
     FILES,
     check_files,
     check_run,
+    hash_judge,
     hash_model,
     hash_results,
     list_files,
@@ -209,7 +210,7 @@ class Result:
         self.metrics = {"method": "esd", "erased": {"fid": 10.0, "forget_accuracy": 0.3}}
         self.curves = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.4]})
         self.base, self.erased = pixels(0), pixels(9)
-        self.model = ModelWithHistory(pipeline, ASKED[:1])
+        self.model, self.judge = ModelWithHistory(pipeline, ASKED[:1]), Classifier(classes=3)
         recorded = {"cost": {"steps": 100}, "provenance": {"parameters": {"seed": 0}}}
         self.run = seal(recorded | {"results": self.hashes()})
         for name in AUDITED:
@@ -217,7 +218,8 @@ class Result:
         (folder / FILES).write_text(json.dumps(list_files(folder, self.run)))
 
     def hashes(self):
-        return hash_results(self.metrics, self.curves, self.base, self.erased) | hash_model(self.model)
+        found = hash_results(self.metrics, self.curves, self.base, self.erased)
+        return found | hash_model(self.model) | hash_judge(self.judge)
 
     def check(self):
         check_run(self.run, self.hashes(), "audit.model: 'esd'")
@@ -277,6 +279,7 @@ EVIDENCE = {
     "with better samples of the erased model": (edit("erased", pixels(0)), differs("erased_samples")),
     "with one weight changed": (one_weight, differs("the model")),
     "with another noise schedule": (schedule, differs("the model")),
+    "with another judge": (edit("judge", Classifier(classes=3)), differs("the classifier")),
     "without a history": (
         lambda result: edit("model", ModelWithHistory(result.model.pipeline))(result),
         differs(HISTORY),

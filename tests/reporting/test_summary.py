@@ -1,7 +1,8 @@
+import pandas as pd
 import pytest
 
 from erasediff_pipeline.config.metrics import METRICS
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.reporting.summary import (
     build_table,
     describe_drawn,
@@ -16,8 +17,7 @@ from tests.reporting.conftest import text_of
 
 
 def test_classes_have_the_names_of_their_source(metrics):
-    rows = [{"label": 0, "name": "Coat"}, {"label": 3, "name": "3"}, {"label": 7, "name": "Bag"}]
-    names = names_in({"classes": rows})
+    names = names_of(pd.DataFrame({"label": [0, 3, 7, 0], "class": ["Coat", "3", "Bag", "Coat"]}))
     assert [row[0] for row in list_rows(metrics, names)[1:3]] == ["… of class 0 Coat", "… of class 3"]
 
 

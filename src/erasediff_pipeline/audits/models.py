@@ -1,5 +1,6 @@
 """The models that an audit examines."""
 
+import json
 import logging
 import shlex
 from collections.abc import Callable
@@ -97,6 +98,25 @@ def check_erased_model(
             f"{asked.in_words()}: run its pipeline for that request, or set forget to the other one"
             f"{command if 'forget.' in parameters else ' in conf/local/parameters.yml'}"
         )
+
+
+def name_other_settings(of_run: dict[str, Any], asked: dict[str, Any], model: str) -> None:
+    """Warn of an audit that draws or measures otherwise than the run whose figures stand beside its own.
+
+    Args:
+        of_run: Parameters in the run's provenance.
+        asked: Those of the audit, as ``settings_of`` gives them.
+        model: ``audit.model``, for the message.
+    """
+    for section in ("seed", "sampling", "evaluation"):
+        before, now = of_run.get(section), json.loads(json.dumps(asked.get(section)))
+        if isinstance(now, dict) and isinstance(before, dict):
+            names = [key for key in now if now[key] != before.get(key) and key != "batch_size"]
+            differ = [(f"{section}.{key}", now[key], before.get(key)) for key in names]
+        else:
+            differ = [(section, now, before)] if now != before else []
+        for key, value, was in differ:
+            logger.warning("%s is %s in this audit, and was %s in the run of %s", key, value, was, model)
 
 
 def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:

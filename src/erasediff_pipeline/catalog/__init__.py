@@ -6,7 +6,6 @@ from erasediff_pipeline.catalog.models import ClassifierFolder, PipelineFolder
 from erasediff_pipeline.catalog.registered_model import RegisteredModel, RegisteredVerdict
 from erasediff_pipeline.catalog.requests import RequestDataset
 from erasediff_pipeline.catalog.run_record import RunRecord
-from erasediff_pipeline.catalog.source_report import SourceReport
 from erasediff_pipeline.catalog.stores import ImageStoreDataset, TrialStoreDataset
 from erasediff_pipeline.catalog.workspace import WorkspaceDataset
 
@@ -20,7 +19,6 @@ __all__ = [
     "RegisteredVerdict",
     "RequestDataset",
     "RunRecord",
-    "SourceReport",
     "TrialStoreDataset",
     "WorkspaceDataset",
 ]

@@ -14,6 +14,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    def unread(self) -> dict[str, str]:
+        """Fields that other ones make idle, and why."""
+        return {}
+
     @field_validator("*", mode="before")
     @classmethod
     def _no_number(cls, value: Any, info: ValidationInfo) -> Any:

@@ -1,5 +1,6 @@
 """The data and the forget request."""
 
+import unicodedata
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -27,10 +28,8 @@ class CaptionSettings(Settings):
             if not words:
                 raise ValueError(f"class {label} has no words: name at least one")
             for word in words:
-                if seen.setdefault(word.lower(), label) != label:
-                    raise ValueError(
-                        f"word {word!r} is a word of class {seen[word.lower()]} and of class {label}"
-                    )
+                if (other := seen.setdefault(plain_text(word), label)) != label:
+                    raise ValueError(f"word {word!r} is a word of class {other} and of class {label}")
         return self
 
 
@@ -39,6 +38,11 @@ def check_templates(templates: list[str]) -> None:
     for template in templates:
         if template.count("{}") != 1:
             raise ValueError(f"template {template!r}: expected a sentence with one {{}} in place of the word")
+
+
+def plain_text(text: str) -> str:
+    """A text as a tokenizer may see it: in one form of é, one case, and with single spaces."""
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
 
 
 class ForgetRequest(Settings):
@@ -79,12 +83,20 @@ class ForgetRequest(Settings):
         if self.prompts is not None and not all(word.strip() for word in self.prompts or [""]):
             raise ValueError("prompts is empty, or has an empty word: name at least one word")
         check_templates(self.templates)
-        erased = {t.replace("{}", word) for t in self.templates for word in self.prompts or []}
-        if self.anchor_prompt in erased:
+        erased = {plain_text(t.replace("{}", word)) for t in self.templates for word in self.prompts or []}
+        if self.anchor_prompt is not None and plain_text(self.anchor_prompt) in erased:
             raise ValueError(
                 f"anchor_prompt {self.anchor_prompt!r} is one of the prompts to forget: name another"
             )
         return self
+
+    def unread(self) -> dict[str, str]:
+        idle = {}
+        if self.ids_file is None:
+            idle["duplicates"] = "it is for forget.ids_file"
+        if self.prompts is None:
+            idle |= dict.fromkeys(("templates", "anchor_prompt"), "it is for forget.prompts")
+        return idle
 
 
 class GenerateSettings(Settings):

@@ -8,23 +8,28 @@ from pathlib import Path
 
 import yaml
 
-from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.errors import InvalidParameter, did_you_mean
 from erasediff_pipeline.paths import relative
 
 logger = logging.getLogger(__name__)
+GLOBALS = ("environment", "extends")
+"""Keys of ``globals.yml``."""
 OTHERS = ("dvc.yaml", "mlflow.yml", "logging.yml")
 """Files of other programs."""
 NUMBERS = {
     r"[+-]?0[0-7_]*[0-7]": "write it without the leading zero",
     r"[+-]?[1-9]\d*(:[0-5]?\d)+": "write a list as [3, 5], or in quotes as '3 5'",
+    r"[+-]?\d[\d_]*_[\d_]*|[+-]?0[xb][\da-fA-F_]+|\+\d+": "write the number in digits, or a name in quotes",
 }
-"""Forms of a number that YAML reads with another base than 10."""
+"""Forms of an integer that YAML reads, and that a reader may take for another one, or for a name."""
 
 
 def misread(text: str) -> str:
-    """What YAML makes of a number that it reads with another base than 10, and a remedy; else empty."""
+    """What YAML makes of an integer that is not written plainly, and a remedy; else empty."""
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}(_\d{3})+", text):
+        return ""  # thousands
     for form, remedy in NUMBERS.items():
-        if re.fullmatch(form, text) and str(read := yaml.safe_load(text)) != (text.lstrip("+0") or "0"):
+        if re.fullmatch(form, text) and str(read := yaml.safe_load(text)) != (text.lstrip("0") or "0"):
             return f"{text!r} is {read} in YAML: {remedy}"
     return ""
 
@@ -58,7 +63,8 @@ def check_environment(folder: Path) -> None:
             or an empty one to work on the data of ``conf/base``.
 
     Raises:
-        InvalidParameter: It says something else, or ``extends`` is no name.
+        InvalidParameter: It says something else, ``extends`` names no other environment, or it has another
+            key.
     """
     file = folder / "globals.yml"
     said = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
@@ -68,8 +74,17 @@ def check_environment(folder: Path) -> None:
             f"{relative(file)}: environment: {place!r}: expected '{folder.name}/', or '' to use and replace "
             "the data and results of conf/base"
         )
-    if not isinstance(parent := said.get("extends", ""), str):
-        raise InvalidParameter(f"{relative(file)}: extends: {parent!r}: expected one environment's name")
+    for key in said:
+        if key not in GLOBALS:
+            near = did_you_mean(str(key), GLOBALS)
+            raise InvalidParameter(f"{relative(file)}: {key!r} is no key of it{near}: {' or '.join(GLOBALS)}")
+    others = sorted(place.name for place in folder.parent.iterdir() if place.is_dir() and place != folder)
+    if (parent := said.get("extends")) is not None and parent not in others:
+        near = did_you_mean(str(parent), others)
+        raise InvalidParameter(
+            f"{relative(file)}: extends: {parent!r}: expected another environment{near}: "
+            f"one of {', '.join(others)}"
+        )
 
 
 def check_file(file: Path) -> None:

@@ -1,8 +1,9 @@
 """Evaluation on a list of prompts."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from erasediff_pipeline.config.base import ModelFolder, Settings, as_list
 
@@ -15,6 +16,13 @@ class PromptListSettings(Settings):
     file: str | None = None
     """CSV with one row for each image: the column ``prompt``, and optionally ``case_number``,
     ``evaluation_seed``, ``evaluation_guidance`` and ``class``, see ``data.prompt_list``."""
+
+    @field_validator("file")
+    @classmethod
+    def _names_a_folder(cls, file: str | None) -> str | None:
+        if file is not None and Path(file).stem.startswith("."):
+            raise ValueError(f"{file!r}: results get the file's name, which begins with a dot: rename it")
+        return file
 
     model: ModelFolder = "erasediff"
     """The erased model, a folder of ``data/06_models``; it is compared with ``base``."""

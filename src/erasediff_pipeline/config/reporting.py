@@ -26,6 +26,8 @@ class TrackingSettings(Settings):
     @field_validator("registered_model")
     @classmethod
     def _only_method(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("empty: use a name, or null to register nothing")
         if value is not None and re.search(r"[{}/:]", value.replace("{method}", "")):
             raise ValueError("use a name without / and :, and no placeholder but {method}")
         return value

@@ -208,6 +208,12 @@ class DenoiserSettings(Settings):
         return self
 
     @model_validator(mode="after")
+    def _noise_grows(self) -> "DenoiserSettings":
+        if self.beta_start > self.beta_end:
+            raise ValueError(f"beta_start {self.beta_start}: expected at most beta_end, {self.beta_end}")
+        return self
+
+    @model_validator(mode="after")
     def _pixels_have_a_range(self) -> "DenoiserSettings":
         if self.thresholding and self.text_to_image is not None:
             raise ValueError(

@@ -21,7 +21,7 @@ def check_words(names: Mapping[int, str], captions: CaptionSettings) -> None:
 
     Args:
         names: Name of each class, by label.
-        captions: A word of a class must be part of its name, or its name part of a word.
+        captions: A word of a class must be a word of its name, or its name be in it, but for a plural.
 
     Raises:
         InvalidParameter: A class has words, none of which has to do with its name.
@@ -32,7 +32,8 @@ def check_words(names: Mapping[int, str], captions: CaptionSettings) -> None:
 
     for label, words in captions.words.items():
         name = plain(names.get(label, ""))
-        if name and not any(name in word or word in name for word in map(plain, words)):
+        pairs = [pair for word in words for pair in ((name, plain(word)), (plain(word), name))]
+        if name and not any(re.search(rf"\b{re.escape(one)}(s|es)?\b", other) for one, other in pairs if one):
             raise InvalidParameter(
                 f"captions.words: class {label} is {names[label]!r}: expected {names[label]!r} among its "
                 f"words, found {', '.join(map(repr, words))}"

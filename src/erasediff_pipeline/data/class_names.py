@@ -1,16 +1,10 @@
 """Names of the classes."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 NO_NAMES: Mapping[int, str] = {}
-
-
-def names_in(source_report: dict[str, Any]) -> dict[int, str]:
-    """Read the names of the classes, by label, from ``source.json``."""
-    return {row["label"]: row["name"] for row in source_report["classes"]}
 
 
 def names_of(manifest: pd.DataFrame) -> dict[int, str]:

@@ -24,6 +24,10 @@ SYSTEM = (
     *("$RECYCLE.BIN", "System Volume Information", "lost+found", "__pycache__"),
 )
 """What operating systems leave in folders, beside hidden files."""
+ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".tif", ".tiff", ".webp", ".gif"}
+SPLITS = {"train", "training", "test", "testing", "val", "valid", "validation", "dev"}
+"""Names of folders that data sets have above those of classes."""
 UNREADABLE = (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 """What Pillow raises for a damaged file; a broken chunk of a PNG is a ``SyntaxError``."""
 EXPECTED = "expected a folder with one folder for each class: <path>/<class>/<file>"
@@ -51,10 +55,12 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
     if not root.is_dir():
         raise MissingInput(f"source.path: {root}: {EXPECTED}")
     found, labels = Found([]), []
-    folders = [entry for entry in _entries(root, root, found) if entry.is_dir()]
+    entries = _entries(root, root, found)
+    folders = [entry for entry in entries if entry.is_dir()]
     found.names = [folder.name for folder in folders]
     if not folders:
         raise MissingInput(f"source.path: {root} has no folder: {EXPECTED}")
+    _check_classes(root, entries, found.names)
 
     def images() -> Iterator[np.ndarray]:
         files = [(f, label) for label, folder in enumerate(folders) for f in _entries(folder, root, found)]
@@ -64,7 +70,7 @@ def read_folder(settings: SourceSettings) -> tuple[LabelledImages, Found]:
                 if file.exists() and not file.is_file():  # a named pipe would be waited for
                     raise ValueError("no file")
                 with Image.open(file, formats=FORMATS) as image:
-                    pixels = fit_image(image, settings)
+                    pixels = fit_image(image, settings, name)
                     size = f"{image.width}×{image.height}"
             except UNREADABLE as error:
                 found.skipped[name] = " ".join(str(error).split()) or type(error).__name__
@@ -101,6 +107,34 @@ def _entries(folder: Path, root: Path, found: Found) -> list[Path]:
     return kept
 
 
+def _check_classes(root: Path, entries: list[Path], names: list[str]) -> None:
+    """Refuse a folder of which a class would be missing, or would be no class; name loose images.
+
+    Raises:
+        MissingInput: A class is a broken link or still an archive, the folders are splits, or two of them
+            have one name but for spaces or the form of é.
+    """
+    for entry in entries:
+        if not entry.exists():
+            raise MissingInput(f"source.path: {entry} is a link to nothing: mount its target, or remove it")
+        if entry.is_file() and entry.suffix.lower() in ARCHIVES:
+            raise MissingInput(f"source.path: {entry} is an archive: unpack it, or move it away")
+    if set(map(str.lower, names)) <= SPLITS:
+        raise MissingInput(
+            f"source.path: {root}: the folders {', '.join(names)} are splits, not classes: try "
+            f"source.path={root / names[0]}, or one folder for each class"
+        )
+    forms: dict[str, str] = {}
+    for name in names:
+        if (other := forms.setdefault(unicodedata.normalize("NFC", name).strip(), name)) != name:
+            raise MissingInput(
+                f"source.path: {root}: the folders {other!r} and {name!r} have one name, but for spaces or "
+                "the form of é: rename one"
+            )
+    if loose := [entry.name for entry in entries if entry.suffix.lower() in SUFFIXES and entry.is_file()]:
+        logger.warning("%d images in %s are of no class, first %s: skipped", len(loose), root, loose[0])
+
+
 def _without_image(folder: Path, root: Path, found: Found) -> str:
     """Say that a class has no image, and where images are, if they are deeper."""
     said = f"source.path: {folder} has no image: expected at least one of {', '.join(FORMATS)}"
@@ -111,7 +145,7 @@ def _without_image(folder: Path, root: Path, found: Found) -> str:
     return f"{said}; {len(reasons)} files were skipped, the last one: {reasons[-1]}" if reasons else said
 
 
-def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
+def fit_image(image: Image.Image, settings: SourceSettings, name: str = "an image") -> np.ndarray:
     """Convert one image to ``[3 or 1, side, side]`` uint8; it keeps its size if ``side`` is null.
 
     Raises:
@@ -132,7 +166,7 @@ def fit_image(image: Image.Image, settings: SourceSettings) -> np.ndarray:
     if side is not None and settings.fit == "pad":
         if max(image.size) > side:
             raise InvalidParameter(
-                f"source.fit: 'pad': an image has {image.width}×{image.height} pixels, more than source.side "
+                f"source.fit: 'pad': {name} has {image.width}×{image.height} pixels, more than source.side "
                 f"{side}: use 'crop'"
             )
         left, top = (side - image.width) // 2, (side - image.height) // 2

@@ -1,6 +1,7 @@
 """Captions of your own images, in a file beside the folders of the classes."""
 
 import json
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,6 +44,8 @@ def read_captions(root: Path, files: list[str]) -> list[str]:
                 f"{file}, line {line}: {name!r} has a text already: keep one text for each image"
             )
         texts[path] = text
+    forms = {unicodedata.normalize("NFC", path): text for path, text in texts.items()}
+    texts |= {name: forms[plain] for name in files if (plain := unicodedata.normalize("NFC", name)) in forms}
     without = [name for name in files if not texts.get(name, "").strip()]
     if without:
         unknown = sorted(set(texts) - set(files))

@@ -33,7 +33,13 @@ def labels_of_classes(classes: Iterable[int | str], manifest: pd.DataFrame) -> l
     Raises:
         InvalidRequest: A name is unknown, or a number is the label of one class and the name of another.
     """
-    names = {_plain(name): label for label, name in names_of(manifest).items()}
+    names: dict[str, int] = {}
+    for label, name in names_of(manifest).items():
+        if (other := names.setdefault(_plain(name), label)) != label:
+            raise InvalidRequest(
+                f"forget.classes: classes {other} and {label} are both {_plain(name)!r}, but for spaces or "
+                "the form of é: rename a folder, and run `kedro run --pipeline=prepare`"
+            )
     parts = [part for asked in classes for part in _split(str(asked), names)]
     return [_label_of(part, names, sorted(manifest["label"].unique().tolist())) for part in parts]
 
@@ -50,7 +56,11 @@ def _split(asked: str, names: Mapping[str, int]) -> list[str]:
 def _label_of(asked: str, names: Mapping[str, int], numbers: list[int]) -> int:
     if re.fullmatch(r"[+-]?\d+", asked):
         number = int(asked)
-        named = [label for name, label in names.items() if name.isdecimal() and int(name) == number]
+        named = [
+            label
+            for name, label in names.items()
+            if name == asked or (name.isdecimal() and int(name) == number)
+        ]
         if number in numbers and [number] != named != []:
             known = ", ".join(f"{label} is {name!r}" for name, label in names.items())
             raise InvalidRequest(
@@ -87,7 +97,7 @@ def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
     if "id" in table:
         ids = _match_ids(table["id"].str.strip(), manifest, where)
         if "file" in table and "file" in manifest:
-            files = _match_files(table["file"].str.strip(), manifest, where)
+            files = _match_files(table["file"], manifest, where)
             for line, by_id, by_file in zip(table.index, ids, files, strict=True):
                 if by_id != by_file:
                     raise InvalidRequest(
@@ -95,11 +105,20 @@ def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
                         "out one of the columns"
                     )
     elif "file" in table and "file" in manifest:
-        ids = _match_files(table["file"].str.strip(), manifest, where)
+        ids = _match_files(table["file"], manifest, where)
     elif "file" in table:
         raise InvalidRequest(f"{where}: images of this source have no files: name them by `id`")
     else:
         raise InvalidRequest(f"{where} has the columns {list(table)}: expected an `id` or a `file` column")
+    for column in ("label", "class"):
+        if column in table and column in manifest:
+            of_id = manifest.set_index("id")[column].astype(str)
+            for line, name, said in zip(table.index, ids, table[column].str.strip(), strict=True):
+                if _plain(said) not in ("", _plain(of_id[name])):
+                    raise InvalidRequest(
+                        f"{where}, line {line}: {column} {said!r}, but image {name!r} is of {of_id[name]!r}: "
+                        "mend the row, or leave out the column"
+                    )
     repeated = sorted(name for name, count in Counter(ids).items() if count > 1)
     if repeated:
         raise InvalidRequest(f"{where} repeats {some(repeated)}: name each image once")
@@ -111,7 +130,7 @@ def _match_ids(names: pd.Series, manifest: pd.DataFrame, where: str) -> list[str
     found: list[str] = []
     unknown: list[str] = []
     for name in names:
-        number = re.fullmatch(r"(\d+)(\.0*)?", name)
+        number = re.fullmatch(r"(\d+)(\.0{0,2})?", name)  # 1.000 may be a thousand
         padded = number[1].zfill(DIGITS) if number else name
         match = name if name in known else padded
         (found if match in known else unknown).append(match if match in known else name)
@@ -125,9 +144,12 @@ def _match_files(names: pd.Series, manifest: pd.DataFrame, where: str) -> list[s
     by_name: dict[str, list[str]] = {}
     for path in by_path:
         by_name.setdefault(path.rsplit("/", 1)[-1], []).append(path)
+    plain: dict[str, str] = {_plain(known): known for known in (*by_path, *by_name)}  # é may have two forms
     found = []
     for name in names:
         path = name.replace("\\", "/").removeprefix("./")
+        if path not in by_path and path not in by_name:
+            path = plain.get(_plain(path), path)
         matches = [path] if path in by_path else by_name.get(path, [])
         if not matches:
             nearest = get_close_matches(path, by_path, 1) or get_close_matches(path, by_name, 1)

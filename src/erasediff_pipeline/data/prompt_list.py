@@ -99,7 +99,7 @@ def labels_of(prompt_list: pd.DataFrame, captions: CaptionSettings) -> pd.Series
         InvalidParameter: The class of a row is not a word of ``captions.words``.
     """
     labels = {word.casefold(): label for label, words in captions.words.items() for word in words}
-    found = prompt_list["class"].str.casefold().map(labels)
+    found = prompt_list["class"].str.strip().str.casefold().map(labels)
     if found.isna().any():
         row = prompt_list[found.isna()].iloc[0]
         raise InvalidParameter(

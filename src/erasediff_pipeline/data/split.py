@@ -111,8 +111,10 @@ def _classes_of_words(words: list[str], captions: CaptionSettings) -> list[int]:
     known = {word: label for label, of_label in captions.words.items() for word in of_label}
     unknown = [word for word in words if word not in known]
     if unknown:
+        several = all(part in known for part in unknown[0].split())
+        hint = "; several words stand in a file of conf/, as [three, seven]" if several else ""
         raise InvalidRequest(
-            f"forget.prompts: {some(unknown)} not in captions.words: choose from {', '.join(known)}"
+            f"forget.prompts: {some(unknown)} not in captions.words: choose from {', '.join(known)}{hint}"
         )
     return sorted({known[word] for word in words})
 

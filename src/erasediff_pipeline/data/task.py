@@ -74,14 +74,12 @@ class ForgetTask:
 
     def unseen(self) -> LabelledImages:
         """Images of the request's classes that no model was trained on, under their conditions."""
-        test = self.manifest["split"] == "test"
-        return self._under_conditions(test & self.manifest["label"].isin(self.request.classes))
+        return self._under_conditions(self._unseen & self.manifest["label"].isin(self.request.classes))
 
     def unseen_retained(self) -> LabelledImages:
         """Images of the retained classes that no model was trained on, under their conditions."""
         retained = self.manifest["label"][self._side("retain")]
-        test = self.manifest["split"] == "test"
-        return self._under_conditions(test & self.manifest["label"].isin(retained))
+        return self._under_conditions(self._unseen & self.manifest["label"].isin(retained))
 
     def plan(self, settings: EvaluationSettings) -> pd.DataFrame:
         """The condition of each sample to draw: ``label``, ``role``, ``number``, ``draw``."""
@@ -108,6 +106,12 @@ class ForgetTask:
         """Number of the anchor prompt; None if the request has none."""
         prompt = self.request.anchor_prompt
         return None if prompt is None else number_of(self.conditions, prompt)
+
+    @property
+    def _unseen(self) -> pd.Series:
+        """The test split without exact copies of training images."""
+        test = self.manifest["split"] == "test"
+        return test & ~self.manifest["sha256"].isin(self.manifest["sha256"][~test])
 
     def _side(self, name: str) -> pd.Series:
         return self.manifest["id"].isin(self.split["id"][self.split["set"] == name])

@@ -58,7 +58,7 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
     for name in sorted(name for name in pipeline.components if name.startswith("tokenizer")):
         tokenizer = getattr(pipeline, name)
         if tokenizer := getattr(tokenizer, "tokenizer", tokenizer):  # a processor has one
-            parts.append(json.dumps([tokenizer.get_vocab(), tokenizer.model_max_length], sort_keys=True))
+            parts.append(json.dumps([tokenizer.backend_tokenizer.to_str(), tokenizer.model_max_length]))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

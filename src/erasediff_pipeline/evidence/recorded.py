@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import nn
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import fingerprint_pipeline
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.fingerprint import hash_json
-from erasediff_pipeline.hashing import hash_files, hash_images
+from erasediff_pipeline.hashing import hash_files, hash_images, hash_weights
 from erasediff_pipeline.paths import relative
 
 SEAL = "sha256"
@@ -44,6 +45,11 @@ def hash_results(
     }
 
 
+def hash_judge(classifier: nn.Module) -> dict[str, str]:
+    """SHA-256 of the weights of the classifier that judged a run's samples."""
+    return {"the classifier": hash_weights(classifier)}
+
+
 def hash_model(model: ModelWithHistory) -> dict[str, str]:
     """SHA-256 of all that decides a model's images, and of its history."""
     return {
@@ -57,7 +63,7 @@ def check_run(run: dict[str, Any], found: dict[str, str], where: str) -> None:
 
     Args:
         run: ``run.json``.
-        found: Hashes of the results, see ``hash_results`` and ``hash_model``.
+        found: Hashes of the results, see ``hash_results``, ``hash_model`` and ``hash_judge``.
         where: The key that names the model, and its value.
 
     Raises:

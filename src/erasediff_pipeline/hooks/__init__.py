@@ -8,10 +8,12 @@ from erasediff_pipeline.hooks.parts import CheckPart
 from erasediff_pipeline.hooks.processes import FollowFirstProcess, SyncProcesses
 from erasediff_pipeline.hooks.rollback import RollBack
 from erasediff_pipeline.hooks.summary import ShowSummary
+from erasediff_pipeline.hooks.unread import CheckRead
 
 __all__ = [
     "CheckInputs",
     "CheckPart",
+    "CheckRead",
     "DeclarePlaces",
     "EnforceGates",
     "FollowFirstProcess",

@@ -31,8 +31,8 @@ from erasediff_pipeline.training.acceleration import choose_kernels
 from erasediff_pipeline.training.checks import check_trainings
 
 logger = logging.getLogger(__name__)
-OPTIONAL = {"source_report", "audit.folder", "release.model_run"}
-"""Inputs that a run does without, or makes itself: without ``source_report`` classes have only numbers."""
+OPTIONAL = {"audit.folder", "release.model_run"}
+"""Inputs that a run does without, or makes itself."""
 
 
 class CheckInputs:
@@ -117,10 +117,14 @@ class CheckInputs:
             )
 
     @hook_impl
-    def after_node_run(self, outputs: dict[str, Any]) -> None:
-        """Check the request as soon as the manifest is made, before a base model is trained."""
+    def after_node_run(self, outputs: dict[str, Any], catalog: CatalogProtocol) -> None:
+        """Check what is made in the run as soon as it is there, before a base model is trained."""
         if self.asks_later and "manifest" in outputs:
             split_by_request(outputs["manifest"], self.parameters.forget, (), self.parameters.captions)
+        if self.parameters.denoiser.pretrained and "base_model" in outputs and catalog.exists("images"):
+            model, where = wrap(outputs["base_model"].pipeline), place_of(catalog, "base_model")
+            check_condition(model, where, self.parameters.captions)
+            check_shape(model, where, catalog.load("images"))
 
 
 def _check_existence(

@@ -8,7 +8,7 @@ from kedro.pipeline import Pipeline
 from rich.console import Console
 from rich.table import Table
 
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.hooks.datasets import place_of
 from erasediff_pipeline.reporting.audit import build_audit_table
@@ -27,7 +27,7 @@ class ShowSummary:
         place = partial(place_of, catalog)
 
         def classes() -> dict[int, str]:
-            return names_in(catalog.load("source_report"))
+            return names_of(catalog.load("manifest"))
 
         for name in sorted(made):
             method = name.removesuffix(".metrics")

@@ -166,6 +166,7 @@ def tile(samples: LabelledImages, columns: int) -> np.ndarray:
     """Tile the first images of each class, one row per class: ``[H, W]`` or ``[H, W, 3]`` uint8."""
     channels, height, width = samples.shape
     classes = samples.classes
+    columns = min(columns, max((samples.labels == label).sum() for label in classes))
     canvas = np.full((len(classes) * (height + 1), columns * (width + 1), channels), 255, dtype=np.uint8)
     for row, label in enumerate(classes):
         for column, image in enumerate(samples.images[samples.labels == label][:columns]):

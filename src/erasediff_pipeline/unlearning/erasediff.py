@@ -37,43 +37,12 @@ from erasediff_pipeline.training.gradients import dot, gradients_of
 from erasediff_pipeline.training.losses import training_loss
 from erasediff_pipeline.training.method import Batch, TrainingData, autocast
 from erasediff_pipeline.training.store import FeatureStore
+from erasediff_pipeline.unlearning.control import EPSILON, ETA, IDLE, Control, find_lambda
 from erasediff_pipeline.unlearning.labels import draw_other_class, next_class, retained_classes
 from erasediff_pipeline.unlearning.unseen import WEIGHT, as_unseen, draw_times, unseen_factors
 
-EPSILON = 1e-12
-"""Keeps λ finite if the forget gradient vanishes."""
-
-ETA = {"grad_norm": 1.0, "value_gap": 10.0, "cosine": 1.0, "fixed": 0.0}
-"""η by control. On the digits the gap is about a tenth of ‖∇L_f‖²: both then give a λ of about 1."""
-
 Predict = Callable[[DiffusionModel, Noised], Tensor]
 """The model, or a copy of it → its predictions under the forgotten condition."""
-
-
-def find_lambda(
-    control: str, inner: float, retain_norm: float, forget_norm: float, a: float, fixed: float
-) -> float:
-    """λ, the weight of the forget gradient.
-
-    Args:
-        control: ``fixed``, ``cosine``, ``grad_norm`` or ``value_gap``; the last two use the formula above.
-        inner: ⟨∇L_r, ∇L_f⟩.
-        retain_norm: ‖∇L_r‖.
-        forget_norm: ‖∇L_f‖.
-        a: η‖∇L_f‖² (``grad_norm``), η times the value gap (``value_gap``), or η (``cosine``).
-        fixed: λ under ``fixed``.
-
-    Returns:
-        λ ≥ 0, or NaN if an argument is NaN, so that the loop sees a gradient that is not finite.
-    """
-    if control == "fixed":
-        return fixed
-    if control == "cosine":
-        return max(a - inner / (retain_norm * forget_norm + EPSILON), 0.0)
-    return max((a - inner) / (forget_norm**2 + EPSILON), 0.0)  # in this order NaN stays NaN
-
-
-Control = Literal["grad_norm", "value_gap", "cosine", "fixed"]
 ForgetTarget = Annotated[
     Literal["by_request", "next_class", "other_class", "null", "uniform_noise", "anchor_prompt", "unseen"],
     BeforeValidator(lambda value: "null" if value is None else value),  # YAML reads null as None
@@ -132,6 +101,9 @@ class EraseDiffSettings(MethodSettings):
 
     inner_learning_rate: float = Field(1e-4, gt=0)
     """Step size of Adam in these steps; the released code's."""
+
+    def unread(self) -> dict[str, str]:
+        return dict.fromkeys(IDLE[self.control], f"control {self.control!r} does not read it")
 
 
 class EraseDiff:

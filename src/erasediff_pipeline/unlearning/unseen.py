@@ -6,6 +6,7 @@ from torch import Generator, Tensor
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
 from erasediff_pipeline.diffusion.objective import Noised
+from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 
 LEVELS = 40
@@ -42,16 +43,19 @@ def unseen_factors(
     Returns:
         ``[LEVELS]`` float32, on the model's device; 1 where the model has learnt nothing by heart.
     """
-    losses = [_losses(model, images, seed, batch_size) for images in (unseen, seen)]
+    losses = [
+        _losses(model, images, seed, batch_size, f"losses, {which} images")
+        for which, images in (("unseen", unseen), ("training", seen))
+    ]
     return (losses[0] / losses[1]).sqrt().clamp(min=1)
 
 
-def _losses(model: DiffusionModel, images: LabelledImages, seed: int, batch_size: int) -> Tensor:
+def _losses(model: DiffusionModel, images: LabelledImages, seed: int, batch_size: int, title: str) -> Tensor:
     """The denoising loss at each level, ``[LEVELS]`` float32."""
     generator = make_generator(seed, "unseen")
     rows = torch.randperm(len(images), generator=generator)[:IMAGES]
     total, times = torch.zeros(LEVELS, device=model.device), model.process.times
-    for part in rows.split(batch_size):
+    for part in show_progress(rows.split(batch_size), title, unit="batch"):
         pixels, labels = images.tensors(part.numpy())
         x0, c = model.encode(pixels), model.condition(labels)
         for level in range(LEVELS):

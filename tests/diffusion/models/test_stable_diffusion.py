@@ -5,6 +5,7 @@ import diffusers
 import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTokenizer
 
 from erasediff_pipeline.config import SamplingSettings
 from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
@@ -165,7 +166,13 @@ def test_what_decides_a_drawing_is_in_the_fingerprint(model):
     other = copy.copy(pipeline)
     other.tokenizer = copy.deepcopy(pipeline.tokenizer)
     other.tokenizer.add_tokens(["another"])
-    assert len({before, fingerprint_pipeline(mended), fingerprint_pipeline(other)}) == 3
+    merged = copy.copy(pipeline)
+    vocabulary = pipeline.tokenizer.get_vocab()
+    merges = json.loads(pipeline.tokenizer.backend_tokenizer.to_str())["model"]["merges"]
+    merged.tokenizer = CLIPTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in merges[:-1]])
+    merged.tokenizer.model_max_length = pipeline.tokenizer.model_max_length
+    assert merged.tokenizer.get_vocab() == vocabulary
+    assert len({before, *map(fingerprint_pipeline, (mended, other, merged))}) == 4
     assert hash_pipeline(mended) == hash_pipeline(other) == hash_pipeline(pipeline)
 
 

@@ -110,7 +110,8 @@ def report(trials, unet_model, toy_images):
     base.classifier, base.task.images = Classifier(classes=3), toy_images
     base.task.manifest = toy_manifest(toy_images)
     settings = {"esd": Parameters().esd, "salun": Parameters().salun, "sampling": {"steps": 15}}
-    names = {"classes": [{"label": 0, "name": "zero"}]}
+    names = base.task.manifest["label"].map({0: "zero", 1: "1", 2: "2"})
+    names = base.task.manifest.assign(**{"class": names})
 
     @cache
     def make(**changes):

@@ -59,10 +59,11 @@ def _blend(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
 
 def _shuffled_patches(images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
     """The patches of a grid in random order."""
-    side = images.shape[-1] // PATCHES
-    whole = side * PATCHES
+    patches = min(PATCHES, images.shape[-1])
+    side = images.shape[-1] // patches
+    whole = side * patches
     columns = pixel_unshuffle(images[..., :whole, :whole], side)  # a position of the grid is a patch
-    order = torch.rand((len(images), PATCHES**2), generator=generator).argsort(dim=1)
+    order = torch.rand((len(images), patches**2), generator=generator).argsort(dim=1)
     moved = columns.flatten(2).gather(2, order[:, None].expand(-1, columns.shape[1], -1))
     shuffled = images.clone()
     shuffled[..., :whole, :whole] = pixel_shuffle(moved.view_as(columns), side)

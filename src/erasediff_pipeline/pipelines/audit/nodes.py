@@ -7,12 +7,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from erasediff_pipeline.audits.models import audit_parameters, check_erased_model, list_models
+from erasediff_pipeline.audits.models import (
+    audit_parameters,
+    check_erased_model,
+    list_models,
+    name_other_settings,
+)
 from erasediff_pipeline.audits.summaries import collect_audits
 from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings, GateSettings, ReportSettings
 from erasediff_pipeline.config.deciding import as_plain, settings_of
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.diffusion.io import ModelWithHistory
@@ -20,7 +25,7 @@ from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evidence.document import collect_evidence
 from erasediff_pipeline.evidence.gates import HELD
-from erasediff_pipeline.evidence.recorded import check_run, hash_model, hash_results, list_files
+from erasediff_pipeline.evidence.recorded import check_run, hash_judge, hash_model, hash_results, list_files
 from erasediff_pipeline.experiments.audits import run_audit
 from erasediff_pipeline.experiments.store import TrialStore
 from erasediff_pipeline.experiments.trials import train_trial
@@ -49,8 +54,9 @@ def find_models(
     workspace: Workspace,
 ) -> Models:
     """Models to audit, if the results are those that their run recorded; missing trials are trained."""
-    found = hash_results(metrics, curves, base_samples, erased_samples)
+    found = hash_results(metrics, curves, base_samples, erased_samples) | hash_judge(bench.classifier)
     check_run(run, found, f"audit.model: {settings.model!r}")
+    name_other_settings(run["provenance"]["parameters"], settings_of(parameters), settings.model)
     check_erased_model(bench, erased_model, metrics, run["provenance"], settings, parameters["base"])
     check_run(run, hash_model(erased_model), f"audit.model: {settings.model!r}")
 
@@ -129,10 +135,10 @@ def write_report(
     leakage: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
-    source_report: dict[str, Any],
+    manifest: pd.DataFrame,
 ) -> tuple[Figure, str]:
     """Draw the curves of the audits, and write the model's report with them."""
-    names, request = names_in(source_report), Request.model_validate(evidence["request"])
+    names, request = names_of(manifest), Request.model_validate(evidence["request"])
     grid = draw_grid_of_request(base, erased, request, settings, names)
     figure = draw_audit(relearning, inversion, leakage)
     return figure, render_report(evidence, grid, draw_curves(curves), names, figure)

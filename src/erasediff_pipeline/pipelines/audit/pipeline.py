@@ -11,7 +11,7 @@ from erasediff_pipeline.audits.tables import (
 from erasediff_pipeline.pipelines.audit import nodes
 from erasediff_pipeline.pipelines.bench import set_up_bench
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "compare.store", "workspace"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "compare.store", "workspace"}
 
 
 def create_pipeline() -> Pipeline:
@@ -86,7 +86,7 @@ def create_pipeline() -> Pipeline:
                     "leakage_table",
                     "evidence",
                     "params:report",
-                    "source_report",
+                    "manifest",
                 ],
                 ["figure", "report"],
                 name="report",

@@ -13,7 +13,7 @@ from erasediff_pipeline.config import (
     ReportSettings,
 )
 from erasediff_pipeline.config.deciding import settings_of
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.bench import Bench
 from erasediff_pipeline.evaluation.classifiers.accuracy import measure_accuracy
@@ -82,11 +82,11 @@ def report_comparison(
     compare: CompareSettings,
     report: ReportSettings,
     parameters: dict[str, Any],
-    source_report: dict[str, Any],
+    manifest: pd.DataFrame,
     *trials: Trials,
 ) -> tuple[Figure, Figure, str]:
     """Draw the trade-off and the grids of the first seed; render one page with both and the table."""
-    request, names = bench.task.request, names_in(source_report)
+    request, names = bench.task.request, names_of(manifest)
     samples = {t[0].row["method"]: t[0].samples for t in trials if t}
     forgotten = request.forgotten_classes
     if report.hide_forgotten:

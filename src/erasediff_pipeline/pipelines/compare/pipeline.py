@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.bench import set_up_bench
 from erasediff_pipeline.pipelines.compare import nodes
 from erasediff_pipeline.unlearning.registry import METHODS
 
-INPUTS = {"base_model", "images", "manifest", "classifier", "source_report", "workspace", "outbox"}
+INPUTS = {"base_model", "images", "manifest", "classifier", "workspace", "outbox"}
 
 
 def create_pipeline() -> Pipeline:
@@ -51,7 +51,7 @@ def create_pipeline() -> Pipeline:
                     "params:compare",
                     "params:report",
                     "parameters",
-                    "source_report",
+                    "manifest",
                     *trials,
                 ],
                 ["trade_off", "grids", "report"],

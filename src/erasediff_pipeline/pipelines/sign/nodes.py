@@ -5,10 +5,14 @@ from typing import Any
 
 from erasediff_pipeline.config import SigningSettings
 from erasediff_pipeline.diffusion.io import load_model
+from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evidence.recorded import check_files, check_run, hash_model
 from erasediff_pipeline.evidence.signature import sign_folder, verify_folder
 from erasediff_pipeline.evidence.signed import read_evidence
 from erasediff_pipeline.paths import project_root, relative
+
+OF_A_MODEL = {".json", ".safetensors", ".md", ".txt", ".model", ".jinja"}
+"""Suffixes of what diffusers and transformers save, and of the model card."""
 
 
 def sign(model: Path, evidence: Path, run: dict[str, Any], settings: SigningSettings) -> tuple[str, str]:
@@ -22,6 +26,9 @@ def sign(model: Path, evidence: Path, run: dict[str, Any], settings: SigningSett
     check_run(run, hash_model(loaded), f"signing.model: {settings.model!r}")
     read_evidence(loaded, model, evidence)
     check_files(evidence, run)
+    for file in sorted(path for path in model.rglob("*") if path.is_file()):
+        if file.suffix not in OF_A_MODEL:
+            raise MissingInput(f"{relative(file)} is not of a model: move it to another folder")
     key = project_root() / settings.private_key
     return sign_folder(model, key, relative(model)), sign_folder(evidence, key, relative(evidence))
 

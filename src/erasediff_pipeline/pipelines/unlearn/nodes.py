@@ -19,7 +19,7 @@ from erasediff_pipeline.config import (
     TrackingSettings,
 )
 from erasediff_pipeline.config.deciding import as_plain, settings_of
-from erasediff_pipeline.data.class_names import names_in
+from erasediff_pipeline.data.class_names import names_of
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import Request
 from erasediff_pipeline.data.task import ForgetTask, build_task
@@ -31,7 +31,7 @@ from erasediff_pipeline.evaluation.metrics import Metrics
 from erasediff_pipeline.evidence.card import write_card
 from erasediff_pipeline.evidence.deciding import Sampled, measure_until_decided
 from erasediff_pipeline.evidence.document import collect_evidence
-from erasediff_pipeline.evidence.recorded import hash_model, hash_results, seal
+from erasediff_pipeline.evidence.recorded import hash_judge, hash_model, hash_results, seal
 from erasediff_pipeline.reporting.figures import draw_curves, draw_grid_of_request
 from erasediff_pipeline.reporting.report import render_report
 from erasediff_pipeline.tracking import provenance
@@ -166,6 +166,7 @@ def describe_run(method: str) -> Callable:
         curves: pd.DataFrame,
         base_samples: LabelledImages,
         erased_samples: LabelledImages,
+        classifier: AnyClassifier,
     ) -> dict[str, Any]:
         """Build ``run.json``: cost and provenance, which differ from run to run, and hashes of results."""
         decisive = settings_of(parameters, METHODS[method].parameters)
@@ -175,7 +176,11 @@ def describe_run(method: str) -> Callable:
             request,
             cost,
             {**decisive, **{key: as_plain(parameters)[key] for key in ("gates", "machine")}},
-            {**hash_results(metrics, curves, base_samples, erased_samples), **hash_model(erased_model)},
+            {
+                **hash_results(metrics, curves, base_samples, erased_samples),
+                **hash_model(erased_model),
+                **hash_judge(classifier),
+            },
         )
         return seal(described)
 
@@ -206,7 +211,7 @@ def fill_card(method: str) -> Callable:
     def fill(
         erased_model: ModelWithHistory,
         evidence: dict[str, Any],
-        source_report: dict[str, Any],
+        manifest: pd.DataFrame,
         workspace: Workspace,
     ) -> str:
         """``README.md`` of the model's folder; the same bytes for the same figures and names."""
@@ -215,7 +220,7 @@ def fill_card(method: str) -> Callable:
         command = workspace.command(METHODS[method].pipeline)
         request = Request.model_validate(evidence["request"])
         audit_command = workspace.command("audit", audit_parameters(method, request))
-        return write_card(evidence, command, audit_command, task, names_in(source_report))
+        return write_card(evidence, command, audit_command, task, names_of(manifest))
 
     return fill
 
@@ -227,10 +232,10 @@ def write_report(
     curves: pd.DataFrame,
     evidence: dict[str, Any],
     settings: ReportSettings,
-    source_report: dict[str, Any],
+    manifest: pd.DataFrame,
 ) -> tuple[Figure, Figure, str]:
     """Draw the before/after grid and the curves, and render one self-contained page with both."""
-    names = names_in(source_report)
+    names = names_of(manifest)
     grid = draw_grid_of_request(base, erased, request, settings, names)
     lines = draw_curves(curves)
     return grid, lines, render_report(evidence, grid, lines, names)

@@ -6,7 +6,7 @@ from erasediff_pipeline.pipelines.unlearn import nodes
 from erasediff_pipeline.ranks import TRAINING
 from erasediff_pipeline.unlearning.registry import METHODS
 
-SHARED = {"base_model", "images", "manifest", "classifier", "source_report", "workspace", "on_log"}
+SHARED = {"base_model", "images", "manifest", "classifier", "workspace", "on_log"}
 
 
 def create_pipeline(method: str = "erasediff") -> Pipeline:
@@ -57,6 +57,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                     "curves",
                     "base_samples",
                     "erased_samples",
+                    "classifier",
                 ],
                 "run",
                 name="describe",
@@ -69,7 +70,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
             ),
             node(
                 nodes.fill_card(method),
-                ["erased_model", "evidence", "source_report", "workspace"],
+                ["erased_model", "evidence", "manifest", "workspace"],
                 "model_card",
                 name="card",
             ),
@@ -82,7 +83,7 @@ def create_pipeline(method: str = "erasediff") -> Pipeline:
                     "curves",
                     "evidence",
                     "params:report",
-                    "source_report",
+                    "manifest",
                 ],
                 ["grid", "curves_figure", "report"],
                 name="report",

@@ -1,0 +1,77 @@
+"""Refuse a parameter of the command line that the run would not read."""
+
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from erasediff_pipeline.config.base import Settings
+from erasediff_pipeline.errors import InvalidParameter
+from erasediff_pipeline.parameters import Parameters
+
+EVERY_RUN = ("seed", "base", "machine", "report", "tracking")
+"""What all runs may be given alike."""
+TRAINED_BY = {"audit": ("pretrain",)}
+"""Sections that nodes take from all parameters together, by pipeline."""
+
+
+class CheckRead:
+    """Refuse what was typed for nothing: a user would take the result for one of these settings."""
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(
+        self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
+    ) -> None:
+        """Compare ``--params`` with the sections that the nodes read, and with what these read of them."""
+        name = (run_params["pipeline_names"] or ["__default__"])[0]
+        if given := run_params["runtime_params"]:
+            check_read(name, given, pipeline)
+            check_idle(given, Parameters.model_validate(catalog.load("parameters")))
+
+
+def check_read(name: str, given: dict[str, Any], pipeline: Pipeline) -> None:
+    """Refuse given parameters that no node reads.
+
+    Args:
+        name: Of the pipeline.
+        given: From the command line, nested.
+        pipeline: Its nodes that run.
+
+    Raises:
+        InvalidParameter: Names the parameter, and pipelines that read it.
+    """
+    read = {*_sections(pipeline), *EVERY_RUN, *TRAINED_BY.get(name, ())}
+    for section in given:
+        if section in Parameters.model_fields and section not in read:
+            others = [other for other, nodes in pipelines.items() if section in _sections(nodes)]
+            readers = ", ".join(f"`{other}`" for other in others if other != "__default__")
+            raise InvalidParameter(
+                f"--params: {section}: `{name}` does not read it, so it would change nothing: leave it out, "
+                f"or run a pipeline that does: {readers}"
+            )
+
+
+def check_idle(given: dict[str, Any], parameters: Parameters) -> None:
+    """Refuse a given field that another setting makes idle.
+
+    Args:
+        given: From the command line, nested.
+        parameters: All of them.
+
+    Raises:
+        InvalidParameter: Names the field, and why.
+    """
+    for section, fields in given.items():
+        settings = getattr(parameters, section, None)
+        idle = settings.unread() if isinstance(settings, Settings) else {}
+        for field in fields if isinstance(fields, dict) else ():
+            if field in idle:
+                raise InvalidParameter(
+                    f"{section}.{field}: it would change nothing, {idle[field]}: leave it out"
+                )
+
+
+def _sections(pipeline: Pipeline) -> set[str]:
+    return {name.removeprefix("params:") for name in pipeline.inputs() if name.startswith("params:")}
