@@ -8,7 +8,6 @@ from erasediff_pipeline.config import EvaluationSettings, SamplingSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.task import ForgetTask
 from erasediff_pipeline.diffusion.models.ddpm import Ddpm
-from erasediff_pipeline.diffusion.sampling import guided_prediction
 from erasediff_pipeline.evaluation.measure import (
     Drawn,
     count_prompt_samples,
@@ -59,7 +58,7 @@ def test_retained_classes_are_drawn_without_guidance(toy_images, unet_model, gui
     sampling = SamplingSettings(steps=1, guidance_scale=guidance_scale)
     drawing = (task, sampling, EvaluationSettings(forget_samples=3, retain_samples=2), 0, "sample")
     samples = sample_model(model, *drawing)
-    with patch("erasediff_pipeline.diffusion.sampling.guided_prediction", wraps=guided_prediction) as asked:
+    with patch.object(Ddpm, "guided", autospec=True, side_effect=Ddpm.guided) as asked:
         unguided = sample_unguided(model, samples, *drawing)
     assert {call.args[-1] for call in asked.call_args_list} == ({0.0} if drawn else set())
     assert unguided.labels.tolist() == [1, 1, 2, 2]

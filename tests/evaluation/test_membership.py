@@ -80,7 +80,7 @@ def test_the_error_is_that_of_the_formula(toy_model, alpha_bar, toy_images):
 @pytest.mark.parametrize("kind", ["v_prediction", "sample"])
 def test_what_the_model_predicts_does_not_matter(toy_model, alpha_bar, memoriser, members_and_unseen, kind):
     def predict(model, x_t, t, c):
-        a, eps = alpha_bar[t].float().view(-1, 1, 1, 1), memoriser.predict(model, x_t, t, c)
+        a, eps = alpha_bar[t].float().view(-1, 1, 1, 1), memoriser.of(model, x_t, t, c)
         x0 = (x_t - (1 - a).sqrt() * eps) / a.sqrt()
         return x0 if kind == "sample" else a.sqrt() * eps - (1 - a).sqrt() * x0
 

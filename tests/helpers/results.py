@@ -85,7 +85,7 @@ def of_relearning():
 def of_inversion():
     given = build_toy_unet(), without_class_0(draw_toy_images()).forget, torch.tensor([1, 2])
     settings = config.InversionSettings(steps=2, restarts=1, batch_size=4)
-    size = lambda model: float(model.embedding.detach().norm())  # noqa: E731
+    size = lambda model: float(model.embedding["table 0"].detach().norm())  # noqa: E731
     with TemporaryDirectory() as folder:
         found = invert(*given, size, settings, 0, Path(folder) / "checkpoint")
     return [*found["loss"], *found["forget_accuracy"]]

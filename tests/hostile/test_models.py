@@ -129,13 +129,10 @@ MODELS = {
     "with DDIM": (scheduler("DDIMScheduler"), TAKEN),
     "with DPM-Solver++": (scheduler("DPMSolverMultistepScheduler"), TAKEN),
     "with PNDM": (scheduler("PNDMScheduler"), TAKEN),
-    "with Euler": (scheduler("EulerDiscreteScheduler"), refused("EulerDiscreteScheduler", "spread")),
-    "with Euler's ancestral form": (
-        scheduler("EulerAncestralDiscreteScheduler"),
-        refused("EulerAncestralDiscreteScheduler", "spread"),
-    ),
-    "with Heun": (scheduler("HeunDiscreteScheduler"), refused("HeunDiscreteScheduler", "spread")),
-    "with LMS": (scheduler("LMSDiscreteScheduler"), refused("LMSDiscreteScheduler", "spread")),
+    "with Euler": (scheduler("EulerDiscreteScheduler"), TAKEN),
+    "with Euler's ancestral form": (scheduler("EulerAncestralDiscreteScheduler"), TAKEN),
+    "with Heun": (scheduler("HeunDiscreteScheduler"), TAKEN),
+    "with LMS": (scheduler("LMSDiscreteScheduler"), TAKEN),
     "with flow matching": (
         scheduler("FlowMatchEulerDiscreteScheduler"),
         refused("prediction_type None", "epsilon"),

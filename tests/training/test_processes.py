@@ -64,7 +64,7 @@ def test_a_batch_that_cannot_be_shared_is_refused():
 def predict(model):
     """Not the weights: one before a norm has no gradient but rounding, which Adam takes for a direction."""
     x = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    return model.eval().denoise(x, torch.arange(16) * 60, torch.arange(16) % 3)
+    return model.eval().denoise(x, torch.arange(16) * 60, model.condition(torch.arange(16) % 3))
 
 
 @pytest.mark.parametrize("name", STEPPED)

@@ -2,7 +2,14 @@ import re
 
 import pytest
 import torch
-from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
+from diffusers import (
+    DDPMPipeline,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    HeunDiscreteScheduler,
+    LMSDiscreteScheduler,
+    UNet2DModel,
+)
 
 from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.models.ddpm import Ddpm
@@ -131,3 +138,11 @@ def test_attention_is_where_it_is_asked_for(attention, attends):
 def test_attention_at_a_side_that_is_not_there():
     with pytest.raises(InvalidParameter, match=r"denoiser.attention: \[7\]: choose from \[32, 16\]"):
         build_class_conditional(DenoiserSettings(channels=(8, 16), attention=(16, 7)), (3, 32, 32), 3)
+
+
+@pytest.mark.parametrize("scheduler", [EulerDiscreteScheduler, HeunDiscreteScheduler, LMSDiscreteScheduler])
+def test_a_scheduler_that_scales_its_noise_is_used_by_its_schedule_alone(model, alpha_bar, scheduler):
+    """Its own noise has a spread of up to 157; the model was trained with one of 1."""
+    x0, eps, t = torch.zeros(1, 1, 8, 8), torch.ones(1, 1, 8, 8), torch.tensor([700])
+    noised = Ddpm(DDPMPipeline(model.unet, scheduler())).process.noise(x0, t, eps)
+    torch.testing.assert_close(noised.double(), (1 - alpha_bar[700]).sqrt() * eps.double(), rtol=1e-4, atol=0)
