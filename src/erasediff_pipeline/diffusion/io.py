@@ -15,6 +15,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 
 from erasediff_pipeline.data.request import AnsweredRequest
+from erasediff_pipeline.diffusion.models.registry import FAMILIES
 from erasediff_pipeline.errors import MissingInput, in_one_line
 from erasediff_pipeline.files import atomic_directory, atomic_file
 from erasediff_pipeline.paths import relative
@@ -24,7 +25,7 @@ diffusers_logging.disable_progress_bar()  # it counts the parts of a pipeline, w
 HISTORY = "request_history.json"
 """What the model has forgotten, one entry per request; saved beside the weights."""
 HISTORY_SHA256 = "request_history_sha256"
-"""Key in the metadata of the U-Net's safetensors: the SHA-256 of that file."""
+"""Key in the metadata of the denoiser's safetensors: the SHA-256 of that file."""
 TRAINED_ON = "train_set_sha256"
 """Key in the same place: the SHA-256 of the images that the base model was trained on."""
 CARD = "README.md"
@@ -63,7 +64,8 @@ def load_model(folder: Path) -> ModelWithHistory:
     except Exception as error:  # diffusers, transformers and safetensors raise many kinds
         said = in_one_line(error)
         raise MissingInput(f"{folder}: cannot be loaded: {said}: restore it, or download it again") from error
-    noted = [_read_metadata(file) for file in sorted(folder.glob("unet/*.safetensors"))]
+    denoiser = folder / _denoiser_of(pipeline)
+    noted = [_read_metadata(file) for file in sorted(denoiser.glob("*.safetensors"))]
     trained_on = next((found[TRAINED_ON] for found in noted if TRAINED_ON in found), None)
     return ModelWithHistory(pipeline, _read_history(folder, noted), trained_on)
 
@@ -86,7 +88,7 @@ def save_model(model: ModelWithHistory, folder: Path, half: bool = False) -> Non
             (fresh / HISTORY).write_bytes(content)
             noted[HISTORY_SHA256] = hashlib.sha256(content).hexdigest()
         if noted:
-            for file in (fresh / "unet").glob("*.safetensors"):
+            for file in (fresh / _denoiser_of(pipeline)).glob("*.safetensors"):
                 add_metadata(file, noted)
 
 
@@ -117,6 +119,12 @@ def refuse_pickles(folder: Path) -> None:
                 f"DiffusionPipeline.from_pretrained({str(folder)!r}, use_safetensors=False)"
                 ".save_pretrained('<new directory>')"
             )
+
+
+def _denoiser_of(pipeline: DiffusionPipeline) -> str:
+    """Name of the part that is trained; its weights carry the notes on the model."""
+    family = FAMILIES.get(type(pipeline))
+    return family.denoiser_name if family else "unet"
 
 
 def _left_out(folder: Path) -> list[str]:

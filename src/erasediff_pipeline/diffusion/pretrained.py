@@ -11,16 +11,12 @@ from erasediff_pipeline.config import DenoiserSettings
 from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 
-NEEDED = [
-    "model_index.json",
-    HISTORY,
-    "scheduler/*",
-    "tokenizer/*",
-    *(f"{part}/config.json" for part in ("unet", "vae", "text_encoder")),
-    *(f"{part}/diffusion_pytorch_model.safetensors" for part in ("unet", "vae")),
-    "text_encoder/model.safetensors",
-]
-"""Files to download: no pickles, and no weights in other precisions."""
+WEIGHTS = ("diffusion_pytorch_model", "model")
+NEEDED = ["model_index.json", HISTORY, *(f"*/*.{kind}" for kind in ("json", "txt", "model", "jinja"))]
+NEEDED += [f"*/{name}{shard}.safetensors" for name in WEIGHTS for shard in ("", "-*-of-*")]
+"""Files to download: weights in one file or in shards, no pickles, and no weights in other precisions."""
+UNUSED = ["safety_checker/*", "*.fp16*", "*.bf16*", "*non_ema*"]
+"""Files among them that would not be loaded."""
 FUSE = (
     "fuse it into its base model: p = StableDiffusionPipeline.from_pretrained('<base model>'); "
     "p.load_lora_weights({folder!r}); p.fuse_lora(); p.unload_lora_weights(); "
@@ -60,7 +56,8 @@ def find_pretrained(source: str, revision: str | None) -> Path:
                 f"{where} is not a directory: for a model of the hub, set denoiser.revision to a commit"
             )
         try:
-            path = Path(snapshot_download(source, revision=revision, allow_patterns=NEEDED))
+            chosen = {"allow_patterns": NEEDED, "ignore_patterns": UNUSED}
+            path = Path(snapshot_download(source, revision=revision, **chosen))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             reason = " ".join(str(error).split())[:160]
             raise MissingInput(

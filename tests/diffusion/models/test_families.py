@@ -7,17 +7,18 @@ import torch
 from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.config import SamplingSettings
-from erasediff_pipeline.diffusion.io import ModelWithHistory, load_model, save_model
+from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.models.family import Labelled
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
 from erasediff_pipeline.diffusion.pipelines import takes_prompts, wrap
 from erasediff_pipeline.diffusion.sampling import draw_samples, sample_batch
-from erasediff_pipeline.errors import InvalidRequest
+from erasediff_pipeline.errors import InvalidRequest, MissingInput
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.loop import edit
 from erasediff_pipeline.unlearning.uce import Uce, UceSettings
 from tests.helpers.by_hand import generator, images_of
 from tests.helpers.families import PIPELINES, PROMPTS, SIDE, build_pipeline
+from tests.helpers.requests import answered
 from tests.helpers.runs import STEPPED, kill, run, weights_of, without_class_0
 
 OWN_CALL = [name for name in PIPELINES if name not in ("ddpm", "ddim")]
@@ -86,6 +87,12 @@ def test_what_is_saved_draws_the_same_image(name, tmp_path):
     loaded = load_model(tmp_path / "saved").pipeline
     assert type(loaded) is type(pipeline)
     assert (draw_samples(model_of(loaded), torch.tensor([0, 1]), 3, settings, "") == before).all()
+    history = (answered(),)
+    save_model(ModelWithHistory(pipeline, history), tmp_path / "with_history")
+    assert load_model(tmp_path / "with_history").history == history
+    (tmp_path / "with_history" / HISTORY).unlink()
+    with pytest.raises(MissingInput, match="is missing, but the metadata of the weights names it"):
+        load_model(tmp_path / "with_history")
     left_out = {part: None for part, found in pipeline.components.items() if found is None}
     assert isinstance(DiffusionPipeline.from_pretrained(tmp_path / "saved", **left_out), type(pipeline))
 
