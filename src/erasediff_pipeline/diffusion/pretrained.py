@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -56,7 +57,7 @@ def find_pretrained(source: str, revision: str | None) -> Path:
                 f"{where} is not a directory: for a model of the hub, set denoiser.revision to a commit"
             )
         try:
-            chosen = {"allow_patterns": NEEDED, "ignore_patterns": UNUSED}
+            chosen: dict[str, Any] = {"allow_patterns": NEEDED, "ignore_patterns": UNUSED}
             path = Path(snapshot_download(source, revision=revision, **chosen))
         except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
             reason = " ".join(str(error).split())[:160]
