@@ -31,11 +31,9 @@ UNREAD = [
     ("unlearn", "source", "generate"),
     ("unlearn", "denoiser", "load"),
     ("unlearn", "classifier", "judge"),
-    ("finetune", "unlearn", "compare"),
     ("prompts", "forget", "unlearn"),
     ("sign", "audit", "audit"),
     ("release", "audit", "audit"),
-    ("audit", "unlearn", "unlearn"),
     ("prepare", "forget", "unlearn"),
 ]
 
@@ -45,6 +43,11 @@ def test_a_section_that_no_node_reads_is_refused(name, section, reader):
     said = f"^--params: {section}: `{name}` does not read it.*`{reader}`"
     with pytest.raises(InvalidParameter, match=said):
         check_read(name, {section: {"name": 1}}, pipelines[name])
+
+
+def test_a_section_of_another_method_is_named(caplog):
+    check_read("finetune", {"unlearn": {"steps": 2}, "finetune": {}}, pipelines["finetune"])
+    assert caplog.messages == ["--params: unlearn: `finetune` does not read it, so it changes nothing"]
 
 
 IDLE = [

@@ -1,5 +1,6 @@
 """Refuse a parameter of the command line that the run would not read."""
 
+import logging
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
@@ -10,11 +11,16 @@ from kedro.pipeline import Pipeline
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.parameters import Parameters
+from erasediff_pipeline.unlearning.registry import METHODS
 
 EVERY_RUN = ("seed", "base", "machine", "report", "tracking")
 """What all runs may be given alike."""
-TRAINED_BY = {"audit": ("pretrain",)}
+SUBJECT = ("source", "generate", "denoiser", "classifier", "forget", "prompts")
+SUBJECT += ("audit", "compare", "release", "signing")
+"""Sections that say what a run works on: unread, they are refused; others, such as a method's, are named."""
+TRAINED_BY = {"audit": ("pretrain", *(entry.parameters for entry in METHODS.values()))}
 """Sections that nodes take from all parameters together, by pipeline."""
+logger = logging.getLogger(__name__)
 
 
 class CheckRead:
@@ -32,7 +38,7 @@ class CheckRead:
 
 
 def check_read(name: str, given: dict[str, Any], pipeline: Pipeline) -> None:
-    """Refuse given parameters that no node reads.
+    """Refuse given parameters that no node reads, or warn of them, see ``SUBJECT``.
 
     Args:
         name: Of the pipeline.
@@ -47,10 +53,10 @@ def check_read(name: str, given: dict[str, Any], pipeline: Pipeline) -> None:
         if section in Parameters.model_fields and section not in read:
             others = [other for other, nodes in pipelines.items() if section in _sections(nodes)]
             readers = ", ".join(f"`{other}`" for other in others if other != "__default__")
-            raise InvalidParameter(
-                f"--params: {section}: `{name}` does not read it, so it would change nothing: leave it out, "
-                f"or run a pipeline that does: {readers}"
-            )
+            said = f"--params: {section}: `{name}` does not read it, so it changes nothing"
+            if section in SUBJECT:
+                raise InvalidParameter(f"{said}: leave it out, or run a pipeline that does: {readers}")
+            logger.warning(said)
 
 
 def check_idle(given: dict[str, Any], parameters: Parameters) -> None:
