@@ -27,8 +27,10 @@ def refuse_option(option: click.Parameter, value: Any) -> None:
         InvalidParameter: It is one of ``REFUSED``, or names a folder of settings that does not exist.
     """
     if value and option.name in REFUSED and str(value).rpartition(".")[2] != "SequentialRunner":
-        if option.name == "pipelines" and len(value) < 2:
-            return
+        if option.name == "pipelines":
+            if len(str(value).split(",")) < 2:
+                return
+            raise InvalidParameter(f"--pipelines={value}: {REFUSED[option.name]}")
         given = f"={value}" if isinstance(value, str) else ""
         raise InvalidParameter(f"{option.opts[0]}{given}: {REFUSED[option.name]}: leave it out")
     if value and option.name == "conf_source" and "://" not in value:

@@ -69,6 +69,7 @@ ENVIRONMENTS = {
     "environment: mine/\n": TAKEN,
     "environment: ''\n": TAKEN,
     "environment: mine/\nextends: icons\n": TAKEN,
+    "environment: mine/\ndata_root: /mnt/data\n": TAKEN,
     None: refused("globals.yml: environment: None", "expected 'mine/'", "replace the data and results"),
     "": refused("environment: None", "expected 'mine/'"),
     "extends: icons\n": refused("environment: None", "expected 'mine/'"),
@@ -80,8 +81,8 @@ ENVIRONMENTS = {
     "environment: mine/\nextends: [icons]\n": refused("extends: ['icons']", "another environment"),
     "environment: mine/\nextends: icon\n": refused("extends: 'icon'", "did you mean 'icons'?"),
     "environment: mine/\nextends: mine\n": refused("extends: 'mine'", "another environment", "icons"),
-    "environment: mine/\nextend: icons\n": refused("'extend' is no key", "did you mean 'extends'?"),
-    "environment: mine/\nExtends: icons\n": refused("'Extends' is no key", "environment or extends"),
+    "environment: mine/\nextend: icons\n": refused("'extend' is not read", "did you mean 'extends'?"),
+    "environment: mine/\nExtends: icons\n": refused("'Extends' is not read", "did you mean 'extends'?"),
 }
 """``globals.yml`` of the environment ``mine`` → whether it is used."""
 

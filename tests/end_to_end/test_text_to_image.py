@@ -124,7 +124,7 @@ HUB = f"denoiser.pretrained=someone/some-model,denoiser.revision={COMMIT}"
         (ENVIRONMENT, "pretrain", HUB, ["someone/some-model", "revision 'abc0123"]),
         (ENVIRONMENT, "pretrain", "denoiser.pretrained=conf", ["'conf' has no model_index.json"]),
         ("--env=base", "unlearn", "forget.prompts=three", ["forget.prompts", "captions.words", "ids_file"]),
-        ("--env=base", "uce", "seed=0", ["uce ", "class"]),
+        ("--env=base", "uce", "seed=0", ["uce ", "cross-attention"]),
     ],
 )
 def test_a_bad_input_is_one_line_and_nothing_is_lost(three, quick_run, environment, pipeline, params, said):

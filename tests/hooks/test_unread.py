@@ -17,6 +17,7 @@ READ = [
     ("unlearn", "forget", "unlearn", "sampling", "evaluation", "gates", "seed", "base", "tracking"),
     ("audit", "forget", "audit", "pretrain", "seed", "machine"),
     ("compare", "forget", "compare", "unlearn", "esd", "seed", "base"),
+    ("unlearn", "classifier"),
     ("sign", "signing", "seed"),
     ("__default__", "source", "denoiser", "classifier", "pretrain", "unlearn", "forget"),
 ]
@@ -30,7 +31,6 @@ def test_a_section_that_is_read_may_be_given(name, section):
 UNREAD = [
     ("unlearn", "source", "generate"),
     ("unlearn", "denoiser", "load"),
-    ("unlearn", "classifier", "judge"),
     ("prompts", "forget", "unlearn"),
     ("sign", "audit", "audit"),
     ("release", "audit", "audit"),
@@ -40,14 +40,14 @@ UNREAD = [
 
 @pytest.mark.parametrize(("name", "section", "reader"), UNREAD)
 def test_a_section_that_no_node_reads_is_refused(name, section, reader):
-    said = f"^--params: {section}: `{name}` does not read it.*`{reader}`"
+    said = f"^{section}: `{name}` does not read it.*`{reader}`"
     with pytest.raises(InvalidParameter, match=said):
         check_read(name, {section: {"name": 1}}, pipelines[name])
 
 
 def test_a_section_of_another_method_is_named(caplog):
     check_read("finetune", {"unlearn": {"steps": 2}, "finetune": {}}, pipelines["finetune"])
-    assert caplog.messages == ["--params: unlearn: `finetune` does not read it, so it changes nothing"]
+    assert caplog.messages == ["unlearn: `finetune` does not read it, so it changes nothing"]
 
 
 IDLE = [

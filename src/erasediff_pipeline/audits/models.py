@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
+from diffusers import DiffusionPipeline
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -43,7 +44,7 @@ def list_models(
     models = {"base": bench.base_model, "erased": erased}
     if settings.retrained:
         models["retrained"] = train("retrain")
-    unfit = list_left_out(settings, bench.task.request)
+    unfit = list_left_out(settings, bench.task.request, bench.base_model.pipeline)
     for other in settings.methods:
         if other in unfit:
             logger.warning("%s is left out: %s", other, unfit[other])
@@ -119,9 +120,9 @@ def name_other_settings(of_run: dict[str, Any], asked: dict[str, Any], model: st
             logger.warning("%s is %s in this audit, and was %s in the run of %s", key, value, was, model)
 
 
-def list_left_out(settings: AuditSettings, request: Request) -> dict[str, str]:
-    """List methods of the audit that do not support this kind of request, each with the reason."""
-    reasons = {method: reason_to_leave_out(method, request) for method in settings.methods}
+def list_left_out(settings: AuditSettings, request: Request, pipeline: DiffusionPipeline) -> dict[str, str]:
+    """List methods of the audit that do not support this request or model, each with the reason."""
+    reasons = {method: reason_to_leave_out(method, request, pipeline) for method in settings.methods}
     return {method: reason for method, reason in reasons.items() if reason}
 
 

@@ -12,6 +12,7 @@ from erasediff_pipeline.audits.relearning import area_under, steps_to_half
 from erasediff_pipeline.audits.tables import Models
 from erasediff_pipeline.config import AuditSettings
 from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.diffusion.io import ModelWithHistory
 from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.evaluation.metrics import round_metrics
 
@@ -37,7 +38,7 @@ def collect_audits(
         "model": settings.model,
         "forget": request.to_json(),
         "samples": settings.samples,
-        "not_checked": _list_unchecked(request, settings),
+        "not_checked": _list_unchecked(request, settings, models["base"]),
         "models": {},
     }
     for name, model in models.items():
@@ -58,10 +59,11 @@ def collect_audits(
     return document
 
 
-def _list_unchecked(request: Request, settings: AuditSettings) -> list[str]:
+def _list_unchecked(request: Request, settings: AuditSettings, base: ModelWithHistory) -> list[str]:
     """List what this audit does not check, each with the reason."""
     unchecked = [] if settings.retrained else ["retrained: audit.retrained is false"]
-    unchecked += [f"{method}: {reason}" for method, reason in list_left_out(settings, request).items()]
+    left_out = list_left_out(settings, request, base.pipeline)
+    unchecked += [f"{method}: {reason}" for method, reason in left_out.items()]
     if request.keeps_classes:
         unchecked += [
             f"{audit}: a request by ids keeps its classes" for audit in ("relearning", "inversion", "leakage")

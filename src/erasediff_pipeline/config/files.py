@@ -64,7 +64,7 @@ def check_environment(folder: Path) -> None:
 
     Raises:
         InvalidParameter: It says something else, ``extends`` names no other environment, or it has another
-            key.
+            key that is like one of these.
     """
     file = folder / "globals.yml"
     said = (yaml.safe_load(file.read_text()) or {}) if file.exists() else {}
@@ -74,10 +74,9 @@ def check_environment(folder: Path) -> None:
             f"{relative(file)}: environment: {place!r}: expected '{folder.name}/', or '' to use and replace "
             "the data and results of conf/base"
         )
-    for key in said:
-        if key not in GLOBALS:
-            near = did_you_mean(str(key), GLOBALS)
-            raise InvalidParameter(f"{relative(file)}: {key!r} is no key of it{near}: {' or '.join(GLOBALS)}")
+    for key in said:  # others are for a catalog of one's own
+        if key not in GLOBALS and (near := did_you_mean(str(key).lower(), GLOBALS)):
+            raise InvalidParameter(f"{relative(file)}: {key!r} is not read{near}: rename it")
     others = sorted(place.name for place in folder.parent.iterdir() if place.is_dir() and place != folder)
     if (parent := said.get("extends")) is not None and parent not in others:
         near = did_you_mean(str(parent), others)

@@ -1,5 +1,6 @@
 """Captions of labelled images, from words for the classes and templates."""
 
+import logging
 import re
 from collections.abc import Mapping
 
@@ -9,6 +10,8 @@ import pandas as pd
 from erasediff_pipeline.config import CaptionSettings
 from erasediff_pipeline.errors import InvalidParameter
 from erasediff_pipeline.seeding import derive_seed
+
+logger = logging.getLogger(__name__)
 
 
 def prompts_of(words: list[str], templates: list[str]) -> list[str]:
@@ -21,7 +24,8 @@ def check_words(names: Mapping[int, str], captions: CaptionSettings) -> None:
 
     Args:
         names: Name of each class, by label.
-        captions: A word of a class must be a word of its name, or its name be in it, but for a plural.
+        captions: One word of each class must be in the name of the class, or the name in it. If that holds
+            for a part of a word only, as for "male" and "female", it is a warning.
 
     Raises:
         InvalidParameter: A class has words, none of which has to do with its name.
@@ -34,6 +38,10 @@ def check_words(names: Mapping[int, str], captions: CaptionSettings) -> None:
         name = plain(names.get(label, ""))
         pairs = [pair for word in words for pair in ((name, plain(word)), (plain(word), name))]
         if name and not any(re.search(rf"\b{re.escape(one)}(s|es)?\b", other) for one, other in pairs if one):
+            if any(one and one in other for one, other in pairs):
+                said = "captions.words: class %d is %r: are %s its words?"
+                logger.warning(said, label, names[label], words)
+                continue
             raise InvalidParameter(
                 f"captions.words: class {label} is {names[label]!r}: expected {names[label]!r} among its "
                 f"words, found {', '.join(map(repr, words))}"

@@ -46,23 +46,22 @@ def list_conditions(manifest: pd.DataFrame, request: Request, captions: CaptionS
         return RETAIN if label not in gone else FORGET if named or label in whole else SYNONYM
 
     roles: dict[str, tuple[int, str]] = {}
-    plain: set[str] = set()  # prompts to erase, as the text encoder reads them: no other form of one is new
     for label, words in captions.words.items():
         for word in words:
             role = role_of(label, word in named)
             roles |= dict.fromkeys(prompts_of([word], captions.templates), (label, role))
             if word in request.prompts:
-                erased = prompts_of([word], list(request.templates))
-                plain |= set(map(plain_text, erased))
-                alike = [prompt for prompt in roles if plain_text(prompt) in plain]
-                roles |= dict.fromkeys([*alike, *erased], (label, ERASE))
+                roles |= dict.fromkeys(prompts_of([word], list(request.templates)), (label, ERASE))
     for prompt, label in _own_captions(manifest):
-        role = ERASE if plain_text(prompt) in plain else role_of(label)
-        if roles.setdefault(prompt, (label, role))[0] != label:
+        if roles.setdefault(prompt, (label, role_of(label)))[0] != label:
             raise InvalidRequest(
                 f"caption {prompt!r} is of class {roles[prompt][0]} and of class {label}: give each caption "
                 "one class, in metadata.csv or by captions.words and captions.templates"
             )
+    erased = {plain_text(prompt) for prompt, (_, role) in roles.items() if role == ERASE}
+    for prompt, (label, role) in roles.items():
+        if role != RETAIN and plain_text(prompt) in erased:  # another form of it is not new to the encoder
+            roles[prompt] = (label, ERASE)
     if request.anchor_prompt is not None:
         roles.setdefault(request.anchor_prompt, (-1, ANCHOR))
     table = pd.DataFrame([(label, prompt, role) for prompt, (label, role) in roles.items()])

@@ -114,7 +114,7 @@ def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
         if column in table and column in manifest:
             of_id = manifest.set_index("id")[column].astype(str)
             for line, name, said in zip(table.index, ids, table[column].str.strip(), strict=True):
-                if _plain(said) not in ("", _plain(of_id[name])):
+                if _plain(said).casefold().removesuffix(".0") not in ("", _plain(of_id[name]).casefold()):
                     raise InvalidRequest(
                         f"{where}, line {line}: {column} {said!r}, but image {name!r} is of {of_id[name]!r}: "
                         "mend the row, or leave out the column"

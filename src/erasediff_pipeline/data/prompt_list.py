@@ -55,7 +55,7 @@ def read_prompt_list(path: str, seed: int, guidance_scale: float, limit: int | N
             "prompt": table["prompt"],
             "seed": [derive_seed(seed, "prompts", n) for n in cases] if seeds is None else seeds,
             "guidance_scale": guidance_scale if guidance is None else guidance - 1,
-            "class": table.get("class", ""),
+            "class": table["class"].str.strip() if "class" in table else "",
         }
     ).reset_index(drop=True)
 
@@ -99,7 +99,7 @@ def labels_of(prompt_list: pd.DataFrame, captions: CaptionSettings) -> pd.Series
         InvalidParameter: The class of a row is not a word of ``captions.words``.
     """
     labels = {word.casefold(): label for label, words in captions.words.items() for word in words}
-    found = prompt_list["class"].str.strip().str.casefold().map(labels)
+    found = prompt_list["class"].str.casefold().map(labels)
     if found.isna().any():
         row = prompt_list[found.isna()].iloc[0]
         raise InvalidParameter(

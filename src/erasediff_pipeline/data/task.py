@@ -19,6 +19,7 @@ from erasediff_pipeline.data.conditions import (
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.request import AnsweredRequest, Request
 from erasediff_pipeline.data.split import split_by_request
+from erasediff_pipeline.errors import InvalidRequest
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,12 @@ class ForgetTask:
 
     def unseen(self) -> LabelledImages:
         """Images of the request's classes that no model was trained on, under their conditions."""
-        return self._under_conditions(self._unseen & self.manifest["label"].isin(self.request.classes))
+        return self._under_conditions(self.unseen_rows & self.manifest["label"].isin(self.request.classes))
 
     def unseen_retained(self) -> LabelledImages:
         """Images of the retained classes that no model was trained on, under their conditions."""
         retained = self.manifest["label"][self._side("retain")]
-        return self._under_conditions(self._unseen & self.manifest["label"].isin(retained))
+        return self._under_conditions(self.unseen_rows & self.manifest["label"].isin(retained))
 
     def plan(self, settings: EvaluationSettings) -> pd.DataFrame:
         """The condition of each sample to draw: ``label``, ``role``, ``number``, ``draw``."""
@@ -108,7 +109,7 @@ class ForgetTask:
         return None if prompt is None else number_of(self.conditions, prompt)
 
     @property
-    def _unseen(self) -> pd.Series:
+    def unseen_rows(self) -> pd.Series:
         """The test split without exact copies of training images."""
         test = self.manifest["split"] == "test"
         return test & ~self.manifest["sha256"].isin(self.manifest["sha256"][~test])
@@ -155,4 +156,11 @@ def build_task(
     """
     split = split_by_request(manifest, asked, earlier, captions)
     conditions = list_conditions(manifest, split.request, captions)
-    return ForgetTask(images, manifest, split.table, split.request, conditions)
+    task = ForgetTask(images, manifest, split.table, split.request, conditions)
+    seen = set(split.request.classes) - set(manifest["label"][task.unseen_rows])
+    if seen:
+        raise InvalidRequest(
+            f"forget: class {min(seen)} has no unseen image: those of its test split are copies of training "
+            "images: leave copies out of the source, and run `kedro run --pipeline=prepare`"
+        )
+    return task

@@ -146,7 +146,7 @@ def check_works(model: Family, where: str, name: str = "base_model") -> None:
         raise refuse(f"predicts {tuple(prediction.shape[1:])} for {shape[1:]} (C, H, W)")
     if _says_nothing(prediction):
         raise refuse("predicts the same number everywhere, or one that is not finite: restore the weights")
-    if isinstance(model, Prompted) and _says_nothing(condition["prompt_embeds"]):
+    if isinstance(model, Prompted) and _says_nothing(model.embed_prompts([""])["prompt_embeds"]):
         raise refuse("text_encoder: the same number everywhere, or none that is finite: restore the weights")
     if _says_nothing(drawn):
         raise refuse("vae: draws one colour, or none that is finite: restore the weights")

@@ -55,10 +55,16 @@ def fingerprint_pipeline(pipeline: DiffusionPipeline) -> str:
     Stored results carry this hash, since ``hash_pipeline`` does not see a changed noise schedule.
     """
     parts = [wrap(pipeline).fingerprint()]
+    if (kind := type(pipeline.scheduler).__name__) != "DDPMScheduler":
+        parts.append(kind)
     for name in sorted(name for name in pipeline.components if name.startswith("tokenizer")):
         tokenizer = getattr(pipeline, name)
         if tokenizer := getattr(tokenizer, "tokenizer", tokenizer):  # a processor has one
-            parts.append(json.dumps([tokenizer.backend_tokenizer.to_str(), tokenizer.model_max_length]))
+            rules = json.loads(tokenizer.backend_tokenizer.to_str())
+            rules |= {"truncation": None, "padding": None}  # of the last call
+            told = [rules, tokenizer.model_max_length, tokenizer.chat_template]
+            parts.append(json.dumps(told, sort_keys=True))
+            parts.append(str(pipeline.config.get("force_zeros_for_empty_prompt")))
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()
 
 

@@ -14,19 +14,19 @@ PREDICTIONS = ("epsilon", "v_prediction", "sample")
 
 
 class Process(ABC):
-    """A forward process, on a grid of T times.
-
-    Attributes:
-        own: The scheduler that the model was saved with.
-        scheduler: Has the noise schedule; other samplers are built from its configuration.
-        sampler_options: Settings that these need besides.
-        times: The grid, ``[T]``, as the denoiser takes them; noise grows along it.
-    """
+    """A forward process, on a grid of T times."""
 
     own: Any
+    """The scheduler that the model was saved with."""
+
     scheduler: Any
+    """Has the noise schedule; other samplers are built from its configuration."""
+
     sampler_options: Mapping[str, Any] = MappingProxyType({})
+    """Settings that these need besides."""
+
     times: Tensor
+    """The grid, ``[T]``, as the denoiser takes them; noise grows along it."""
 
     def draw(self, count: int, generator: Generator) -> Tensor:
         """Draw times of the grid, ``[count]``, as the model is trained; by default uniformly."""
@@ -80,6 +80,8 @@ class VariancePreserving(Process):
 
     def __init__(self, scheduler: Any, **options: Any):
         self.own = scheduler
+        if str(scheduler.config.get("variance_type")).startswith("learned"):
+            options["variance_type"] = "fixed_small"  # the families cut a learned variance off
         self.scheduler = DDPMScheduler.from_config(scheduler.config, **options)
         self.times = torch.arange(self.scheduler.config.num_train_timesteps)
 

@@ -58,7 +58,7 @@ class CheckInputs:
     def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Check that inputs exist, that outputs can be written, and that settings, data and models fit."""
         inputs, parameters = pipeline.inputs(), self.parameters
-        self.asks_later = "params:forget" in inputs and "manifest" in pipeline.all_outputs()
+        self.inputs, self.outputs = inputs, pipeline.all_outputs()
         _check_existence(inputs, catalog, parameters, self.environment)
         for name in sorted(inputs):
             if name.startswith("params:"):
@@ -119,9 +119,10 @@ class CheckInputs:
     @hook_impl
     def after_node_run(self, outputs: dict[str, Any], catalog: CatalogProtocol) -> None:
         """Check what is made in the run as soon as it is there, before a base model is trained."""
-        if self.asks_later and "manifest" in outputs:
+        if "params:forget" in self.inputs and "manifest" in outputs:
             split_by_request(outputs["manifest"], self.parameters.forget, (), self.parameters.captions)
-        if self.parameters.denoiser.pretrained and "base_model" in outputs and catalog.exists("images"):
+        images = "images" in self.inputs | self.outputs  # of this run: others may be of an earlier model
+        if images and "base_model" in outputs and self.parameters.denoiser.pretrained:
             model, where = wrap(outputs["base_model"].pipeline), place_of(catalog, "base_model")
             check_condition(model, where, self.parameters.captions)
             check_shape(model, where, catalog.load("images"))

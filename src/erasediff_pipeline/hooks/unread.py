@@ -15,9 +15,11 @@ from erasediff_pipeline.unlearning.registry import METHODS
 
 EVERY_RUN = ("seed", "base", "machine", "report", "tracking")
 """What all runs may be given alike."""
-SUBJECT = ("source", "generate", "denoiser", "classifier", "forget", "prompts")
-SUBJECT += ("audit", "compare", "release", "signing")
+SUBJECT = ("source", "generate", "denoiser", "forget", "prompts")
 """Sections that say what a run works on: unread, they are refused; others, such as a method's, are named."""
+MODEL = ("audit", "release", "signing")
+"""Sections that name a model: pipelines that work on a finished model refuse those of another one."""
+FINISHED = ("audit", "release", "sign", "verify")
 TRAINED_BY = {"audit": ("pretrain", *(entry.parameters for entry in METHODS.values()))}
 """Sections that nodes take from all parameters together, by pipeline."""
 logger = logging.getLogger(__name__)
@@ -49,12 +51,15 @@ def check_read(name: str, given: dict[str, Any], pipeline: Pipeline) -> None:
         InvalidParameter: Names the parameter, and pipelines that read it.
     """
     read = {*_sections(pipeline), *EVERY_RUN, *TRAINED_BY.get(name, ())}
+    if "classifier" in pipeline.inputs():
+        read.add("classifier")  # for the check of the judge
+    refused = (*SUBJECT, *MODEL) if name in FINISHED else SUBJECT
     for section in given:
         if section in Parameters.model_fields and section not in read:
             others = [other for other, nodes in pipelines.items() if section in _sections(nodes)]
-            readers = ", ".join(f"`{other}`" for other in others if other != "__default__")
-            said = f"--params: {section}: `{name}` does not read it, so it changes nothing"
-            if section in SUBJECT:
+            readers = ", ".join(f"`{other}`" for other in others if other not in ("__default__", name))
+            said = f"{section}: `{name}` does not read it, so it changes nothing"
+            if section in refused:
                 raise InvalidParameter(f"{said}: leave it out, or run a pipeline that does: {readers}")
             logger.warning(said)
 

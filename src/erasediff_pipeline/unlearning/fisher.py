@@ -4,16 +4,11 @@ import torch
 from tensordict import TensorDict
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
+from torch.nn.functional import mse_loss
 
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.diffusion.model import DiffusionModel
-from erasediff_pipeline.diffusion.objective import (
-    Noised,
-    denoising_loss,
-    in_parts,
-    noise_batch,
-    squared_error,
-)
+from erasediff_pipeline.diffusion.objective import Noised, in_parts, noise_batch
 from erasediff_pipeline.progress import show_progress
 from erasediff_pipeline.seeding import make_generator
 from erasediff_pipeline.training.order import batch_rows
@@ -40,9 +35,8 @@ def squared_gradients(model: DiffusionModel, subset: str, noised: Noised, c: Ten
     weights = {full: chosen[name].detach() for full, name in names.items()}
 
     def loss(weights: Tensors, x_t: Tensor, t: Tensor, c: TensorDict, target: Tensor) -> Tensor:
-        image = Noised(x_t[None], t[None], target[None])
-        prediction = functional_call(model, weights, (image.x_t, image.t, c[None]))
-        return squared_error(model, prediction, image)
+        prediction = functional_call(model, weights, (x_t[None], t[None], c[None]))
+        return mse_loss(prediction[0].float(), target)
 
     per_image = vmap(grad(loss), in_dims=(None, 0, 0, 0, 0))(weights, noised.x_t, noised.t, c, noised.target)
     model.count(len(c) - 1)  # vmap calls the model once, with one image, for all of them
@@ -54,7 +48,8 @@ def _squared_one_by_one(model: DiffusionModel, subset: str, noised: Noised, c: T
     chosen = model.trainable(subset)
     total = {name: torch.zeros_like(parameter) for name, parameter in chosen.items()}
     for image, c_of_image in in_parts(noised, c, len(c)):
-        gradients = torch.autograd.grad(denoising_loss(model, image, c_of_image), list(chosen.values()))
+        prediction = model.denoise(image.x_t, image.t, c_of_image).float()
+        gradients = torch.autograd.grad(mse_loss(prediction, image.target), list(chosen.values()))
         for square, gradient in zip(total.values(), gradients, strict=True):
             square.addcmul_(gradient, gradient)
         del gradients  # free them before the next ones are computed
@@ -77,7 +72,8 @@ def estimate_fisher(
     1/D·Σ_t E(∂(D·ℓ_t)/∂θ_i)², the Fisher diagonal of the bound of −log p(x0), Σ_t D·ℓ_t, over D. The released
     code squares the gradient of that sum, and adds the result to a loss that is a sum over the numbers at one
     timestep. The products of different timesteps, whose noise is independent, are left out here, so that each
-    image needs only one timestep, drawn uniformly, and not all.
+    image needs only one timestep, drawn uniformly, and not all. For a rectified flow the same sum over its
+    grid, of unweighted losses, takes the place of the bound.
 
     Args:
         model: At the weights θ* to stay near; its mode (training or evaluation) is not changed.
@@ -98,7 +94,9 @@ def estimate_fisher(
     for step in show_progress(range(batches), "fisher", unit="batch"):
         rows = batch_rows(len(images), batch_size, step, seed, "fisher")
         pixels, labels = images.tensors(rows)
-        noised = noise_batch(model, model.encode(pixels), make_generator(seed, "fisher", step))
+        generator, times = make_generator(seed, "fisher", step), model.process.times
+        t = times[torch.randint(len(times), (len(pixels),), generator=generator)]
+        noised = noise_batch(model, model.encode(pixels), generator, t=t)
         for part, c in in_parts(noised, model.condition(labels), parts):
             for name, squares in squares_of(model, subset, part, c).items():
                 total[name] += squares.detach() * (len(model.process.times) * noised.x_t[0].numel() / drawn)

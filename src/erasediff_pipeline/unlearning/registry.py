@@ -7,8 +7,11 @@ its ``parameters``, the top-level key of its settings, have the same name unless
 from importlib import import_module
 from typing import Any, NamedTuple
 
+from diffusers import DiffusionPipeline
+
 from erasediff_pipeline.config.base import Settings
 from erasediff_pipeline.data.request import Request
+from erasediff_pipeline.diffusion.models.registry import FAMILIES
 
 NAMES = [
     "erasediff",
@@ -71,11 +74,13 @@ def _find_method(name: str) -> Entry:
 METHODS = {name: _find_method(name) for name in NAMES}
 
 
-def reason_to_leave_out(method: str, request: Request) -> str | None:
-    """Return why the method does not support this request; None if it does."""
+def reason_to_leave_out(method: str, request: Request, pipeline: DiffusionPipeline) -> str | None:
+    """Return why the method does not support this request or model; None if it does."""
     entry = METHODS[method]
     if request.keeps_classes and entry.classes_only:
         return "it forgets classes, not single images"
     if not request.names_words and entry.prompts_only:
         return "it is for text-to-image models"
+    if entry.prompts_only and not hasattr(FAMILIES.get(type(pipeline)), "attended_tokens"):
+        return "this model has no cross-attention to a text"
     return None

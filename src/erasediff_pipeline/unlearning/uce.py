@@ -66,7 +66,10 @@ class Uce:
         anchor = (
             model.null_condition(1) if data.anchor is None else model.condition(torch.tensor([data.anchor]))
         )
-        anchors = attended_tokens(anchor)[0].expand_as(forgotten).flatten(0, 1)
+        anchors, used = attended_tokens(anchor)
+        last = int(used[0].sum()) - 1  # no training attends to the tokens behind it
+        rows = torch.arange(used.shape[1]).clamp(max=last)
+        anchors = anchors[:, rows.to(anchors.device)].expand_as(forgotten).flatten(0, 1)
         tokens, retained = forgotten.flatten(0, 1), tokens_kept[kept]
         own = attended.flatten() & ~_occurs_in(tokens, retained)
         if not own.any():

@@ -7,6 +7,7 @@ import torch
 from diffusers import DiffusionPipeline
 
 from erasediff_pipeline.config import SamplingSettings
+from erasediff_pipeline.diffusion.checks import check_works
 from erasediff_pipeline.diffusion.io import HISTORY, ModelWithHistory, load_model, save_model
 from erasediff_pipeline.diffusion.models.family import Labelled
 from erasediff_pipeline.diffusion.objective import denoising_loss, noise_batch
@@ -185,3 +186,7 @@ def test_uce_is_refused_where_there_is_no_cross_attention(name):
     model = model_of(build_pipeline(name))
     with pytest.raises(InvalidRequest, match="edits the cross-attention to a text, and this model has none"):
         edit(model, Uce(UceSettings()), request_on(model))
+
+
+def test_a_model_that_works_is_accepted(name):
+    check_works(model_of(build_pipeline(name)), "base")

@@ -136,11 +136,22 @@ class Latents(Family):
 
     def scale(self, latents: Tensor) -> Tensor:
         """Latents of the autoencoder → x0."""
-        return (latents - (self.vae.config.shift_factor or 0)) * self.vae.config.scaling_factor
+        mean, std = self._statistics()
+        return (latents - mean) * self.vae.config.scaling_factor / std
 
     def unscale(self, x0: Tensor) -> Tensor:
         """The inverse of ``scale``."""
-        return x0 / self.vae.config.scaling_factor + (self.vae.config.shift_factor or 0)
+        mean, std = self._statistics()
+        return x0 * std / self.vae.config.scaling_factor + mean
+
+    def _statistics(self) -> tuple[Tensor | float, Tensor | float]:
+        """Shift and spread of the autoencoder's latents, numbers or ``[1, C, 1, 1]``."""
+        config = self.vae.config
+        if config.get("latents_mean") is None or config.get("latents_std") is None:
+            return config.shift_factor or 0, 1
+        values = (torch.tensor(config[name], device=self.device) for name in ("latents_mean", "latents_std"))
+        mean, std = (value.view(1, -1, 1, 1) for value in values)
+        return mean, std
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from diffusers import DiffusionPipeline
@@ -45,7 +45,11 @@ class Prompted(Latents):
         super().__init__(pipeline)
         self.prompts = list(prompts)
         self.check_prompts(truncate)
-        self.embeddings: TensorDict | None = None
+        self.kept: list[TensorDict] = []
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        memo[id(self.kept)] = self.kept
+        return super().__deepcopy__(memo)
 
     @property
     def configs(self) -> list[dict[str, Any]]:
@@ -61,16 +65,16 @@ class Prompted(Latents):
 
     def condition(self, labels: Tensor) -> TensorDict:
         """Numbers of prompts ``[N]`` int64 → conditions."""
-        if self.embeddings is None:  # they are kept: compute them in full precision
+        if not self.kept:  # they are kept: compute them in full precision
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
                 texts = [*self.prompts, ""]
                 parts = [texts[start : start + AT_ONCE] for start in range(0, len(texts), AT_ONCE)]
                 embeddings = TensorDict.cat([self.embed_prompts(part) for part in parts])
                 if (null := self.embed_nothing()) is not None:
                     embeddings = TensorDict.cat([embeddings[:-1], null])
-                self.embeddings = embeddings
-        kept = self.embeddings = self.embeddings.to(self.device)
-        return kept[labels.to(self.device)]
+                self.kept.append(embeddings)
+        self.kept[0] = self.kept[0].to(self.device)
+        return self.kept[0][labels.to(self.device)]
 
     def null_condition(self, n: int) -> TensorDict:
         return self.condition(torch.full((1,), len(self.prompts))).expand(n)

@@ -5,31 +5,32 @@ from typing import Any, ClassVar
 from tensordict import TensorDict
 from torch import Tensor
 
-from erasediff_pipeline.diffusion.models.family import Subsets
-from erasediff_pipeline.diffusion.models.prompted import Contexts, Prompted
+from erasediff_pipeline.diffusion.model import DiffusionModel
+from erasediff_pipeline.diffusion.models.flow import FlowTransformer
+from erasediff_pipeline.diffusion.models.prompted import Contexts
 from erasediff_pipeline.diffusion.process import RectifiedFlow
 
 TOKENS = 256
 """What the pipeline cuts T5's prompts to; CLIP's are cut earlier."""
 
 
-class StableDiffusion3(Prompted):
+class StableDiffusion3(FlowTransformer):
     """The parts of a ``StableDiffusion3Pipeline``; T5 may be left out."""
 
-    denoiser_name = "transformer"
     frozen: ClassVar[tuple[str, ...]] = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3")
     contexts: ClassVar[Contexts] = {"tokenizer": None, "tokenizer_2": None, "tokenizer_3": TOKENS}
-    subsets: ClassVar[Subsets] = {
-        "full": lambda name: True,
-        "attn": lambda name: ".attn." in name or ".attn2." in name,
-        "context": lambda name: ".attn.add_" in name or ".attn.to_add_out." in name or "context" in name,
-        "notime": lambda name: not name.startswith(("time_text_embed.", "norm_out.", "proj_out.")),
-    }
+    sigmas_given: ClassVar[bool] = False
+    sample_shape = DiffusionModel.sample_shape
 
     @staticmethod
     def process_of(scheduler: Any) -> RectifiedFlow:
         # As diffusers' train_dreambooth_lora_sd3.py by default.
         return RectifiedFlow(scheduler, "logit_normal", preconditioned=True)
+
+    @property
+    def tokens(self) -> int:
+        _, height, width = self.sample_shape
+        return (height * width) // self.transformer.config.patch_size**2
 
     def embed_prompts(self, prompts: list[str]) -> TensorDict:
         embeds, _, pooled, _ = self.pipeline.encode_prompt(

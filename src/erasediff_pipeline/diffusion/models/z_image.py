@@ -1,26 +1,23 @@
 """Z-Image: a rectified-flow transformer on latents and the tokens of a language model."""
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
-from diffusers import FlowMatchEulerDiscreteScheduler
-from diffusers.pipelines.z_image.pipeline_z_image import calculate_shift, get_default_z_image_sigmas
 from tensordict import TensorDict
 from torch import Tensor
 from torch.nn.functional import pad
 
 from erasediff_pipeline.diffusion.models.family import Subsets
-from erasediff_pipeline.diffusion.models.prompted import Contexts, Prompted
-from erasediff_pipeline.diffusion.process import RectifiedFlow
+from erasediff_pipeline.diffusion.models.flow import FlowTransformer
+from erasediff_pipeline.diffusion.models.prompted import Contexts
 
 TOKENS = 512
 """What the pipeline cuts prompts to, the form of its chat included."""
 
 
-class ZImage(Prompted):
+class ZImage(FlowTransformer):
     """The parts of a ``ZImagePipeline``, whose transformer takes lists and predicts −v at time 1 − σ."""
 
-    denoiser_name = "transformer"
     takes_vmap = False  # its lists have tensors of different lengths
     frozen: ClassVar[tuple[str, ...]] = ("vae", "text_encoder")
     contexts: ClassVar[Contexts] = {"tokenizer": TOKENS}
@@ -30,27 +27,6 @@ class ZImage(Prompted):
         "context": lambda name: name.startswith(("cap_embedder.", "context_refiner.")),
         "notime": lambda name: not name.startswith(("t_embedder.", "all_final_layer.")),
     }
-
-    @staticmethod
-    def process_of(scheduler: Any) -> RectifiedFlow:
-        return RectifiedFlow(scheduler)
-
-    @property
-    def sample_shape(self) -> tuple[int, ...]:
-        """The transformer takes any size: that of the autoencoder's training."""
-        side = self.vae.config.sample_size // 2 ** (len(self.vae.config.block_out_channels) - 1)
-        return (self.vae.config.latent_channels, side, side)
-
-    def schedule_options(self, scheduler: Any, steps: int) -> dict[str, Any]:
-        _, height, width = self.sample_shape
-        options: dict[str, Any] = {}
-        if isinstance(scheduler, FlowMatchEulerDiscreteScheduler):
-            options["sigmas"] = get_default_z_image_sigmas(steps)
-        if scheduler.config.get("use_dynamic_shifting"):
-            config = self.process.scheduler.config
-            names = ("base_image_seq_len", "max_image_seq_len", "base_shift", "max_shift")
-            options["mu"] = calculate_shift(height * width // 4, *(config[name] for name in names))
-        return options
 
     def embed_prompts(self, prompts: list[str]) -> TensorDict:
         """Embeddings of as many tokens as a prompt has, padded, and their number."""

@@ -53,7 +53,7 @@ def try_each_seed(method: str) -> Callable:
         """Return the method's trials; none if the comparison excludes the method."""
         if compare.methods is not None and method not in compare.methods:
             return []
-        if reason := reason_to_leave_out(method, bench.task.request):
+        if reason := reason_to_leave_out(method, bench.task.request, bench.base_model.pipeline):
             logger.warning("%s is left out: %s", method, reason)
             return []
         count = max(compare.seeds, compare.retrained_seeds) if method == GOLD else compare.seeds
