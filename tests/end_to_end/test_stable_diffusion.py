@@ -44,8 +44,8 @@ READ = {
     "load": ("denoiser",),
     "generate": ("generate", "sampling"),
     "judge": ("classifier",),
-    "unlearn": ("sampling", "evaluation", "unlearn", "gates"),
-    "prompts": ("sampling", "evaluation", "prompts"),
+    "unlearn": ("classifier", "sampling", "evaluation", "unlearn", "gates"),
+    "prompts": ("classifier", "sampling", "evaluation", "prompts"),
 }
 CHAIN = ("prepare", "pretrain", "unlearn")
 
