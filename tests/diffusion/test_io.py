@@ -16,9 +16,11 @@ from erasediff_pipeline.diffusion.io import (
     load_model,
     save_model,
 )
+from erasediff_pipeline.diffusion.pipelines import hash_pipeline
 from erasediff_pipeline.errors import MissingInput
 from erasediff_pipeline.evidence.card import TEMPLATE
 from erasediff_pipeline.hashing import hash_weights
+from tests.helpers.families import build_pipeline
 from tests.helpers.requests import answered
 
 WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
@@ -177,3 +179,22 @@ def test_the_card_of_an_older_model_says_that_there_was_a_history(model, tmp_pat
     tamper(tmp_path / "model" / HISTORY)
     with pytest.raises(MissingInput, match=rf"{HISTORY}.*restore the file"):
         load_model(tmp_path / "model")
+
+
+def test_weights_in_shards_are_loaded_and_a_missing_shard_is_named(tmp_path):
+    build_pipeline("flux").save_pretrained(tmp_path, max_shard_size="100KB")
+    shards = sorted((tmp_path / "transformer").glob("*-of-*.safetensors"))
+    assert len(shards) > 1
+    loaded = load_model(tmp_path).pipeline
+    assert hash_pipeline(loaded) == hash_pipeline(build_pipeline("flux"))
+    shards[1].unlink()
+    with pytest.raises(MissingInput, match=rf"cannot be loaded: .*{shards[1].name}.*: restore it, or"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize("options", [{}, {"variant": "bf16"}])
+def test_weights_of_16_bits_are_trained_in_32(tmp_path, options):
+    copy.deepcopy(build_pipeline("flux")).to(torch.bfloat16).save_pretrained(tmp_path, **options)
+    loaded = load_model(tmp_path).pipeline
+    parts = (loaded.transformer, loaded.vae, loaded.text_encoder, loaded.text_encoder_2)
+    assert {weight.dtype for part in parts for weight in part.parameters()} == {torch.float32}

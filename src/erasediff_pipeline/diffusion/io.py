@@ -56,7 +56,7 @@ def load_model(folder: Path) -> ModelWithHistory:
     """
     refuse_pickles(folder)
     options: dict[str, Any] = {"use_safetensors": True, "local_files_only": True}
-    options |= {"torch_dtype": torch.float32, **dict.fromkeys(_left_out(folder))}
+    options |= {"dtype": torch.float32, **dict.fromkeys(_left_out(folder))}
     if variants := {name.split(".")[-2] for name in _weights(folder)} & {"fp16", "bf16"}:
         options["variant"] = min(variants)  # there are no others
     try:

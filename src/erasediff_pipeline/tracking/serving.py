@@ -51,7 +51,7 @@ class ErasedModel(PythonModel):
             context.artifacts["pipeline"],
             use_safetensors=True,
             local_files_only=True,
-            torch_dtype=torch.float32,
+            dtype=torch.float32,
         )
         self.sampling = SamplingSettings(**(context.model_config or {}).get("sampling", {}))
 
