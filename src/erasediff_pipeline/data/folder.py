@@ -13,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.images import LabelledImages
 from erasediff_pipeline.data.metadata import read_captions
+from erasediff_pipeline.data.named import plain_name
 from erasediff_pipeline.data.source import Found, collect
 from erasediff_pipeline.errors import InvalidParameter, MissingInput
 from erasediff_pipeline.progress import show_progress
@@ -126,7 +127,7 @@ def _check_classes(root: Path, entries: list[Path], names: list[str]) -> None:
         )
     forms: dict[str, str] = {}
     for name in names:
-        if (other := forms.setdefault(unicodedata.normalize("NFC", name).strip(), name)) != name:
+        if (other := forms.setdefault(plain_name(name), name)) != name:
             raise MissingInput(
                 f"source.path: {root}: the folders {other!r} and {name!r} have one name, but for spaces or "
                 "the form of é: rename one"

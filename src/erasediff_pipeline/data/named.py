@@ -35,22 +35,23 @@ def labels_of_classes(classes: Iterable[int | str], manifest: pd.DataFrame) -> l
     """
     names: dict[str, int] = {}
     for label, name in names_of(manifest).items():
-        if (other := names.setdefault(_plain(name), label)) != label:
+        plain = plain_name(name)
+        if (other := names.setdefault(plain, label)) != label:
             raise InvalidRequest(
-                f"forget.classes: classes {other} and {label} are both {_plain(name)!r}, but for spaces or "
+                f"forget.classes: classes {other} and {label} are both {plain!r}, but for spaces or "
                 "the form of é: rename a folder, and run `kedro run --pipeline=prepare`"
             )
     parts = [part for asked in classes for part in _split(str(asked), names)]
     return [_label_of(part, names, sorted(manifest["label"].unique().tolist())) for part in parts]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
     """A name without spaces around it; é is one character, however the file system writes it."""
     return unicodedata.normalize("NFC", name).strip()
 
 
 def _split(asked: str, names: Mapping[str, int]) -> list[str]:
-    return [_plain(asked)] if _plain(asked) in names else asked.split()
+    return [plain_name(asked)] if plain_name(asked) in names else asked.split()
 
 
 def _label_of(asked: str, names: Mapping[str, int], numbers: list[int]) -> int:
@@ -114,7 +115,8 @@ def ids_in_file(path: str, manifest: pd.DataFrame) -> list[str]:
         if column in table and column in manifest:
             of_id = manifest.set_index("id")[column].astype(str)
             for line, name, said in zip(table.index, ids, table[column].str.strip(), strict=True):
-                if _plain(said).casefold().removesuffix(".0") not in ("", _plain(of_id[name]).casefold()):
+                given, known = (plain_name(text).casefold() for text in (said, of_id[name]))
+                if given.removesuffix(".0") not in ("", known):
                     raise InvalidRequest(
                         f"{where}, line {line}: {column} {said!r}, but image {name!r} is of {of_id[name]!r}: "
                         "mend the row, or leave out the column"
@@ -144,12 +146,13 @@ def _match_files(names: pd.Series, manifest: pd.DataFrame, where: str) -> list[s
     by_name: dict[str, list[str]] = {}
     for path in by_path:
         by_name.setdefault(path.rsplit("/", 1)[-1], []).append(path)
-    plain: dict[str, str] = {_plain(known): known for known in (*by_path, *by_name)}  # é may have two forms
+    # é may have two forms
+    plain: dict[str, str] = {plain_name(known): known for known in (*by_path, *by_name)}
     found = []
     for name in names:
         path = name.replace("\\", "/").removeprefix("./")
         if path not in by_path and path not in by_name:
-            path = plain.get(_plain(path), path)
+            path = plain.get(plain_name(path), path)
         matches = [path] if path in by_path else by_name.get(path, [])
         if not matches:
             nearest = get_close_matches(path, by_path, 1) or get_close_matches(path, by_name, 1)

@@ -1,13 +1,13 @@
 """``source.json``: contents of a source."""
 
 import logging
-import unicodedata
 from typing import Any
 
 import pandas as pd
 
 from erasediff_pipeline.config import SourceSettings
 from erasediff_pipeline.data.images import LabelledImages
+from erasediff_pipeline.data.named import plain_name
 from erasediff_pipeline.data.source import Found
 
 logger = logging.getLogger(__name__)
@@ -63,5 +63,5 @@ def _alike(names: list[str]) -> list[list[str]]:
     """Names that are equal but for upper and lower case, spaces around them, or the form of é."""
     same: dict[str, list[str]] = {}
     for name in names:
-        same.setdefault(unicodedata.normalize("NFC", name).strip().casefold(), []).append(name)
+        same.setdefault(plain_name(name).casefold(), []).append(name)
     return [found for found in same.values() if len(found) > 1]

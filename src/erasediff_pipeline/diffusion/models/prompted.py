@@ -45,7 +45,7 @@ class Prompted(Latents):
         super().__init__(pipeline)
         self.prompts = list(prompts)
         self.check_prompts(truncate)
-        self.kept: list[TensorDict] = []
+        self.kept: list[TensorDict] = []  # of all prompts, once they are encoded; copies share the list
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         memo[id(self.kept)] = self.kept
